@@ -1,0 +1,82 @@
+"""Synthetic ECGs from the package's own heart-dipole generator; needs no files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from deepecg_jax.data.builder import EcgBuilder
+from deepecg_jax.data.examples import features_of
+from deepecg_jax.data.options import Option, whole_number
+from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.synthetic.findings import FINDINGS
+from deepecg_jax.signals.synthetic.generate import generate
+from deepecg_jax.signals.synthetic.patients import patient_of
+
+_CHUNK = 64  # ECGs generated in one call: 8 MB
+
+
+class Builder(EcgBuilder):
+    """See README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
+    NEEDS_SOURCE = False
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "n": Option("2000", "number of ECGs"),
+        "seed": Option("0", "another seed gives other patients"),
+        "shares": Option("80/10/10", "shares of train/validation/test, by patient"),
+    }
+
+    @classmethod
+    def label_names(cls) -> tuple[str, ...]:
+        """The generator's findings; all are known for every ECG."""
+        return FINDINGS
+
+    def plan(self, source: Path) -> Plan:
+        """Records 0 .. n-1 of the seed, their patients assigned to splits by hash."""
+        n, seed = whole_number(self.options, "n", 1), whole_number(self.options, "seed")
+        shares = parse_shares(self.options["shares"])
+        n = n if self.limit is None else min(n, self.limit)
+        records = []
+        for index, patient in enumerate(patient_of(np.arange(n)).tolist()):
+            name = f"synthetic-{seed}-p{patient:08d}"
+            records.append(
+                PlannedRecord(
+                    record_id=f"synthetic-{seed}-r{index:08d}",
+                    patient_id=name,
+                    split=hash_split(name, shares),
+                    path=str(index),
+                    site="synthetic",
+                )
+            )
+        return Plan(tuple(records))
+
+    @classmethod
+    def examples(
+        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+    ) -> Iterator[Example | Reject]:
+        """Generate in chunks; every record is a function of (seed, index) alone."""
+        seed = whole_number(options, "seed")
+        for start in range(0, len(records), _CHUNK):
+            chunk = records[start : start + _CHUNK]
+            batch = generate(np.array([int(r.path) for r in chunk]), seed, threads=1)
+            signals = to_microvolts(batch.signal)
+            for position, planned in enumerate(chunk):
+                if planned.record_id != str(batch.record_id[position]):
+                    raise ValueError("the generator names its records in another way")
+                record = PlannedRecord(
+                    record_id=planned.record_id,
+                    patient_id=str(batch.patient_id[position]),
+                    split=planned.split,
+                    path=planned.path,
+                    labels=batch.labels[position],
+                    age=float(batch.age[position]),
+                    sex=str(batch.sex[position]),
+                    site=planned.site,
+                )
+                yield Example(features_of(record, signals[position], np.ones(12, bool)))

@@ -1,0 +1,50 @@
+"""``deepecg doctor``: what this installation is and can do."""
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+from deepecg_jax.cli.console import console
+
+CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets",
+        "numpy", "scipy", "wfdb")  # fmt: skip
+OPTIONAL = {
+    "torch": ("torch", "deepecg export --format torch"),
+    "onnx": ("torch", "deepecg export --format onnx"),
+    "flatbuffers": ("torch", "deepecg export --format stablehlo"),
+    "tensorboardX": ("tracking", "TensorBoard logs"),
+}
+
+
+def command() -> None:
+    """Print versions, devices, and which optional parts are missing."""
+    import jax
+    from rich.table import Table
+
+    import deepecg_jax
+    from deepecg_jax.resources import builders_dir, configs_dir
+
+    table = Table(title=f"deepecg_jax {deepecg_jax.__version__}", title_justify="left")
+    table.add_column("part")
+    table.add_column("found")
+    table.add_row("Python", f"{platform.python_version()} on {platform.platform()}")
+    for name in CORE:
+        table.add_row(name, _version(name) or "[red]missing[/red]")
+    for name, (extra, use) in OPTIONAL.items():
+        found = _version(name)
+        table.add_row(name, found or f"not installed; {use} needs deepecg_jax\\[{extra}]")
+    devices = jax.devices()
+    table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})")
+    table.add_row("processes", str(jax.process_count()))
+    free = shutil.disk_usage(".").free / 1e9
+    table.add_row("free disk here", f"{free:.0f} GB, about {int(free * 1e9 / 6.5e4):,} ECGs as shards")
+    table.add_row("configs", str(configs_dir()))
+    table.add_row("builders", ", ".join(p.name for p in sorted(builders_dir().iterdir()) if p.is_dir()))
+    console.print(table)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

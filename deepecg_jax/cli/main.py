@@ -1,0 +1,111 @@
+"""``deepecg``: the commands, and how errors become sentences and exit codes."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from deepecg_jax import __version__
+from deepecg_jax.errors import StoppedBySignal, UserError
+
+HELP = """Pretrain, fine-tune, evaluate and publish 12-lead ECG foundation models.
+
+A first look, without any data:  [bold]deepecg quickstart[/bold]
+
+The usual way:  build -> pretrain -> finetune -> predict -> evaluate -> export
+
+Exit codes: 0 done, 1 unexpected failure, 2 bad input or usage, 3 stopped by a signal after saving
+(the same command resumes)."""
+
+# name -> module with a function `command`, in the order of the help page
+COMMANDS: dict[str, str] = {
+    "quickstart": "deepecg_jax.cli.quickstart",
+    "build": "deepecg_jax.cli.build",
+    "inspect": "deepecg_jax.cli.inspect",
+    "pretrain": "deepecg_jax.cli.pretrain",
+    "finetune": "deepecg_jax.cli.finetune",
+    "predict": "deepecg_jax.cli.predict",
+    "evaluate": "deepecg_jax.cli.evaluate",
+    "export": "deepecg_jax.cli.export",
+    "doctor": "deepecg_jax.cli.doctor",
+}
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"deepecg_jax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def _register() -> None:
+    for name, module in COMMANDS.items():
+        function: Callable[..., Any] = import_module(module).command
+        app.command(name)(function)
+
+
+_register()
+
+
+def main() -> None:
+    """Entry point of the ``deepecg`` script."""
+    debug = "--debug" in sys.argv
+    # a flag that may stand anywhere: people add it at the end of a command that failed
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app(arguments, standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (UserError, StoppedBySignal) as error:
+        if debug:
+            raise
+        print(f"{'error: ' if isinstance(error, UserError) else ''}{error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted before anything was saved", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        # typer reports misuse through click's exceptions, whose module moved between versions
+        if hasattr(error, "format_message"):
+            print(f"error: {error.format_message()}", file=sys.stderr)
+            context = getattr(error, "ctx", None)
+            if context is not None:
+                print(f"see `{context.command_path} --help`", file=sys.stderr)
+            sys.exit(2)
+        if debug:
+            raise
+        print(
+            f"unexpected failure: {type(error).__name__}: {error}\n"
+            "run the command again with --debug for the traceback",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""``deepecg predict``: a bundle and ECGs to a predictions table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepecg_jax.cli.console import console
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A classifier bundle, or a finished run.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds the data set (with --dataset).")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the data set.")] = "test",
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recording files instead of a data set; repeat for several."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
+) -> None:
+    """Predict the findings of a split of a data set, or of recording files."""
+    from deepecg_jax.errors import UserError
+    from deepecg_jax.interop import bundle as bundles
+    from deepecg_jax.interop.predict import predict_records, predict_split
+
+    if bool(records) == bool(data_dir or dataset):
+        raise UserError(
+            "deepecg predict needs either --data-dir and --dataset, or --records FILE, not both."
+        )
+    if not records and not (data_dir and dataset):
+        raise UserError("--data-dir and --dataset go together; one of them is missing.")
+    loaded = bundles.load(bundle)
+    if records:
+        rejects = predict_records(loaded, records, out, batch_size)
+        for path, reason in rejects:
+            console.print(f"[yellow]left out {path}: {reason}[/yellow]")
+        count = len(records) - len(rejects)
+    else:
+        assert data_dir is not None and dataset is not None
+        count = predict_split(loaded, data_dir, dataset, split, out, batch_size, console)
+    console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")

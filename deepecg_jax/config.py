@@ -1,0 +1,200 @@
+"""The schema of every training config: frozen, unknown keys forbidden, units in the descriptions.
+
+Loading and overriding is in `deepecg_jax.config_files`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.config import WCRObjectiveConfig
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Settings):
+    """Which shards are read."""
+
+    dir: str = Field("runs/data", description="folder that holds the data sets (DATA_DIR)")
+    dataset: str = Field(description="name of the data set in that folder, such as ptb_xl")
+    mix: dict[str, float] = Field(
+        default_factory=dict,
+        description="further data sets and their share of the ECGs drawn (pretraining only), "
+        "such as {synthetic: 0.3}",
+    )
+    train_split: str = Field("train", description="split that is learned from")
+    validation_split: str = Field("validation", description="split for stopping and thresholds")
+    label_share: Share = Field(
+        1.0, description="share of the training patients used, chosen by `seed` (label efficiency)"
+    )
+    cache_gb: float = Field(
+        4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
+    )
+    read_threads: int = Field(4, ge=1, description="threads that read shards ahead of the step")
+
+    @model_validator(mode="after")
+    def _mix_shares(self) -> "DataConfig":
+        if any(share <= 0 for share in self.mix.values()) or sum(self.mix.values()) >= 1:
+            raise ValueError("the shares of mix must be positive and sum to less than 1")
+        return self
+
+
+class TrainConfig(Settings):
+    """How long, how much at once, and what is written when."""
+
+    steps: int = Field(ge=1, description="optimizer updates")
+    global_batch: int = Field(ge=1, description="ECGs an update, over all devices")
+    accumulation: int = Field(
+        1, ge=1, description="parts an update's batch is computed in; CMSC contrasts within a part"
+    )
+    log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints that are kept")
+    compute_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of activations; parameters, losses and statistics stay float32"
+    )
+    clip_norm: float | None = Field(1.0, gt=0, description="global gradient norm; null: no clipping")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="exponential moving average of the weights; null: none"
+    )
+
+
+class OptimizerConfig(Settings):
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(gt=0, description="peak")
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    epsilon: float = Field(1e-6, gt=0)
+    weight_decay: float = Field(0.01, ge=0, description="decoupled, times the learning rate")
+    decay_all: bool = Field(
+        True, description="decay biases and norms too (the original does), or only matrices"
+    )
+
+
+class ScheduleConfig(Settings):
+    """Learning rate over steps."""
+
+    kind: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: int = Field(0, ge=0, description="linear from 0 to the peak")
+    final_share: float = Field(0.0, ge=0, le=1, description="cosine only: end over peak")
+
+
+class MeshConfig(Settings):
+    """Devices along each axis; -1 in one place takes all that remain."""
+
+    data: int = Field(-1, ge=-1, description="copies of the model, each with part of the batch")
+    fsdp: int = Field(1, ge=-1, description="devices that share the parameters and the batch")
+    tensor: int = Field(1, ge=-1, description="devices that share each matrix product")
+
+
+class PretrainConfig(Settings):
+    """``deepecg pretrain``."""
+
+    task: Literal["pretrain"] = "pretrain"
+    seed: int = Field(0, ge=0, description="all randomness: weights, order, masks, noise")
+    workdir: str = Field(description="run folder; the same command resumes in it")
+    data: DataConfig
+    model: WCRConfig
+    objective: WCRObjectiveConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    mesh: MeshConfig
+
+    @model_validator(mode="after")
+    def _decoder(self) -> "PretrainConfig":
+        if self.objective.reconstruction_weight and not self.model.lead_decoder:
+            raise ValueError("objective.reconstruction_weight needs model.lead_decoder=true")
+        return self
+
+
+class HeadConfig(Settings):
+    """The classifier on top of the encoder."""
+
+    kind: Literal["linear", "attention"] = Field(
+        "linear", description="used by mode=full; mode=attention always takes attention"
+    )
+    heads: int = Field(4, ge=1, description="attention heads; must divide the encoder's width")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
+
+
+class AugmentConfig(Settings):
+    """Random changes of the training ECGs, mode=full and mode=attention."""
+
+    crop_seconds: float | None = Field(
+        None, gt=0, description="length of a random piece, s; null: the whole ECG"
+    )
+    lead_masking: float = Field(
+        0.0, ge=0, lt=1, description="an ECG loses each lead with a probability up to twice this"
+    )
+    gain_deviation: float = Field(
+        0.0, ge=0, description="standard deviation of the log of a random gain of each lead"
+    )
+    mixup: float = Field(
+        0.0, ge=0, description="alpha of mixup (Zhang et al. 2018) on signals and labels; 0: none"
+    )
+
+
+class StoppingConfig(Settings):
+    """Validation during fine-tuning: the weights with the best macro AUROC are kept."""
+
+    evaluate_every: int = Field(100, ge=1, description="steps between validations")
+    patience: int = Field(
+        10, ge=1, description="validations without improvement after which training stops"
+    )
+
+
+class FinetuneConfig(Settings):
+    """``deepecg finetune``."""
+
+    task: Literal["finetune"] = "finetune"
+    seed: int = Field(0, ge=0, description="all randomness")
+    workdir: str = Field(description="run folder; the same command resumes in it")
+    init_from: str | None = Field(
+        None, description="a workdir or bundle with the encoder, or null: from scratch"
+    )
+    mode: Literal["full", "linear", "attention"] = Field(
+        "full",
+        description="full: all weights; linear: frozen encoder, linear probe on mean-pooled "
+        "tokens; attention: frozen encoder, attentive probe",
+    )
+    labels: tuple[str, ...] = Field(
+        min_length=1, description="findings or label columns; a name ending in * takes all that fit"
+    )
+    data: DataConfig
+    model: WCRConfig | None = Field(
+        None, description="the encoder when init_from is null; otherwise read from there"
+    )
+    head: HeadConfig = HeadConfig()
+    augment: AugmentConfig = AugmentConfig()
+    stopping: StoppingConfig = StoppingConfig()
+    feature_gradient: float = Field(
+        1.0, ge=0, description="factor on the stem's gradient; the original freezes it (0)"
+    )
+    threshold_method: Literal["youden", "f1"] = Field(
+        "youden", description="how thresholds are fitted, on the validation split only"
+    )
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    mesh: MeshConfig
+
+    @model_validator(mode="after")
+    def _encoder(self) -> "FinetuneConfig":
+        if self.init_from is None and self.model is None:
+            raise ValueError("init_from is null (from scratch), so model must describe the encoder")
+        if self.data.mix:
+            raise ValueError("data.mix is for pretraining: other data sets carry other labels")
+        return self
+
+
+AnyConfig = PretrainConfig | FinetuneConfig

@@ -1,0 +1,1 @@
+"""Shards on disk, and batches from them."""

@@ -1,0 +1,70 @@
+"""From planned records to stored examples: read, standardise, convert, or reject with a reason."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deepecg_jax.data.records import Example, PlannedRecord, Reject
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.readers import read_wfdb
+from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.standardize import Window, standardize, to_microvolts
+
+Describe = Callable[[PlannedRecord, Recording], PlannedRecord]
+
+
+def wfdb_examples(
+    records: Iterable[PlannedRecord], options: Mapping[str, str], describe: Describe | None = None
+) -> Iterator[Example | Reject]:
+    """Examples of WFDB recordings (``record.path`` is the path without extension).
+
+    ``describe`` completes a record from what its file says; it may raise SignalError.
+    """
+    for record in records:
+        try:
+            recording = read_wfdb(record.path)
+            described = describe(record, recording) if describe else record
+            windows = standardize(recording, windows=options["windows"], short=options["short"])
+            numbered = options["windows"] == "all"
+            examples = [example_of(described, window, numbered) for window in windows]
+        except SignalError as error:
+            yield Reject(record.path, record.record_id, error.stage, error.reason, str(error))
+        except UserError:
+            raise
+        except Exception as error:  # one file that breaks a parser must not stop a million others
+            message = f"{type(error).__name__}: {error}"
+            yield Reject(record.path, record.record_id, "read", "unexpected", message)
+        else:
+            yield from examples
+
+
+def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example:
+    """The stored features of one window; ``numbered`` adds ``:w0``, ``:w1`` ... to the record id."""
+    counts = list(record.counts)
+    if window.valid_samples < len(window.signal):
+        counts.append("padded")
+    if not window.lead_mask.all():
+        counts.append("missing_leads")
+    name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
+    return Example(
+        features_of(replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask),
+        {"valid_samples": window.valid_samples, **window.quality},
+        counts,
+    )
+
+
+def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:
+    """The features of the schema for int16 microvolts (2500, 12) and a lead mask (12,)."""
+    if record.labels is None:
+        raise ValueError(f"record {record.record_id} has no labels")
+    return {
+        "signal": signal,
+        "lead_mask": lead_mask,
+        "labels": record.labels,
+        **{name: getattr(record, name) for name in ("record_id", "patient_id", "age", "sex")},
+        **{name: getattr(record, name) for name in ("site", "device", "report")},
+        "time_days": record.time_days,
+        "event": record.event,
+    }

@@ -1,0 +1,91 @@
+"""The tables beside the shards: ``index.parquet``, ``quality.parquet`` and ``rejects.parquet``.
+
+The index has one row a stored ECG in the order of the split's data source, so that label
+fractions, folds and patients can be computed without reading a signal.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepecg_jax.data.records import Reject
+from deepecg_jax.errors import UserError
+
+INDEX_FILE = "index.parquet"
+QUALITY_FILE = "quality.parquet"
+REJECTS_FILE = "rejects.parquet"
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("position", pa.int64()),
+        ("record_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("age", pa.float32()),
+        ("sex", pa.string()),
+        ("fold", pa.int32()),
+        ("labels", pa.list_(pa.int8())),
+    ]
+)
+_REJECT_FIELDS = ("path", "record_id", "stage", "reason", "message")
+_REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in _REJECT_FIELDS])
+
+
+def index_table(split: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Index of one split from its examples in order (rows also carry ``fold``, -1 if none)."""
+    columns: dict[str, list[Any]] = {
+        "split": [split] * len(rows),
+        "position": list(range(len(rows))),
+        "fold": [row["fold"] if row["fold"] >= 0 else None for row in rows],
+        "labels": [row["labels"].tolist() for row in rows],
+        "age": [float(row["age"]) for row in rows],
+    }
+    for name in ("record_id", "patient_id", "sex"):
+        columns[name] = [row[name] for row in rows]
+    return pa.table(columns, schema=INDEX_SCHEMA)
+
+
+def write_index(folder: Path, tables: Iterable[pa.Table]) -> None:
+    """Write ``index.parquet`` from the splits' tables."""
+    pq.write_table(pa.concat_tables(tables), folder / INDEX_FILE)
+
+
+def read_index(folder: Path, split: str | None = None) -> pa.Table:
+    """Rows of ``index.parquet``, of one split or of all; UserError when absent or damaged."""
+    path = folder / INDEX_FILE
+    filters = None if split is None else [("split", "==", split)]
+    try:
+        table = pq.read_table(path, filters=filters)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; build the data set again.") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read ({error}); build the data set again.") from error
+    missing = [name for name in INDEX_SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}; build the data set again.")
+    return table
+
+
+def write_quality(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the quality measures, one row a stored ECG (``split``, ``position``, measures)."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    pq.write_table(pa.table(columns), folder / QUALITY_FILE)
+
+
+def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:
+    """Write ``rejects.parquet`` (path, record_id, stage, reason, message)."""
+    rows = [{name: getattr(reject, name) for name in _REJECT_FIELDS} for reject in rejects]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_REJECTS_SCHEMA), folder / REJECTS_FILE)
+
+
+def read_rejects(folder: Path) -> pa.Table:
+    """The table of recordings that a build left out."""
+    path = folder / REJECTS_FILE
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read ({error}); build the data set again.") from error

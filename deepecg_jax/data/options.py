@@ -1,0 +1,54 @@
+"""Builder options given as ``key=value``: declared by each builder, checked before anything runs."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deepecg_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a builder: its default, what it means, and the values allowed (empty: any)."""
+
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+COMMON_OPTIONS: dict[str, Option] = {
+    "windows": Option("first", "of a recording longer than 10 s: first or all", ("first", "all")),
+    "short": Option("pad", "a recording shorter than 10 s: pad or reject", ("pad", "reject")),
+    "patients": Option(
+        "error", "a patient in two splits: error, or first to move the later ECGs", ("error", "first")
+    ),
+}
+
+
+def resolve_options(
+    declared: Mapping[str, Option], given: Mapping[str, str], builder: str
+) -> dict[str, str]:
+    """All options of a builder with their values; UserError on an unknown name or value."""
+    for name, value in given.items():
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"it has {', '.join(declared)}"
+            raise UserError(f"Builder {builder} has no option {name!r}; {hint}.")
+        choices = declared[name].choices
+        if choices and value not in choices:
+            raise UserError(
+                f"Option {name} of builder {builder} is {value!r}, but must be "
+                f"{' or '.join(choices)}."
+            )
+    return {name: str(given.get(name, option.default)) for name, option in declared.items()}
+
+
+def whole_number(options: Mapping[str, str], name: str, least: int = 0) -> int:
+    """The value of an option that must be a whole number of at least ``least``."""
+    try:
+        value = int(options[name])
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise UserError(f"Option {name} is {options[name]!r}, but must be a whole number >= {least}.")
+    return value

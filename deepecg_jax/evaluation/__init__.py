@@ -1,0 +1,1 @@
+"""Statistics on prediction tables, and the report."""

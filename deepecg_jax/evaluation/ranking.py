@@ -1,0 +1,111 @@
+"""Sorting scores once, so that every resample costs one pass of additions.
+
+AUROC and average precision of a resample depend on the order of the scores, which no resample
+changes, and on how often each record is drawn. A `RankPlan` is that order, written as a table of
+steps from the highest score down. A step adds the counts of up to ``width`` negatives and of at
+most one positive; the kernel in `auroc` walks the table once for many resamples side by side.
+Negatives below the last positive change nothing but the number of negatives, and are left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MARK_AFTER = 1
+"""Flag: a tie group with positives starts here, after this step's negatives."""
+MARK_BEFORE = 2
+"""Flag: a tie group with positives starts here, and this step's negatives belong to it."""
+CLOSE = 4
+"""Flag: the last positive of a tie group; the group's contribution can be counted."""
+
+# A step costs about as much as 13 additions of a row of counts (measured on x86-64 with 512
+# resamples side by side), so common findings want narrow steps and rare ones wide steps.
+_WIDTHS = (4, 16)
+_STEP_COST = 13
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """The order of one set of scored items (a finding, or several findings flattened).
+
+    Attributes:
+        table: (steps, 2 + width) int32: flags, row of the positive, rows of the negatives. A row is
+            an index of a record; ``n_records`` stands for "nobody".
+        n_records: number of records that rows refer to.
+        largest_multiplicity: how often one record occurs at most (findings flattened together).
+    """
+
+    table: np.ndarray
+    n_records: int
+    largest_multiplicity: int
+
+    @property
+    def width(self) -> int:
+        """Negatives a step."""
+        return self.table.shape[1] - 2
+
+
+def plan_ranking(
+    rows: np.ndarray, positive: np.ndarray, scores: np.ndarray, n_records: int
+) -> RankPlan:
+    """Sort M items and cut them into steps.
+
+    Args:
+        rows: (M,) the record of each item, 0..n_records-1.
+        positive: (M,) bool, the item's label.
+        scores: (M,) the item's score; equal scores tie.
+        n_records: number of records.
+    """
+    multiplicity = int(np.bincount(rows, minlength=1).max()) if len(rows) else 0
+    rows, positive, scores = _descending(rows, positive, scores)
+    at = np.flatnonzero(positive)
+    if len(at) == 0:
+        return RankPlan(np.zeros((0, 2 + _WIDTHS[0]), np.int32), n_records, multiplicity)
+
+    # Stretch k: the negatives between positive k-1 and positive k. Those that tie with positive k
+    # come last in the stretch, because ties are sorted negatives first.
+    new_group = np.r_[True, scores[1:] != scores[:-1]]
+    group_start = np.flatnonzero(new_group)[np.cumsum(new_group)[at] - 1]
+    stretch_start = np.r_[0, at[:-1] + 1]
+    tied = np.where(group_start >= stretch_start, at - group_start, 0)
+    untied = at - stretch_start - tied
+    opens = group_start >= stretch_start
+    closes = np.r_[group_start[1:] != group_start[:-1], True]
+
+    def steps_at(width: int) -> tuple[np.ndarray, np.ndarray]:
+        before, within = -(-untied // width), -(-tied // width)
+        return before, np.where(tied > 0, before + within, np.maximum(before, 1))
+
+    width = min(_WIDTHS, key=lambda w: steps_at(w)[1].sum() * (w + _STEP_COST))
+    before, steps = steps_at(width)
+    last_step = np.cumsum(steps) - 1
+    first_step = last_step - steps + 1
+
+    table = np.full((int(steps.sum()), 2 + width), n_records, np.int32)
+    table[:, 0] = 0
+    table[last_step, 1] = rows[at]
+    table[last_step[closes], 0] |= CLOSE
+    table[last_step[opens & (tied == 0)], 0] |= MARK_AFTER
+    table[(first_step + before)[opens & (tied > 0)], 0] |= MARK_BEFORE
+
+    negative_at = np.flatnonzero(~positive)
+    k = np.cumsum(positive)[negative_at]  # the next positive of each negative
+    offset = negative_at - stretch_start[k]
+    is_tied = offset >= untied[k]
+    offset -= np.where(is_tied, untied[k], 0)
+    step = first_step[k] + np.where(is_tied, before[k], 0) + offset // width
+    table[step, 2 + offset % width] = rows[negative_at]
+    return RankPlan(table, n_records, multiplicity)
+
+
+def _descending(
+    rows: np.ndarray, positive: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items by falling score, ties negatives first, cut after the last positive."""
+    positive = np.asarray(positive, bool)
+    negatives_first = np.argsort(positive, kind="stable")
+    order = negatives_first[np.argsort(-scores[negatives_first], kind="stable")]
+    ranked = positive[order]
+    end = int(np.flatnonzero(ranked)[-1]) + 1 if ranked.any() else 0
+    order = order[:end]
+    return rows[order], ranked[:end], scores[order]

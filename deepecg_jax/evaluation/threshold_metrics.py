@@ -1,0 +1,44 @@
+"""The eight metrics of a finding, computed from sums over records.
+
+A metric whose denominator is zero is undefined and stands as NaN; nothing is replaced by 0 or 0.5.
+"""
+
+import numpy as np
+
+from deepecg_jax.evaluation.bootstrap import Resampled
+from deepecg_jax.evaluation.tallies import Tallies
+
+METRICS = ("auroc", "auprc", "f1", "sensitivity", "specificity", "ppv", "npv", "brier")
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient, NaN where the denominator is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+def threshold_metrics(tallies: Tallies) -> dict[str, np.ndarray]:
+    """F1, sensitivity, specificity, PPV, NPV and Brier score, each of the tallies' shape (R, C).
+
+    F1 is 2 TP / (2 TP + FP + FN): 0 when nothing is found, undefined only when there is neither a
+    positive nor a predicted positive. The Brier score is the mean of (score - label)^2.
+    """
+    true_positive = tallies.true_positive
+    false_positive = tallies.predicted - true_positive
+    false_negative = tallies.positive - true_positive
+    true_negative = tallies.negative - false_positive
+    return {
+        "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        "sensitivity": ratio(true_positive, tallies.positive),
+        "specificity": ratio(true_negative, tallies.negative),
+        "ppv": ratio(true_positive, tallies.predicted),
+        "npv": ratio(true_negative, true_negative + false_negative),
+        "brier": ratio(tallies.squared_error, tallies.known),
+    }
+
+
+def all_metrics(resampled: Resampled) -> dict[str, np.ndarray]:
+    """The metrics of `METRICS`, in that order, each (1 + R, C)."""
+    values = {"auroc": resampled.auroc, "auprc": resampled.auprc}
+    values.update(threshold_metrics(resampled.tallies))
+    return {name: values[name] for name in METRICS}

@@ -1,0 +1,1 @@
+"""Bundles and the way to PyTorch."""

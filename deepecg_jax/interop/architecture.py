@@ -1,0 +1,105 @@
+"""What a bundle's weights belong to: encoder configuration, head and number of labels."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import jax
+from flax import nnx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.interop.weights import flatten, nest
+from deepecg_jax.models.heads import Classifier, build_head
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.encoder import WCREncoder
+
+Task = Literal["encoder", "classifier"]
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+class HeadConfig(BaseModel):
+    """The head of a classifier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["linear", "attention"] = Field("linear", description="pooling before the labels")
+    heads: int | None = Field(
+        None, ge=1, description="attention heads of an attention head; none: those of the encoder"
+    )
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="in training, before the last layer")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A WCR encoder, with a classification head or without (``head=None``, ``n_labels=0``)."""
+
+    model: WCRConfig
+    head: HeadConfig | None = None
+    n_labels: int = 0
+
+    @property
+    def task(self) -> Task:
+        """``encoder`` or ``classifier``."""
+        return "encoder" if self.head is None else "classifier"
+
+    def build(self, key: jax.Array) -> WCREncoder | Classifier:
+        """A freshly initialised module."""
+        encoder_key, head_key = jax.random.split(key)
+        encoder = WCREncoder(self.model, encoder_key)
+        if self.head is None:
+            return encoder
+        heads = self.head.heads or self.model.heads
+        return Classifier(
+            encoder,
+            build_head(
+                self.head.kind, self.model.width, heads, self.n_labels, head_key, self.head.dropout
+            ),
+        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by its dotted name, without allocating any."""
+        return {name: tuple(leaf.shape) for name, leaf in flatten(self._abstract()[2]).items()}
+
+    def module(self, weights: dict[str, Any]) -> WCREncoder | Classifier:
+        """The module with these weights, given by dotted name (all of them, checked before)."""
+        graph, state, pure = self._abstract()
+        nnx.replace_by_pure_dict(state, nest(weights, like=pure))
+        return nnx.merge(graph, state)
+
+    def _abstract(self) -> tuple[Any, Any, Any]:
+        """(graph, abstract state, the state as a nested dict)."""
+        module = nnx.eval_shape(lambda: self.build(jax.random.key(0)))
+        graph, state = nnx.split(module)
+        return graph, state, nnx.to_pure_dict(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``task``, ``model`` and ``head`` as plain JSON values."""
+        head = None
+        if self.head is not None:
+            head = self.head.model_dump(mode="json")
+            head["heads"] = self.head.heads or self.model.heads
+        return {"task": self.task, "model": self.model.model_dump(mode="json"), "head": head}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], n_labels: int, where: str) -> "Architecture":
+        """Read :meth:`to_dict`'s form; UserError names ``where`` and what is wrong."""
+        model = parse(WCRConfig, values.get("model"), f"{where}: model")
+        head = values.get("head")
+        head = None if head is None else parse(HeadConfig, head, f"{where}: head")
+        architecture = cls(model, head, n_labels if head is not None else 0)
+        if values.get("task") != architecture.task:
+            raise UserError(
+                f"{where}: task is {values.get('task')!r}, but the head makes it "
+                f"{architecture.task!r}."
+            )
+        return architecture
+
+
+def parse(schema: type[Schema], values: Any, where: str) -> Schema:
+    """Validate ``values``; the first problem becomes one UserError sentence."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"{where}{'.' if place else ''}{place}: {problem['msg']}.") from error

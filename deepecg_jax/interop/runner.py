@@ -1,0 +1,113 @@
+"""Runs a module over any number of ECGs with one compilation a shape."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.models.heads import Classifier
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.signals.contract import SignalContract, require_same
+
+Output = Literal["tokens", "logits"]
+
+
+class Runner:
+    """Checks signals, cuts them into equal batches and runs the jitted module on each."""
+
+    def __init__(
+        self,
+        module: WCREncoder | Classifier,
+        config: WCRConfig,
+        contract: SignalContract,
+        name: str,
+    ):
+        graph, self._state = nnx.split(module)
+        self._config, self._contract, self._name = config, contract, name
+
+        def run(state: nnx.State, signals: jax.Array, output: Output) -> jax.Array:
+            return apply(nnx.merge(graph, state), signals, output)
+
+        self._run = jax.jit(run, static_argnames="output")
+
+    def __call__(
+        self,
+        output: Output,
+        signals: np.ndarray,
+        lead_mask: np.ndarray | None,
+        contract: SignalContract | None,
+        batch_size: int,
+    ) -> np.ndarray:
+        """(N, T, leads) millivolts -> (N, ...) float32; UserError on anything else."""
+        if contract is not None:
+            require_same(contract, self._contract, "the signals", f"bundle {self._name}")
+        signals = np.asarray(signals)
+        self._check_shape(signals, lead_mask, batch_size)
+        total = len(signals)
+        # few records: the next power of two, so that any N needs at most log2(batch_size) shapes
+        size = batch_size if total >= batch_size else 1 << max(total - 1, 0).bit_length()
+        results = []
+        for start in range(0, total, size):
+            batch = signals[start : start + size].astype(np.float32)
+            if lead_mask is not None:
+                batch = np.where(lead_mask[start : start + size, None, :], batch, np.float32(0))
+            self._check_finite(batch, start)
+            count = len(batch)
+            if count < size:
+                batch = np.concatenate(
+                    [batch, np.zeros((size - count, *batch.shape[1:]), np.float32)]
+                )
+            with jax.default_matmul_precision("highest"):
+                result = self._run(self._state, jnp.asarray(batch), output=output)
+            results.append(np.asarray(result)[:count])
+        return np.concatenate(results)
+
+    def _check_shape(
+        self, signals: np.ndarray, lead_mask: np.ndarray | None, batch_size: int
+    ) -> None:
+        leads = len(self._contract.leads)
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}, but must be 1 or more.")
+        if signals.ndim != 3 or signals.shape[2] != leads or len(signals) == 0:
+            raise UserError(
+                f"signals have the shape {signals.shape}, but bundle {self._name} takes (records, "
+                f"time, {leads}): {leads} leads {' '.join(self._contract.leads)} last, at least "
+                "one record."
+            )
+        if not np.issubdtype(signals.dtype, np.floating):
+            raise UserError(
+                f"signals are {signals.dtype}, but bundle {self._name} takes floating millivolts; "
+                "divide microvolts by 1000."
+            )
+        if self._config.n_tokens(signals.shape[1]) < 1:
+            raise UserError(
+                f"signals of {signals.shape[1]} samples are shorter than one token of bundle "
+                f"{self._name} ({self._config.samples_per_token} samples)."
+            )
+        if lead_mask is not None and np.shape(lead_mask) != (len(signals), leads):
+            raise UserError(
+                f"lead_mask has the shape {np.shape(lead_mask)}, but must be "
+                f"({len(signals)}, {leads})."
+            )
+
+    def _check_finite(self, batch: np.ndarray, start: int) -> None:
+        finite = np.isfinite(batch).all(1)
+        if not finite.all():
+            record, lead = np.argwhere(~finite)[0]
+            raise UserError(
+                f"record {start + record} has NaN or infinity in lead "
+                f"{self._contract.leads[lead]}; mask missing leads with lead_mask."
+            )
+
+
+def apply(module: WCREncoder | Classifier, signals: jax.Array, output: Output) -> jax.Array:
+    """Tokens or logits, float32, of a batch (B, T, leads)."""
+    encoder = module.encoder if isinstance(module, Classifier) else module
+    if output == "tokens":
+        return encoder(signals).tokens.astype(jnp.float32)
+    assert isinstance(module, Classifier)  # `Bundle.logits` refuses an encoder
+    return module(signals).astype(jnp.float32)

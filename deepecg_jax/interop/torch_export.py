@@ -1,0 +1,105 @@
+"""Export a bundle to a folder that needs nothing but PyTorch."""
+
+import importlib.util
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.interop import parity, sidecars, torch_names, weights
+from deepecg_jax.interop.bundle import WEIGHTS, Bundle, load
+from deepecg_jax.interop.folders import whole_folder, write_json
+
+MODULE = "torch_model.py"
+TEMPLATE = Path(__file__).parent / "templates" / MODULE
+_README = """\
+# PyTorch model
+
+```python
+import torch
+from torch_model import load  # in this folder; needs torch and the standard library
+
+model = load(".")
+with torch.no_grad():
+    output = model(signals)  # float32 (batch, {leads}, {samples})
+```
+
+{text}
+
+To train on: `model.train()`, then `torch_model.save(model, ".")`.
+"""
+
+
+def export_torch(bundle_path: str | Path, out: str | Path, verify: bool = True) -> dict[str, Any]:
+    """Write the PyTorch folder of a bundle and return its ``parity.json``.
+
+    ``model.safetensors``, ``torch_model.py``, ``config.json``, ``signal.json``, ``labels.json``,
+    ``thresholds.json`` if the bundle has any, ``parity.json``, and two texts. The comparison runs
+    the written files on 16 synthetic ECGs in three lengths. UserError, with nothing written, if
+    the outputs differ by more than 1e-4 or PyTorch is not installed; ``verify=False`` skips it.
+    """
+    bundle = load(bundle_path)
+    if verify:
+        require_torch()
+    state = torch_names.to_torch(bundle.weights, torch_names.links_of(bundle.architecture))
+    usage = _README.format(
+        leads=len(bundle.signal.leads),
+        samples=bundle.signal.n_samples,
+        text=sidecars.describe_input(bundle),
+    )
+    with whole_folder(out, MODULE) as part:
+        weights.write(part / WEIGHTS, state)
+        # not copied: the installed file may be read-only
+        (part / MODULE).write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+        sidecars.write(part, bundle, "fairseq", weights.fingerprint(state), usage)
+        certificate = _certify(bundle, part) if verify else parity.not_verified(bundle)
+        write_json(part / parity.FILE_NAME, certificate)
+    return certificate
+
+
+def require_torch() -> None:
+    """UserError if PyTorch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            "PyTorch is not installed, so the export cannot be compared with the bundle: "
+            "pip install 'deepecg_jax[torch]', or export with --no-verify (verify=False)."
+        )
+
+
+def load_folder(folder: Path) -> Any:
+    """The ``torch.nn.Module`` of an exported folder, by the folder's own ``torch_model.py``."""
+    module = types.ModuleType("torch_model")
+    source = folder / MODULE
+    # not imported: that would leave compiled files in the folder
+    exec(compile(source.read_text(encoding="utf-8"), str(source), "exec"), module.__dict__)
+    return module.load(folder)
+
+
+def run_folder(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The model of an exported folder as a function of (N, T, leads) numpy millivolts."""
+    import torch
+
+    model = load_folder(folder)
+
+    def run(signals: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            channels_first = np.ascontiguousarray(signals.transpose(0, 2, 1), dtype=np.float32)
+            return model(torch.from_numpy(channels_first)).numpy()
+
+    return run
+
+
+def _certify(bundle: Bundle, folder: Path) -> dict[str, Any]:
+    import torch
+
+    samples = bundle.signal.n_samples
+    return parity.certify(
+        bundle,
+        run_folder(folder),
+        name="PyTorch",
+        lengths=(samples, samples // 2, samples * 4 // 5),
+        versions={"torch": torch.__version__},
+    )

@@ -1,0 +1,95 @@
+"""Building blocks that every encoder shares; all act on the last axis and keep shapes static."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+Array = jax.Array
+LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the published weights were trained with
+
+
+def gelu(x: Array) -> Array:
+    """Exact (erf) GELU; the tanh form differs by 4e-4."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def layer_norm(x: Array, scale: Array, bias: Array) -> Array:
+    """Layer normalisation over the last axis, statistics in float32 whatever the dtype of ``x``."""
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(-1, keepdims=True)
+    centred = wide - mean
+    variance = jnp.mean(centred * centred, -1, keepdims=True)
+    normed = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    return (normed * scale + bias).astype(x.dtype)
+
+
+def dropout(x: Array, rate: float, key: Array | None) -> Array:
+    """Inverted dropout; ``key=None`` (evaluation) or ``rate=0`` is the identity."""
+    if key is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros((), x.dtype))
+
+
+def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
+    """PyTorch's default initialisation of linear and convolution layers, U(+-1/sqrt(fan_in))."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def affine(x: Array, kernel: Array, bias: Array) -> Array:
+    """x W + b over the last axis, (..., in) -> (..., out), in the dtype of ``x``.
+
+    The leading axes are folded into one: XLA:CPU is up to 1.6 times slower with the gradient of
+    a product that contracts over two axes.
+    """
+    rows = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype) + bias.astype(x.dtype)
+    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+class Norm(nnx.Module):
+    """Layer normalisation with scale and bias of width D."""
+
+    def __init__(self, width: int):
+        self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """(..., D) -> (..., D)."""
+        return layer_norm(x, self.scale[...], self.bias[...])
+
+
+class Linear(nnx.Module):
+    """y = x W + b with W (in, out); computes in the dtype of ``x``."""
+
+    def __init__(self, kernel: Array, bias: Array):
+        self.kernel = nnx.Param(kernel)
+        self.bias = nnx.Param(bias)
+
+    @classmethod
+    def torch_default(cls, n_in: int, n_out: int, key: Array) -> "Linear":
+        """Weight and bias from U(+-1/sqrt(n_in))."""
+        weight_key, bias_key = jax.random.split(key)
+        return cls(
+            uniform_fan_in(weight_key, (n_in, n_out), n_in),
+            uniform_fan_in(bias_key, (n_out,), n_in),
+        )
+
+    @classmethod
+    def xavier(cls, n_in: int, n_out: int, key: Array) -> "Linear":
+        """Weight from U(+-sqrt(6/(in+out))) (Glorot and Bengio 2010), bias zero."""
+        bound = math.sqrt(6.0 / (n_in + n_out))
+        kernel = jax.random.uniform(key, (n_in, n_out), jnp.float32, -bound, bound)
+        return cls(kernel, jnp.zeros((n_out,), jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """(..., in) -> (..., out)."""
+        return affine(x, self.kernel[...], self.bias[...])
+
+
+def as_dtype(name: str) -> DTypeLike:
+    """``float32`` or ``bfloat16`` as a dtype."""
+    return {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[name]

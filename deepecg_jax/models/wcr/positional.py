@@ -1,0 +1,100 @@
+"""Convolutional relative position (wav2vec 2.0), computed in the frequency domain."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from deepecg_jax.models.layers import gelu
+
+Array = jax.Array
+
+
+class PositionalConv(nnx.Module):
+    """GELU of a grouped convolution over ``taps`` tokens, with weight normalisation a tap.
+
+    The kernel is ``gain * direction / |direction|``, the norm taken over both channel axes, so one
+    scalar a tap. Direct evaluation costs taps x D x D/groups products a token and XLA's grouped
+    convolution is slow on CPU. Only some 80 to 160 tokens exist, so the convolution is a product
+    in the frequency domain, and both transforms are small constant matrix products: 10 to 20 times
+    fewer operations, all of them matrix products.
+    """
+
+    def __init__(self, width: int, taps: int, groups: int, key: Array):
+        deviation = math.sqrt(4.0 / (taps * width))
+        direction = deviation * jax.random.normal(key, (taps, width // groups, width))
+        self.direction = nnx.Param(direction)  # (K, D / groups, D)
+        self.gain = nnx.Param(jnp.sqrt(jnp.sum(direction**2, axis=(1, 2))))  # (K,)
+        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+        self.groups = groups
+
+    def kernel(self) -> Array:
+        """Weight-normalised kernel (K, D / groups, D)."""
+        direction = self.direction[...]
+        norm = jnp.sqrt(jnp.sum(direction**2, axis=(1, 2), keepdims=True))
+        return self.gain[...][:, None, None] * direction / norm
+
+    def __call__(self, x: Array) -> Array:
+        """(B, N, D) -> (B, N, D); zero padding of K // 2 tokens on the left."""
+        y = grouped_convolution(x, self.kernel().astype(x.dtype), self.groups)
+        return gelu(y + self.bias[...].astype(x.dtype))
+
+
+def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
+    """y[t] = sum_j kernel[j] x[t + j - K // 2] within each channel group, (B, N, D) -> (B, N, D).
+
+    Equal to PyTorch's ``Conv1d(D, D, K, padding=K // 2, groups=groups)`` without its last output
+    where K is even.
+    """
+    batch, n, width = x.shape
+    taps = kernel.shape[0]
+    size = width // groups
+    token_basis, tap_basis, inverse = (
+        jnp.asarray(a, x.dtype) for a in _fourier_bases(n, taps)
+    )  # (n, 2F), (taps, 2F), (2F, n)
+    n_bins = token_basis.shape[1] // 2
+    # real and imaginary parts side by side: a complex product is one real product twice as wide
+    spectrum = jnp.einsum("bnd,nf->fbd", x, token_basis).reshape(
+        2, n_bins, batch, groups, size
+    )
+    response = jnp.einsum("kio,kf->fio", kernel, tap_basis).reshape(
+        2, n_bins, size, groups, size
+    )
+    left = jnp.concatenate([spectrum[0], spectrum[1]], -1)  # (F, B, g, 2i)
+    real = jnp.concatenate([response[0], -response[1]], 1)  # (F, 2i, g, o)
+    imaginary = jnp.concatenate([response[1], response[0]], 1)
+    right = jnp.stack([real, imaginary], -2)  # (F, 2i, g, 2, o)
+    product = jnp.einsum("fbgi,figco->cfbgo", left, right)
+    product = product.reshape(2 * n_bins, batch, width)
+    return jnp.einsum("fbd,fn->bnd", product, inverse)
+
+
+@functools.cache
+def _fourier_bases(n: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Real discrete Fourier matrices of the tokens and the taps, and the inverse.
+
+    The transform is long enough (n plus the reach of the kernel) that wrapped products never
+    reach an output. Taps that no pair of tokens can meet get zero rows.
+    """
+    before = taps // 2
+    offsets = np.arange(taps) - before
+    reachable = np.abs(offsets) < n
+    length = n + min(n - 1, max(before, taps - 1 - before))
+    bins = np.arange(length // 2 + 1)
+    token_phase = 2 * np.pi * np.outer(np.arange(n), bins) / length
+    # a correlation: the kernel's spectrum is conjugated
+    tap_phase = -2 * np.pi * np.outer(offsets, bins) / length
+    tokens = np.concatenate([np.cos(token_phase), -np.sin(token_phase)], 1)
+    tap_rows = np.concatenate([np.cos(tap_phase), -np.sin(tap_phase)], 1) * reachable[:, None]
+    weight = np.full(len(bins), 2.0)
+    weight[0] = 1.0
+    if length % 2 == 0:
+        weight[-1] = 1.0
+    weight /= length
+    inverse = np.concatenate(
+        [weight[:, None] * np.cos(token_phase.T), -weight[:, None] * np.sin(token_phase.T)], 0
+    )
+    return tokens, tap_rows, inverse

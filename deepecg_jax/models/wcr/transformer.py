@@ -1,0 +1,135 @@
+"""The transformer: all layers' parameters are stacked on a leading axis and run by one loop."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from deepecg_jax.models.layers import Norm, affine, dropout, gelu, layer_norm
+from deepecg_jax.models.wcr.config import WCRConfig
+
+Array = jax.Array
+_MASKED = -1e30  # finite: a row whose keys are all padded must not become NaN
+
+
+class Transformer(nnx.Module):
+    """Bidirectional transformer, post-LN (default, BERT style) or pre-LN.
+
+    One stacked array a parameter (first axis: layer) keeps compile time independent of depth
+    (``jax.lax.scan``), makes sharding rules short, and exports by slicing.
+    """
+
+    def __init__(self, config: WCRConfig, key: Array):
+        layers, width, hidden = config.layers, config.width, config.ffn_width
+        keys = jax.random.split(key, 4)
+
+        def normal(key: Array, *shape: int) -> nnx.Param:
+            # N(0, 0.02), as in BERT
+            return nnx.Param(0.02 * jax.random.normal(key, (layers, *shape), jnp.float32))
+
+        def constant(value: float, *shape: int) -> nnx.Param:
+            return nnx.Param(jnp.full((layers, *shape), value, jnp.float32))
+
+        self.norm = Norm(width)
+        self.qkv_kernel = normal(keys[0], width, 3, width)
+        self.qkv_bias = constant(0.0, 3, width)
+        self.out_kernel = normal(keys[1], width, width)
+        self.out_bias = constant(0.0, width)
+        self.attention_norm_scale = constant(1.0, width)
+        self.attention_norm_bias = constant(0.0, width)
+        self.up_kernel = normal(keys[2], width, hidden)
+        self.up_bias = constant(0.0, hidden)
+        self.down_kernel = normal(keys[3], hidden, width)
+        self.down_bias = constant(0.0, width)
+        self.ffn_norm_scale = constant(1.0, width)
+        self.ffn_norm_bias = constant(0.0, width)
+        self.config = config
+
+    def __call__(
+        self, x: Array, padding: Array | None = None, key: Array | None = None
+    ) -> Array:
+        """(B, N, D) -> (B, N, D).
+
+        padding: (B, N) bool, true where a token is padding (its content is zeroed and it is not
+            attended to), or None.
+        key: randomness for dropout; None switches dropout off.
+        """
+        config = self.config
+        keep = None
+        if padding is not None:
+            x = jnp.where(padding[..., None], 0.0, x)
+            keep = ~padding[:, None, None, :]
+        if not config.layer_norm_first:
+            x = self.norm(x)
+        keys = None
+        if key is not None:
+            key, first = jax.random.split(key)
+            x = dropout(x, config.dropout, first)
+            keys = jax.random.split(key, config.layers)
+        stacked = {
+            name: value[...]
+            for name, value in vars(self).items()
+            if isinstance(value, nnx.Param)
+        }
+
+        def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
+            return transformer_layer(x, inputs[0], config, keep, inputs[1]), None
+
+        if config.remat == "full":
+            body = jax.checkpoint(body)
+        elif config.remat == "dots":
+            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+            body = jax.checkpoint(body, policy=policy)
+        x, _ = jax.lax.scan(body, x, (stacked, keys), unroll=config.scan_unroll)
+        return self.norm(x) if config.layer_norm_first else x
+
+
+def transformer_layer(
+    x: Array,
+    p: dict[str, Array],
+    config: WCRConfig,
+    keep: Array | None,
+    key: Array | None,
+) -> Array:
+    """One layer, (B, N, D) -> (B, N, D); ``p`` holds that layer's slices of the parameters."""
+    keys: list[Array | None] = [None] * 4
+    if key is not None:
+        keys = list(jax.random.split(key, 4))
+
+    def attend(x: Array) -> Array:
+        y = attention(x, p, config, keep, keys[0])
+        return dropout(y, config.dropout, keys[1])
+
+    def feed_forward(x: Array) -> Array:
+        y = gelu(affine(x, p["up_kernel"], p["up_bias"]))
+        y = dropout(y, config.activation_dropout, keys[2])
+        return dropout(affine(y, p["down_kernel"], p["down_bias"]), config.dropout, keys[3])
+
+    attention_norm = (p["attention_norm_scale"], p["attention_norm_bias"])
+    ffn_norm = (p["ffn_norm_scale"], p["ffn_norm_bias"])
+    if config.layer_norm_first:
+        x = x + attend(layer_norm(x, *attention_norm))
+        return x + feed_forward(layer_norm(x, *ffn_norm))
+    x = layer_norm(x + attend(x), *attention_norm)
+    return layer_norm(x + feed_forward(x), *ffn_norm)
+
+
+def attention(
+    x: Array,
+    p: dict[str, Array],
+    config: WCRConfig,
+    keep: Array | None,
+    key: Array | None,
+) -> Array:
+    """Multi-head self-attention, softmax(q k / sqrt(D / heads)) v; softmax in float32."""
+    batch, n, width = x.shape
+    heads, size = config.heads, width // config.heads
+    kernel = p["qkv_kernel"].reshape(width, 3 * width)
+    qkv = affine(x, kernel, p["qkv_bias"].reshape(3 * width)).reshape(batch, n, 3, heads, size)
+    q, k, v = (qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3))  # (B, H, N, D / H)
+    logits = ((q * size**-0.5) @ k.transpose(0, 1, 3, 2)).astype(jnp.float32)
+    if keep is not None:
+        logits = jnp.where(keep, logits, _MASKED)
+    probabilities = jax.nn.softmax(logits, axis=-1).astype(x.dtype)
+    probabilities = dropout(probabilities, config.attention_dropout, key)
+    y = (probabilities @ v).transpose(0, 2, 1, 3).reshape(batch, n, width)
+    return affine(y, p["out_kernel"], p["out_bias"])

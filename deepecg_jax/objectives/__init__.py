@@ -1,0 +1,1 @@
+"""Pure training objectives: (model, batch, key) -> (loss, metrics)."""

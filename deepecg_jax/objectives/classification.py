@@ -1,0 +1,54 @@
+"""Multi-label classification where some labels are unknown, and the augmentation of its input."""
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def masked_bce(logits: Array, labels: Array) -> Array:
+    """Mean binary cross-entropy with logits over the known labels.
+
+    logits: (B, C) float32; labels: (B, C), 0..1, negative where unknown.
+    """
+    known = labels >= 0
+    target = jnp.where(known, labels, 0.0).astype(jnp.float32)
+    # log(1 + exp(-|z|)) form: no overflow
+    loss = jnp.maximum(logits, 0) - logits * target + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    return jnp.sum(loss * known) / jnp.maximum(known.sum(), 1)
+
+
+def random_crop(key: Array, signal: Array, length: int) -> Array:
+    """A random piece of each ECG, (B, T, L) -> (B, length, L)."""
+    starts = jax.random.randint(key, (signal.shape[0],), 0, signal.shape[1] - length + 1)
+    return jax.vmap(lambda x, start: jax.lax.dynamic_slice_in_dim(x, start, length))(signal, starts)
+
+
+def random_gain(key: Array, signal: Array, deviation: float) -> Array:
+    """Each lead of each ECG times exp(deviation * N(0, 1))."""
+    gain = jnp.exp(deviation * jax.random.normal(key, (signal.shape[0], 1, signal.shape[2])))
+    return signal * gain
+
+
+def drop_leads(key: Array, lead_mask: Array, probability: float) -> Array:
+    """Lose leads at a rate that varies by ECG, U(0, 2 probability), (B, L) bool -> (B, L) bool.
+
+    Most ECGs keep most leads and some keep few, so the classifier meets both.
+    """
+    rate_key, lead_key = jax.random.split(key)
+    rate = 2.0 * probability * jax.random.uniform(rate_key, (lead_mask.shape[0], 1))
+    return lead_mask & (jax.random.uniform(lead_key, lead_mask.shape) >= rate)
+
+
+def mixup(key: Array, signal: Array, labels: Array, alpha: float) -> tuple[Array, Array]:
+    """Convex mixtures of ECGs and labels (Zhang et al. 2018); unknown labels stay unknown.
+
+    Each ECG is mixed with the one opposite in the batch, which is in random order already.
+    """
+    share = jax.random.beta(key, alpha, alpha, (signal.shape[0],))
+    share = jnp.maximum(share, 1.0 - share)
+    other = labels[::-1]
+    mixed = share[:, None] * labels + (1.0 - share[:, None]) * other
+    mixed = jnp.where((labels < 0) | (other < 0), -1.0, mixed)
+    weight = share[:, None, None]
+    return weight * signal + (1.0 - weight) * signal[::-1], mixed

@@ -1,0 +1,1 @@
+"""Recordings, leads, standardisation, quality and the synthetic generator: numpy and scipy only."""

@@ -1,0 +1,62 @@
+"""Checkpoints with Orbax: asynchronous, atomic, restorable onto another mesh."""
+
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.training.state import State
+
+
+class Checkpoints:
+    """The checkpoints of one run; a context manager that waits for writes on leaving."""
+
+    def __init__(self, folder: Path, keep: int, metadata: dict[str, Any]):
+        """``metadata`` (config, signal contract) is stored with each checkpoint."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._metadata = metadata
+        self._folder = folder
+        self._checkpointer = ocp.training.Checkpointer(
+            str(folder.resolve()),
+            # when to save is the loop's decision; here every call saves
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpointer.close()
+
+    def latest_step(self) -> int | None:
+        """Step of the newest complete checkpoint."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    def save(self, step: int, state: State, position: dict[str, Any]) -> None:
+        """Begin to save; the data position goes with the state."""
+        self._checkpointer.save_checkpointables_async(
+            step,
+            {"state": state},
+            custom_metadata={**self._metadata, "position": position},
+        )
+
+    def restore(self, abstract: State) -> tuple[State, dict[str, Any]]:
+        """The newest state, laid out as ``abstract`` says, and its data position.
+
+        UserError when the checkpoint was made by another model or for another signal.
+        """
+        latest = self._checkpointer.latest
+        if latest is None:
+            raise UserError(f"there is no checkpoint in {self._folder}.")
+        stored = self._checkpointer.checkpointables_metadata(latest).custom_metadata or {}
+        for name in ("signal", "model", "seed"):
+            if stored.get(name) != self._metadata.get(name):
+                raise UserError(
+                    f"{self._folder} was written with another {name} ({stored.get(name)}) than "
+                    f"this config has ({self._metadata.get(name)}); use another workdir."
+                )
+        loaded = self._checkpointer.load_checkpointables(latest, {"state": abstract})
+        return loaded["state"], stored["position"]

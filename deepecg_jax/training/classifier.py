@@ -1,0 +1,188 @@
+"""The three ways to fine-tune, behind one interface: build, loss, predict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from deepecg_jax.config import FinetuneConfig
+from deepecg_jax.data.batches import ArrayRecords, Records, evaluation_batches
+from deepecg_jax.models.heads import Classifier, build_head
+from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
+from deepecg_jax.objectives.classification import (
+    drop_leads,
+    masked_bce,
+    mixup,
+    random_crop,
+    random_gain,
+)
+from deepecg_jax.training.state import split_model
+
+EVALUATION_BATCH = 64
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs between the modes."""
+
+    build: Callable[[Array], nnx.Module]  # the trainable module
+    start_from: dict[str, Any]  # parameters that replace its initial ones
+    frozen: Any  # parameters that are used but not trained
+    loss: Callable[..., tuple[Array, dict[str, Array]]]  # (params, batch, key, step, frozen)
+    logits: Callable[[Any, Any, dict[str, Array]], Array]  # (params, frozen, batch)
+    records: Callable[[Records], Records]  # training records -> what the loss reads
+    assemble: Callable[[Any, Any], dict[str, Any]]  # (params, frozen) -> classifier parameters
+
+
+def full_recipe(
+    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any] | None, n_labels: int,
+    sampling_rate: float,
+) -> Recipe:  # fmt: skip
+    """All weights are trained, from ``encoder`` or from scratch."""
+    kind, heads, rate = config.head.kind, config.head.heads, config.head.dropout
+
+    def build(key: Array) -> nnx.Module:
+        encoder_key, head_key = jax.random.split(key)
+        head = build_head(kind, model.width, heads, n_labels, head_key, rate)
+        return Classifier(WCREncoder(model, encoder_key), head)
+
+    graphdef = _graphdef(build)
+    dtype = as_dtype(config.train.compute_dtype)
+
+    def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
+        augment_key, dropout_key = jax.random.split(key)
+        signal, labels = augment(config, batch, augment_key, sampling_rate)
+        logits = nnx.merge(graphdef, params)(
+            signal.astype(dtype), feature_gradient=config.feature_gradient, key=dropout_key
+        )
+        value = masked_bce(logits, labels)
+        return value, {"loss": value}
+
+    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+        return nnx.merge(graphdef, params)(clean(batch).astype(dtype))
+
+    start = {} if encoder is None else {"encoder": encoder}
+    return Recipe(build, start, None, loss, logits, lambda r: r, lambda params, _: params)
+
+
+def attention_recipe(
+    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any], n_labels: int,
+    sampling_rate: float,
+) -> Recipe:  # fmt: skip
+    """The encoder is frozen and evaluated without dropout; an attentive probe is trained."""
+    heads, rate = config.head.heads, config.head.dropout
+
+    def build(key: Array) -> nnx.Module:
+        return build_head("attention", model.width, heads, n_labels, key, rate)
+
+    graphdef = _graphdef(build)
+    encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))
+    dtype = as_dtype(config.train.compute_dtype)
+
+    def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
+        augment_key, dropout_key = jax.random.split(key)
+        signal, labels = augment(config, batch, augment_key, sampling_rate)
+        tokens = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype)).tokens
+        head = nnx.merge(graphdef, params)
+        value = masked_bce(head(jax.lax.stop_gradient(tokens), None, dropout_key), labels)
+        return value, {"loss": value}
+
+    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+        tokens = nnx.merge(encoder_graphdef, frozen)(clean(batch).astype(dtype)).tokens
+        return nnx.merge(graphdef, params)(tokens, None)
+
+    return Recipe(
+        build, {}, encoder, loss, logits, lambda r: r,
+        lambda params, frozen: {"encoder": frozen, "head": params},
+    )  # fmt: skip
+
+
+def linear_recipe(
+    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any], n_labels: int,
+    train_records: Records,
+) -> Recipe:  # fmt: skip
+    """A linear probe: every ECG is encoded once, the pooled vectors are standardised, and only a
+    linear layer is trained. The standardisation is folded into that layer in the bundle.
+    """
+
+    def build(key: Array) -> nnx.Module:
+        return build_head("linear", model.width, 1, n_labels, key)
+
+    graphdef = _graphdef(build)
+    encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))
+
+    @jax.jit
+    def pool(frozen: Any, batch: dict[str, Array]) -> Array:
+        output = nnx.merge(encoder_graphdef, frozen)(clean(batch))
+        return mean_pool(output.tokens, output.padding)
+
+    def encode(records: Records) -> np.ndarray:
+        parts = [
+            np.asarray(pool(encoder, _signals(batch)))[:real]
+            for batch, real in evaluation_batches(records, EVALUATION_BATCH)
+        ]
+        return np.concatenate(parts)
+
+    pooled = encode(train_records)
+    centre, scale = pooled.mean(0), np.maximum(pooled.std(0), 1e-6)
+    labels = np.stack([train_records[i]["labels"] for i in range(len(train_records))])
+    training = ArrayRecords({"features": (pooled - centre) / scale, "labels": labels})
+
+    def head_logits(params: Any, features: Array) -> Array:
+        return nnx.merge(graphdef, params)(features[:, None, :], None)
+
+    def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
+        value = masked_bce(head_logits(params, batch["features"]), batch["labels"])
+        return value, {"loss": value}
+
+    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+        return head_logits(params, (pool(frozen, batch) - centre) / scale)
+
+    def assemble(params: Any, frozen: Any) -> dict[str, Any]:
+        kernel = params["projection"]["kernel"] / scale[:, None]
+        bias = params["projection"]["bias"] - centre @ kernel
+        return {"encoder": frozen, "head": {"projection": {"kernel": kernel, "bias": bias}}}
+
+    return Recipe(build, {}, encoder, loss, logits, lambda _: training, assemble)
+
+
+def clean(batch: dict[str, Array]) -> Array:
+    """Millivolts with missing leads zeroed, (B, T, L)."""
+    return apply_lead_mask(to_millivolts(batch["signal"]), batch["lead_mask"])
+
+
+def augment(
+    config: FinetuneConfig, batch: dict[str, Array], key: Array, sampling_rate: float
+) -> tuple[Array, Array]:
+    """Training signal (B, T', L) and labels (B, C) after the configured random changes."""
+    settings = config.augment
+    keys = jax.random.split(key, 4)
+    signal, labels = to_millivolts(batch["signal"]), batch["labels"].astype(jnp.float32)
+    lead_mask = batch["lead_mask"]
+    if settings.crop_seconds is not None:
+        length = round(settings.crop_seconds * sampling_rate)
+        signal = random_crop(keys[0], signal, length)
+    if settings.gain_deviation:
+        signal = random_gain(keys[1], signal, settings.gain_deviation)
+    if settings.lead_masking:
+        lead_mask = drop_leads(keys[2], lead_mask, settings.lead_masking)
+    signal = apply_lead_mask(signal, lead_mask)
+    if settings.mixup:
+        signal, labels = mixup(keys[3], signal, labels, settings.mixup)
+    return signal, labels
+
+
+def _signals(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"signal": batch["signal"], "lead_mask": batch["lead_mask"]}
+
+
+def _graphdef(build: Callable[[Array], nnx.Module]) -> Any:
+    return split_model(nnx.eval_shape(lambda: build(jax.random.key(0))))[0]

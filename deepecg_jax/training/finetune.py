@@ -1,0 +1,183 @@
+"""``deepecg finetune``: labelled ECGs and an encoder (or none) to a classifier bundle."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from deepecg_jax.config import FinetuneConfig
+from deepecg_jax.data.batches import training_batches
+from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.thresholds import fit_thresholds
+from deepecg_jax.interop import bundle
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.training.classifier import (
+    Recipe,
+    attention_recipe,
+    full_recipe,
+    linear_recipe,
+)
+from deepecg_jax.training.inputs import LabelledSplit, host_batch_rows, labelled_split
+from deepecg_jax.training.loop import Run, train
+from deepecg_jax.training.mesh import make_mesh, require_divisible
+from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.state import make_state, split_model
+from deepecg_jax.training.step import make_step
+from deepecg_jax.training.validation import Validation
+from deepecg_jax.training.workdir import prepare_workdir
+
+
+def finetune(config: FinetuneConfig, console: Console) -> Path:
+    """Train (or resume) and write ``workdir/bundle``; returns its path."""
+    # ---- run folder and encoder -------------------------------------------------------------
+    encoder, model, contract = starting_point(config, console)
+    workdir = prepare_workdir(config)
+    finished = workdir / "bundle"
+    if finished.is_dir():
+        console.print(f"{workdir} is finished: the classifier is in {finished}")
+        return finished
+
+    # ---- data -------------------------------------------------------------------------------
+    data = config.data
+    training = labelled_split(data, data.train_split, config.labels, data.label_share, config.seed)
+    held_out = labelled_split(data, data.validation_split, config.labels, 1.0, config.seed)
+    names = training.names
+    source = f"{data.dir}/{data.dataset}"
+    if contract is not None:
+        require_same(contract, training.split.contract, str(config.init_from), source)
+    contract = training.split.contract
+    require_both_classes(training, f"{source}, split {data.train_split}")
+    console.print(
+        f"fine-tuning ({config.mode}) on {len(training.records):,} ECGs, validating on "
+        f"{len(held_out.records):,}: {len(names)} labels"
+    )
+
+    # ---- recipe, mesh, optimizer, state -----------------------------------------------------
+    recipe = make_recipe(config, model, encoder, training, contract)
+    records = recipe.records(training.records)
+    host, hosts = host_batch_rows(config.train.global_batch)
+    mesh = make_mesh(config.mesh)
+    require_divisible(config.train.global_batch, config.train.accumulation, mesh)
+    schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
+    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm)
+    with jax.set_mesh(mesh):
+        _, state, shardings = make_state(
+            recipe.build, optimizer, mesh, jax.random.key(config.seed),
+            ema=config.train.ema_decay is not None, start_from=recipe.start_from, keep_best=True,
+        )  # fmt: skip
+        step = make_step(
+            recipe.loss, optimizer, schedule, shardings, mesh, config.seed + 1,
+            config.train.accumulation, config.train.ema_decay, frozen=recipe.frozen,
+        )  # fmt: skip
+        validation = Validation(recipe, held_out, config.stopping)
+
+        # ---- loop ---------------------------------------------------------------------------
+        state = train(
+            Run(
+                workdir, config.train, mesh, shardings, step,
+                batches=lambda number: training_batches(
+                    [records], [1.0], config.train.global_batch, config.seed, number, host, hosts,
+                    data.read_threads,
+                ),
+                metadata={
+                    "signal": contract.to_dict(),
+                    "model": model.model_dump(mode="json"),
+                    "seed": config.seed,
+                },
+                console=console,
+                hook=validation.update,
+                hook_every=min(config.stopping.evaluate_every, config.train.steps),
+                done=validation.exhausted,
+                description=f"fine-tuning ({config.mode})",
+            ),
+            state,
+        )  # fmt: skip
+
+        # ---- thresholds and bundle ----------------------------------------------------------
+        best = state["best"]
+        if not np.isfinite(float(best["score"])):
+            raise UserError(f"no validation was finite in {workdir}; is train.steps long enough?")
+        scores = validation.scores(best["params"])
+        classifier = jax.tree.map(jnp.asarray, recipe.assemble(best["params"], recipe.frozen))
+    thresholds = fit_thresholds(
+        held_out.labels, scores, names=names, method=config.threshold_method
+    )
+    metrics = {
+        "validation": {
+            "dataset": data.dataset,
+            "split": data.validation_split,
+            "n_records": len(held_out.records),
+            "macro_auroc": float(best["score"]),
+            "auroc": validation.auroc_by_label(scores),
+        }
+    }
+    head_kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}
+    head = config.head.model_copy(update={"kind": head_kind[config.mode]})
+    bundle.save(
+        finished, model=model, head=head.model_dump(), params=classifier, labels=names,
+        thresholds=thresholds, signal=contract, metrics=metrics,
+        provenance={
+            "task": "finetune", "mode": config.mode, "init_from": config.init_from,
+            "dataset": data.dataset, "label_share": data.label_share, "seed": config.seed,
+        },
+    )  # fmt: skip
+    console.print(
+        f"best macro AUROC on {data.validation_split}: {float(best['score']):.4f}; "
+        f"classifier written to {finished}"
+    )
+    return finished
+
+
+def starting_point(
+    config: FinetuneConfig, console: Console
+) -> tuple[dict[str, Any] | None, WCRConfig, SignalContract | None]:
+    """Encoder parameters (None: from scratch), its shape, and its signal contract."""
+    if config.init_from is None:
+        assert config.model is not None  # the schema refuses both to be absent
+        return None, config.model, None
+    loaded = bundle.load(config.init_from)
+    module = getattr(loaded.model, "encoder", loaded.model)
+    model = loaded.architecture.model
+    given = config.model
+    if given is not None:
+        model = model.model_copy(
+            update={"scan_unroll": given.scan_unroll, "remat": given.remat}
+            | {name: getattr(given, name) for name in type(given).model_fields if "dropout" in name}
+        )
+    console.print(f"encoder from {config.init_from} ({loaded.fingerprint[:12]})")
+    return split_model(module)[1], model, loaded.signal
+
+
+def make_recipe(
+    config: FinetuneConfig,
+    model: WCRConfig,
+    encoder: dict[str, Any] | None,
+    training: LabelledSplit,
+    contract: SignalContract,
+) -> Recipe:
+    """The recipe of ``mode``; a frozen encoder without ``init_from`` is a random one."""
+    n_labels = len(training.names)
+    if config.mode == "full":
+        return full_recipe(config, model, encoder, n_labels, contract.sampling_rate)
+    if encoder is None:
+        from deepecg_jax.models.wcr.encoder import WCREncoder
+
+        encoder = split_model(WCREncoder(model, jax.random.key(config.seed)))[1]
+    if config.mode == "attention":
+        return attention_recipe(config, model, encoder, n_labels, contract.sampling_rate)
+    return linear_recipe(config, model, encoder, n_labels, training.records)
+
+
+def require_both_classes(split: LabelledSplit, where: str) -> None:
+    """UserError for a label without positives or without negatives: nothing could be learned."""
+    for i, name in enumerate(split.names):
+        column = split.labels[:, i]
+        if not (np.any(column == 1) and np.any(column == 0)):
+            kind = "positive" if not np.any(column == 1) else "negative"
+            raise UserError(
+                f"the label {name!r} has no {kind} record in {where}; leave it out of labels."
+            )

@@ -1,0 +1,92 @@
+"""From a data config to the records and host batches of a run."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from deepecg_jax.config import DataConfig
+from deepecg_jax.data.batches import BYTES_AN_ECG, ArrayRecords, Records, Selected
+from deepecg_jax.data.shards import Split, open_split
+from deepecg_jax.errors import UserError
+from deepecg_jax.labels.select import select_labels
+from deepecg_jax.signals.contract import SignalContract, require_same
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """A split with the chosen labels as columns beside the signals."""
+
+    records: Selected
+    labels: np.ndarray  # (n, C) int8: 1, 0, -1 unknown
+    names: tuple[str, ...]
+    split: Split
+    positions: np.ndarray
+
+
+def pretraining_sources(
+    config: DataConfig, seed: int
+) -> tuple[list[Records], list[float], SignalContract]:
+    """Sources (with ``signal``, ``lead_mask`` and a numeric ``patient``), shares, contract."""
+    names = [config.dataset, *config.mix]
+    shares = [1.0 - sum(config.mix.values()), *config.mix.values()]
+    sources: list[Records] = []
+    contract: SignalContract | None = None
+    first_patient = 0
+    for name in names:
+        split = open_split(config.dir, name, config.train_split)
+        if contract is None:
+            contract = split.contract
+        require_same(contract, split.contract, names[0], name)
+        keep = patients_subset(split, config.label_share, seed)
+        patients = np.asarray(split.index["patient_id"].to_pylist())
+        _, numbers = np.unique(patients, return_inverse=True)
+        columns = {"patient": (numbers[keep] + first_patient).astype(np.int32)}
+        first_patient += int(numbers.max()) + 1
+        sources.append(
+            Selected(maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), columns)
+        )
+    assert contract is not None
+    return sources, shares, contract
+
+
+def labelled_split(
+    config: DataConfig, split_name: str, labels: tuple[str, ...], share: float, seed: int
+) -> LabelledSplit:
+    """The records of a split with a column of the chosen labels."""
+    split = open_split(config.dir, config.dataset, split_name)
+    names, columns = select_labels(labels, split.label_names, f"{config.dir}/{config.dataset}")
+    keep = patients_subset(split, share, seed)
+    table = np.asarray(split.index["labels"].to_pylist(), np.int8)
+    chosen = table[keep][:, columns]
+    records = Selected(
+        maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), {"labels": chosen}
+    )
+    return LabelledSplit(records, chosen, names, split, keep)
+
+
+def patients_subset(split: Split, share: float, seed: int) -> np.ndarray:
+    """Positions of the records of a random ``share`` of the patients (all for 1)."""
+    if share == 1.0:
+        return np.arange(len(split))
+    patients = np.asarray(split.index["patient_id"].to_pylist())
+    unique = np.unique(patients)
+    count = max(1, round(share * len(unique)))
+    chosen = np.random.default_rng(seed).choice(unique, count, replace=False)
+    return np.flatnonzero(np.isin(patients, chosen))
+
+
+def maybe_cached(split: Split, cache_gb: float) -> Records:
+    """The split's signals in memory if they fit, else the shards themselves."""
+    if len(split) * BYTES_AN_ECG > cache_gb * 1e9:
+        return split
+    arrays = split.load()
+    return ArrayRecords({"signal": arrays["signal"], "lead_mask": arrays["lead_mask"]})
+
+
+def host_batch_rows(global_batch: int) -> tuple[int, int]:
+    """(this host's number, number of hosts); UserError if the batch does not divide."""
+    hosts = jax.process_count()
+    if global_batch % hosts:
+        raise UserError(f"train.global_batch={global_batch} is not a multiple of {hosts} hosts.")
+    return jax.process_index(), hosts

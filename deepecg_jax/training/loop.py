@@ -1,0 +1,120 @@
+"""The training loop: batches in, state out; restores, logs, checkpoints, stops when told."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from rich.console import Console
+
+from deepecg_jax.config import TrainConfig
+from deepecg_jax.data.batches import position_of
+from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.training.checkpoint import Checkpoints
+from deepecg_jax.training.interrupts import StopRequest
+from deepecg_jax.training.mesh import batch_sharding
+from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar
+from deepecg_jax.training.state import State, abstract_state
+
+HostBatch = dict[str, np.ndarray]
+
+
+@dataclass
+class Run:
+    """What a loop needs; the caller (pretraining, fine-tuning) makes the parts."""
+
+    workdir: Path
+    train: TrainConfig
+    mesh: Mesh
+    shardings: State
+    step: Callable[[State, dict[str, jax.Array]], tuple[State, dict[str, jax.Array]]]
+    batches: Callable[[int], Iterator[HostBatch]]  # from the given step on
+    metadata: dict[str, Any]  # stored with each checkpoint
+    console: Console
+    # called every `hook_every` steps with (step, state); may change the state; True ends the run
+    hook: Callable[[int, State], tuple[State, dict[str, float], bool]] | None = None
+    hook_every: int = 0
+    done: Callable[[State], bool] | None = None  # whether a restored state needs no more steps
+    description: str = "training"
+
+
+def train(run: Run, state: State) -> State:
+    """Train to ``train.steps``, resuming from the newest checkpoint in the workdir.
+
+    Raises StoppedBySignal after saving on SIGTERM or SIGINT; UserError when the loss is no longer
+    finite (nothing is saved then, so the last good checkpoint stays).
+    """
+    settings = run.train
+    log = MetricsLog(run.workdir / "metrics.jsonl")
+    sharding = batch_sharding(run.mesh)
+    meter = Meter(settings.global_batch)
+    with (
+        Checkpoints(run.workdir / "checkpoints", settings.keep_checkpoints, run.metadata) as saved,
+        StopRequest() as stop,
+        progress_bar(run.console) as bar,
+    ):
+        number = 0
+        if saved.latest_step() is not None:
+            state, position = saved.restore(abstract_state(state, run.shardings))
+            number = int(state["step"])
+            expected = position_of(number, settings.global_batch)
+            if position != expected:
+                raise UserError(
+                    f"{run.workdir} was trained with another train.global_batch (its data position "
+                    f"is {position}, not {expected}); use that value or another workdir."
+                )
+            run.console.print(f"resuming at step {number} of {settings.steps}")
+        batches = run.batches(number)
+        task = bar.add_task(run.description, total=settings.steps, completed=number, status="")
+        last_saved, compiled = number, False
+        finished = run.done is not None and run.done(state)
+        while number < settings.steps and not finished:
+            before = time.perf_counter()
+            host_batch = next(batches)
+            waited = time.perf_counter() - before
+            batch = jax.tree.map(
+                lambda rows: jax.make_array_from_process_local_data(sharding, rows), host_batch
+            )
+            state, metrics = run.step(state, batch)
+            number += 1
+            meter.add(waited)
+            if not compiled:
+                jax.block_until_ready(metrics)  # compilation is not part of the speed
+                meter.reset()
+                compiled = True
+            if number % settings.log_every == 0 or number == settings.steps:
+                values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+                if not math.isfinite(values["loss"]):
+                    raise UserError(
+                        f"the loss is {values['loss']} at step {number}; the last checkpoint is of "
+                        f"step {last_saved}: lower optimizer.learning_rate or train.clip_norm."
+                    )
+                speed = meter.read()
+                log.write(number, {**values, **speed})
+                bar.update(
+                    task, status=f"loss {values['loss']:.4f}  {speed['ecg_per_s']:.0f} ECG/s"
+                )
+            bar.update(task, completed=number)
+            if run.hook is not None and number % run.hook_every == 0:
+                state, values, finished = run.hook(number, state)
+                log.write(number, values)
+                meter.reset()
+            signal_name = stop.received(number)
+            due = number % settings.checkpoint_every == 0 or number == settings.steps or finished
+            if due or signal_name:
+                saved.save(number, state, position_of(number, settings.global_batch))
+                last_saved = number
+                meter.reset()
+            if signal_name and not (finished or number == settings.steps):
+                log.close()
+                raise StoppedBySignal(
+                    f"stopped by {signal_name} at step {number}; the state is saved, and the same "
+                    "command resumes."
+                )
+    log.close()
+    return state

@@ -1,0 +1,96 @@
+"""The device mesh, and which axis of which array goes where."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from deepecg_jax.config import MeshConfig
+from deepecg_jax.errors import UserError
+
+AXES = ("data", "fsdp", "tensor")
+
+
+def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+    """Mesh with axes data, fsdp, tensor over all devices; UserError when the sizes do not fit."""
+    devices = jax.devices() if devices is None else devices
+    sizes = [config.data, config.fsdp, config.tensor]
+    if sizes.count(-1) > 1 or 0 in sizes:
+        raise UserError(
+            f"mesh.data={config.data}, mesh.fsdp={config.fsdp}, mesh.tensor={config.tensor}: "
+            "sizes are positive, and -1 (all that remain) may stand once."
+        )
+    fixed = int(np.prod([size for size in sizes if size > 0]))
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = max(len(devices) // fixed, 1)
+    if int(np.prod(sizes)) != len(devices):
+        raise UserError(
+            f"the mesh data={sizes[0]} x fsdp={sizes[1]} x tensor={sizes[2]} needs "
+            f"{int(np.prod(sizes))} devices, but there are {len(devices)}."
+        )
+    return jax.make_mesh(
+        tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
+    )
+
+
+@dataclass(frozen=True)
+class ShardingRules:
+    """Mesh axis of each logical axis of a parameter; None replicates it."""
+
+    width: str | None = "fsdp"
+    hidden: str | None = "tensor"
+    layers: str | None = None
+
+
+# Logical axes by parameter name. The large matrices are split; vectors are replicated.
+LOGICAL_AXES: dict[str, tuple[str | None, ...]] = {
+    "qkv_kernel": ("layers", "width", None, "hidden"),
+    "out_kernel": ("layers", "hidden", "width"),
+    "up_kernel": ("layers", "width", "hidden"),
+    "down_kernel": ("layers", "hidden", "width"),
+    "direction": (None, None, "width"),
+    "codebook": (None, None, None),
+}
+
+
+def parameter_shardings(params: Any, mesh: Mesh, rules: ShardingRules = ShardingRules()) -> Any:
+    """A NamedSharding for each leaf of ``params`` (arrays or shapes).
+
+    An axis that its mesh axis does not divide is replicated, so odd sizes work everywhere.
+    """
+
+    def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        name = str(getattr(path[-1], "key", path[-1]))
+        logical = LOGICAL_AXES.get(name, (None,) * leaf.ndim)
+        spec = []
+        for size, axis in zip(leaf.shape, logical, strict=True):
+            mesh_axis = getattr(rules, axis) if axis else None
+            divides = mesh_axis is not None and size % mesh.shape[mesh_axis] == 0
+            spec.append(mesh_axis if divides else None)
+        return NamedSharding(mesh, P(*spec))
+
+    return jax.tree_util.tree_map_with_path(sharding, params)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Batches are split over data and fsdp; every device of a tensor group sees the same part."""
+    return NamedSharding(mesh, P(("data", "fsdp")))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on every device."""
+    return NamedSharding(mesh, P())
+
+
+def require_divisible(global_batch: int, accumulation: int, mesh: Mesh) -> None:
+    """UserError unless each device gets the same number of ECGs in each accumulation part."""
+    parts = mesh.shape["data"] * mesh.shape["fsdp"] * accumulation
+    if global_batch % parts:
+        raise UserError(
+            f"train.global_batch={global_batch} is not a multiple of mesh.data x mesh.fsdp x "
+            f"train.accumulation = {parts}; choose {global_batch // parts * parts or parts} or "
+            f"{(global_batch // parts + 1) * parts}."
+        )

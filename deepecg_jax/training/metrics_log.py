@@ -1,0 +1,84 @@
+"""``metrics.jsonl`` and the progress line."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class MetricsLog:
+    """Appends one JSON object a logged step; keeps the last values for the progress line."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Write and flush one line."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All complete lines of a ``metrics.jsonl``; of a repeated step the last one."""
+    rows: dict[int, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.endswith("}"):
+            row = json.loads(line)
+            rows[row["step"]] = {**rows.get(row["step"], {}), **row}
+    return [rows[step] for step in sorted(rows)]
+
+
+class Meter:
+    """Speed since the last reading, and the share of time spent waiting for input."""
+
+    def __init__(self, batch: int):
+        self._batch = batch
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew (after compilation, validation or a checkpoint)."""
+        self._start, self._waited, self._steps = time.perf_counter(), 0.0, 0
+
+    def add(self, waited: float) -> None:
+        """Count one step that waited ``waited`` seconds for its batch."""
+        self._steps += 1
+        self._waited += waited
+
+    def read(self) -> dict[str, float]:
+        """``ecg_per_s`` and ``input_wait_fraction``; starts anew."""
+        elapsed = max(time.perf_counter() - self._start, 1e-9)
+        values = {
+            "ecg_per_s": round(self._steps * self._batch / elapsed, 2),
+            "input_wait_fraction": round(self._waited / elapsed, 4),
+        }
+        self.reset()
+        return values
+
+
+def progress_bar(console: Console) -> Progress:
+    """Bar with step, loss, ECG/s, time gone and time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=2,
+    )

@@ -1,0 +1,105 @@
+"""``deepecg pretrain``: unlabelled ECGs to an encoder bundle."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from rich.console import Console
+
+from deepecg_jax.config import PretrainConfig
+from deepecg_jax.data.batches import training_batches
+from deepecg_jax.interop import bundle
+from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.training.inputs import host_batch_rows, pretraining_sources
+from deepecg_jax.training.loop import Run, train
+from deepecg_jax.training.mesh import make_mesh, require_divisible
+from deepecg_jax.training.metrics_log import read_metrics
+from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.state import make_state
+from deepecg_jax.training.step import make_step
+from deepecg_jax.training.workdir import prepare_workdir
+
+
+def pretrain(config: PretrainConfig, console: Console) -> Path:
+    """Train (or resume) and write ``workdir/bundle``; returns its path."""
+    # ---- run folder -------------------------------------------------------------------------
+    workdir = prepare_workdir(config)
+    finished = workdir / "bundle"
+    if finished.is_dir():
+        console.print(f"{workdir} is finished: the encoder is in {finished}")
+        return finished
+
+    # ---- data -------------------------------------------------------------------------------
+    sources, shares, contract = pretraining_sources(config.data, config.seed)
+    host, hosts = host_batch_rows(config.train.global_batch)
+    console.print(
+        f"pretraining on {' + '.join(f'{len(source):,}' for source in sources)} ECGs of "
+        f"{' + '.join([config.data.dataset, *config.data.mix])}"
+    )
+
+    # ---- mesh, optimizer, state (shapes first) ----------------------------------------------
+    mesh = make_mesh(config.mesh)
+    require_divisible(config.train.global_batch, config.train.accumulation, mesh)
+    schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
+    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm)
+    with jax.set_mesh(mesh):
+        graphdef, state, shardings = make_state(
+            lambda key: WCRPretrainer(config.model, key),
+            optimizer,
+            mesh,
+            jax.random.key(config.seed),
+            ema=config.train.ema_decay is not None,
+        )
+        count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
+        console.print(f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)")
+
+        # ---- step ---------------------------------------------------------------------------
+        dtype = as_dtype(config.train.compute_dtype)
+
+        def loss(params, batch, key, number, frozen):  # noqa: ANN001, ANN202, ARG001
+            model = nnx.merge(graphdef, params)
+            return wcr_loss(model, batch, key, number, config.objective, dtype)
+
+        step = make_step(
+            loss, optimizer, schedule, shardings, mesh, config.seed + 1,
+            config.train.accumulation, config.train.ema_decay,
+        )  # fmt: skip
+
+        # ---- loop ---------------------------------------------------------------------------
+        state = train(
+            Run(
+                workdir, config.train, mesh, shardings, step,
+                batches=lambda number: training_batches(
+                    sources, shares, config.train.global_batch, config.seed, number, host, hosts,
+                    config.data.read_threads,
+                ),
+                metadata={
+                    "signal": contract.to_dict(),
+                    "model": config.model.model_dump(mode="json"),
+                    "seed": config.seed,
+                },
+                console=console,
+                description="pretraining",
+            ),
+            state,
+        )  # fmt: skip
+        params = state.get("ema", state["params"])["encoder"]
+
+    # ---- bundle -----------------------------------------------------------------------------
+    last = read_metrics(workdir / "metrics.jsonl")[-1]
+    bundle.save(
+        finished,
+        model=config.model,
+        head=None,
+        params=jax.tree.map(jnp.asarray, params),
+        labels=None,
+        thresholds=None,
+        signal=contract,
+        metrics={"pretraining": last},
+        provenance={"task": "pretrain", "dataset": config.data.dataset, "seed": config.seed},
+    )
+    console.print(f"encoder written to {finished}")
+    return finished

@@ -1,0 +1,73 @@
+"""Validation during fine-tuning: macro AUROC, the best weights so far, and when to stop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deepecg_jax.config import StoppingConfig
+from deepecg_jax.data.batches import evaluation_batches
+from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
+from deepecg_jax.training.classifier import EVALUATION_BATCH, Recipe
+from deepecg_jax.training.inputs import LabelledSplit
+from deepecg_jax.training.state import State
+
+
+class Validation:
+    """Scores the held-out split and keeps the best weights in the state, so that they resume."""
+
+    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig):
+        self._split = split
+        self._patience = stopping.patience
+        self._frozen = recipe.frozen
+        self._probabilities = jax.jit(
+            lambda params, frozen, batch: jax.nn.sigmoid(recipe.logits(params, frozen, batch))
+        )
+        if all(np.isnan(list(self.auroc_by_label(np.zeros(split.labels.shape)).values()))):
+            raise UserError(
+                "no label has both a positive and a negative record in the validation split, so "
+                "there is nothing to stop by; choose other labels or another split."
+            )
+
+    def scores(self, params: object) -> np.ndarray:
+        """Probabilities of the held-out records, (n, C) float32."""
+        parts = []
+        for batch, real in evaluation_batches(self._split.records, EVALUATION_BATCH):
+            inputs = {"signal": batch["signal"], "lead_mask": batch["lead_mask"]}
+            parts.append(np.asarray(self._probabilities(params, self._frozen, inputs))[:real])
+        return np.concatenate(parts)
+
+    def auroc_by_label(self, scores: np.ndarray) -> dict[str, float]:
+        """AUROC of each label over its known records; NaN where a class is absent."""
+        values = {}
+        for i, name in enumerate(self._split.names):
+            known = self._split.labels[:, i] >= 0
+            counts = known[None, :].astype(np.int32)
+            labels = np.where(known, self._split.labels[:, i], 0)[:, None]
+            values[name] = float(bootstrap_auroc(labels, scores[:, i : i + 1], counts)[0, 0])
+        return values
+
+    def update(self, number: int, state: State) -> tuple[State, dict[str, float], bool]:
+        """Validate the current (averaged) weights; returns state, metrics, whether to stop."""
+        params = state.get("ema", state["params"])
+        score = float(np.nanmean(list(self.auroc_by_label(self.scores(params)).values())))
+        best = state["best"]
+        if score > float(best["score"]):
+            best = {
+                "params": jax.tree.map(jnp.copy, params),
+                "score": _like(best["score"], score),
+                "stale": _like(best["stale"], 0),
+            }
+        else:
+            best = {**best, "stale": _like(best["stale"], int(best["stale"]) + 1)}
+        state = {**state, "best": best}
+        return state, {"validation_macro_auroc": score}, self.exhausted(state)
+
+    def exhausted(self, state: State) -> bool:
+        """Whether the patience is used up."""
+        return int(state["best"]["stale"]) >= self._patience
+
+
+def _like(array: jax.Array, value: float) -> jax.Array:
+    """``value`` with the dtype and sharding of ``array``."""
+    return jax.device_put(jnp.asarray(value, array.dtype), array.sharding)

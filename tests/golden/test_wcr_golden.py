@@ -1,0 +1,332 @@
+"""The WCR model and objective against the stored numbers of the PyTorch reference.
+
+The reference ran in float32 with random weights; `golden/wcr/small_a` holds its parameters,
+inputs, activations, losses and gradients. Tolerances, relative to the largest entry of an array:
+2e-5 forward, 1e-3 gradients.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file
+
+from deepecg_jax.interop import torch_names
+from deepecg_jax.interop.architecture import Architecture, HeadConfig
+from deepecg_jax.interop.weights import flatten, nest
+from deepecg_jax.models.heads import Classifier
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.encoder import mean_pool
+from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.models.wcr.quantizer import gumbel_temperature
+from deepecg_jax.models.wcr.transformer import transformer_layer
+from deepecg_jax.objectives.cmsc import cmsc_loss
+from deepecg_jax.objectives.contrastive import count_negatives, masked_token_infonce
+from deepecg_jax.objectives.masking import take_tokens
+
+pytestmark = pytest.mark.real
+FORWARD, GRADIENT = 2e-5, 1e-3
+# mathematically zero, so the stored values are rounding noise: a constant added to all keys
+# changes no softmax
+ZERO_GRADIENT = "self_attn.k_proj.bias"
+
+
+@pytest.fixture(autouse=True)
+def _full_precision() -> Any:
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    return shared / "golden" / "wcr" / "small_a"
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> WCRConfig:
+    values = json.loads((folder / "config.json").read_text())["model"]
+    assert values["conv_feature_layers"] == "[(32, 2, 2)] * 4"
+    return WCRConfig(
+        leads=values["in_d"],
+        conv_layers=((32, 2, 2),) * 4,
+        conv_bias=values["conv_bias"],
+        width=values["encoder_embed_dim"],
+        layers=values["encoder_layers"],
+        heads=values["encoder_attention_heads"],
+        ffn_width=values["encoder_ffn_embed_dim"],
+        layer_norm_first=values["layer_norm_first"],
+        positional_kernel=values["conv_pos"],
+        positional_groups=values["conv_pos_groups"],
+        codebook_groups=values["latent_groups"],
+        codewords=values["latent_vars"],
+        latent_dim=values["latent_dim"],
+        final_dim=values["final_dim"],
+        dropout=0.0,
+        attention_dropout=0.0,
+        dropout_input=0.0,
+        dropout_features=0.0,
+    )
+
+
+class Case(NamedTuple):
+    """A module split into graph and weights, its links, and the golden arrays."""
+
+    graph: Any
+    pure: Any
+    links: list[torch_names.Link]
+    arrays: dict[str, np.ndarray]
+    signal: np.ndarray  # (B, 1250, 12)
+    hidden: np.ndarray  # (B, M) masked tokens
+
+
+def _module(graph: Any, pure: Any) -> Any:
+    state = nnx.split(nnx.eval_shape(lambda: nnx.merge(*graph)))[1]
+    nnx.replace_by_pure_dict(state, pure)
+    return nnx.merge(graph[0], state)
+
+
+@pytest.fixture(scope="module")
+def pretrain(folder: Path, config: WCRConfig) -> Case:
+    abstract = nnx.eval_shape(lambda: WCRPretrainer(config, jax.random.key(0)))
+    graph = nnx.split(abstract)
+    pure = nnx.to_pure_dict(graph[1])
+    shapes = {name: leaf.shape for name, leaf in flatten(pure).items()}
+    links = torch_names.pretrainer_links(config)
+    weights = torch_names.to_jax(load_file(folder / "params.safetensors"), links, shapes)
+    arrays = dict(np.load(folder / "pretrain.npz"))
+    hidden = np.stack([np.flatnonzero(row) for row in arrays["mask_indices"]])
+    return Case(graph, nest(weights, pure), links, arrays, _segments(folder, arrays), hidden)
+
+
+def _segments(folder: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Section 1 of the reference: halves of the records with their surviving leads."""
+    inputs = np.load(folder.parent / "inputs.npz")
+    parts = [
+        inputs["ecg"][record, :, part * 1250 : (part + 1) * 1250] * survivors[:, None]
+        for record, part, survivors in zip(
+            arrays["id"], arrays["segment"], arrays["lead_survivors"], strict=True
+        )
+    ]
+    return np.stack(parts).transpose(0, 2, 1)
+
+
+def _close(found: Any, expected: Any, name: str, tolerance: float = FORWARD) -> None:
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    assert found.shape == expected.shape, name
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    assert error <= tolerance, f"{name}: {error:.2e} of the largest entry"
+
+
+def _counts(arrays: dict[str, np.ndarray], masked: int) -> jax.Array:
+    """`neg_idxs` (B, M * N) into the flattened batch -> (B, M, M) counts."""
+    flat = arrays["neg_idxs"]
+    rows = len(flat)
+    draws = flat.reshape(rows, masked, -1) - masked * np.arange(rows)[:, None, None]
+    return count_negatives(jnp.asarray(draws), masked)
+
+
+def test_weights_survive_both_directions_bit_exactly(pretrain: Case, folder: Path) -> None:
+    state = load_file(folder / "params.safetensors")
+    back = torch_names.to_torch(flatten(pretrain.pure), pretrain.links)
+    assert back.keys() == state.keys()
+    for name, value in state.items():
+        assert value.tobytes() == back[name].tobytes(), name
+
+
+def test_encoder_activations(pretrain: Case, config: WCRConfig) -> None:
+    arrays = pretrain.arrays
+    encoder = _module(pretrain.graph, pretrain.pure).encoder
+    signal, masked = jnp.asarray(pretrain.signal), jnp.asarray(arrays["mask_indices"])
+    features = encoder.stem(signal)
+    _close(features.transpose(0, 2, 1), arrays["conv_features"], "conv_features")
+    normed = encoder.features_norm(features)
+    _close(normed, arrays["features_ln"], "features_ln")
+    projected = encoder.projection(normed)
+    _close(projected, arrays["post_proj"], "post_proj")
+    x = jnp.where(masked[..., None], encoder.mask_embedding[...], projected)
+    _close(x, arrays["masked_x"], "masked_x")
+    position = encoder.positional(x)
+    _close(position, arrays["conv_pos_out"], "conv_pos_out")
+    x = encoder.transformer.norm(x + position)
+    _close(x, arrays["encoder_layer_norm_out"], "encoder_layer_norm_out")
+    stacked = {
+        name: value[...]
+        for name, value in vars(encoder.transformer).items()
+        if isinstance(value, nnx.Param)
+    }
+    for i in range(config.layers):
+        layer = {name: value[i] for name, value in stacked.items()}
+        x = transformer_layer(x, layer, config, None, None)
+        _close(x, arrays[f"layer{i}_out"], f"layer{i}_out")
+
+
+def test_encoder_output(pretrain: Case) -> None:
+    arrays = pretrain.arrays
+    encoder = _module(pretrain.graph, pretrain.pure).encoder
+    signal = jnp.asarray(pretrain.signal)
+    output = encoder(signal, masked=jnp.asarray(arrays["mask_indices"]), feature_gradient=0.1)
+    _close(output.tokens, arrays["encoder_out"], "encoder_out")
+    _close(output.features, arrays["features_ln"], "features_ln")
+    _close(output.features_penalty, arrays["features_pen"], "features_pen")
+    _close(encoder(signal).tokens, arrays["encoder_out_nomask"], "encoder_out_nomask")
+
+
+def test_padding(pretrain: Case, folder: Path) -> None:
+    arrays = np.load(folder / "padding.npz")
+    ecg = np.load(folder.parent / "inputs.npz")["ecg"]
+    lengths = arrays["lengths"]
+    signal = np.zeros((len(lengths), 1250, 12), np.float32)
+    for i, length in enumerate(lengths):
+        signal[i, :length] = ecg[i, :, :length].T
+    encoder = _module(pretrain.graph, pretrain.pure).encoder
+    output = encoder(jnp.asarray(signal), valid_samples=jnp.asarray(lengths))
+    assert (np.asarray(output.padding) == arrays["padding_mask_tokens"]).all()
+    keep = ~arrays["padding_mask_tokens"][..., None]
+    _close(output.tokens * keep, arrays["encoder_out"] * keep, "encoder_out of real tokens")
+    _close(mean_pool(output.tokens, output.padding), arrays["pooled"], "pooled")
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, mode: str) -> None:
+    arrays, noise, temperature = dict(pretrain.arrays), None, 1.0
+    hidden = jnp.asarray(pretrain.hidden)
+    rows, masked = hidden.shape
+    if mode == "train":
+        arrays |= dict(np.load(folder / "pretrain_train_mode.npz"))
+        noise = jnp.asarray(arrays["gumbel_noise"]).reshape(
+            rows, masked, config.codebook_groups, config.codewords
+        )
+        temperature = float(arrays["temp"])
+    counts = _counts(arrays, masked)
+    patient = jnp.asarray(arrays["patient_id"])[::2]
+    size = float(arrays["sample_size"])
+
+    def objective(pure: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The SUM loss of the reference, and the parts."""
+        model = _module(pretrain.graph, pure)
+        output = model.encoder(
+            jnp.asarray(pretrain.signal),
+            masked=jnp.asarray(arrays["mask_indices"]),
+            feature_gradient=0.1,
+        )
+        quantized = model.quantizer(take_tokens(output.features, hidden), temperature, noise)
+        target = model.project_target(quantized.vectors)
+        context = model.project_context(take_tokens(output.tokens, hidden))
+        nce = masked_token_infonce(context, target, quantized.codes, counts, 0.1)
+        n_codewords = config.codebook_groups * config.codewords
+        diversity = (n_codewords - quantized.probability_perplexity) / n_codewords
+        pooled = mean_pool(output.tokens, None)
+        cmsc = cmsc_loss(pooled[::2], pooled[1::2], patient, 0.1)
+        loss = nce.loss + 0.1 * diversity + 10.0 * output.features_penalty + cmsc
+        parts = {
+            "q_in": take_tokens(output.features, hidden),
+            "q_codes": quantized.codes,
+            "q_x": quantized.vectors,
+            "y": target,
+            "x_final": context,
+            "prob_perplexity": quantized.probability_perplexity,
+            "code_perplexity": quantized.code_perplexity,
+            "diversity": diversity,
+            "cmsc_pooled": pooled,
+            "cmsc_loss": cmsc,
+            "loss_infonce_sum": nce.loss * size,
+            "accuracy": nce.accuracy,
+        }
+        return loss * size, parts
+
+    (loss, parts), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(pretrain.pure)
+    assert (np.asarray(parts["q_codes"]) == arrays["q_codes"]).all()
+    checked = ["q_x", "prob_perplexity", "code_perplexity", "loss_infonce_sum"]
+    if mode == "eval":
+        checked += ["q_in", "y", "x_final", "diversity", "cmsc_pooled", "cmsc_loss"]
+        assert float(parts["accuracy"]) == pytest.approx(arrays["n_correct"] / arrays["n_count"])
+    for name in checked:
+        _close(parts[name], arrays[name], name)
+    _close(loss, arrays["loss_total"], "loss_total")
+    found = torch_names.to_torch(flatten(jax.tree.map(np.asarray, gradient)), pretrain.links)
+    name = "grads_eval" if mode == "eval" else "grads_train_mode"
+    expected = load_file(folder / f"{name}.safetensors")
+    _compare_gradients(found, expected)
+    norm = np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in found.values()))
+    assert norm == pytest.approx(float(arrays["grad_norm_of_total"]), rel=1e-4)
+
+
+def test_gumbel_temperature(folder: Path) -> None:
+    arrays = np.load(folder / "pretrain_train_mode.npz")
+    temperature = gumbel_temperature(int(arrays["num_updates"]), 2.0, 0.5, 0.999995)
+    _close(temperature, arrays["temp"], "temp")
+
+
+def _compare_gradients(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Every stored gradient; ours that is not stored must be zero (unused there)."""
+    for name, value in found.items():
+        if name.endswith(ZERO_GRADIENT):
+            assert np.abs(value).max() < 1e-2, name
+        elif name in expected and np.abs(expected[name]).max() > 0:
+            _close(value, expected[name], f"gradient of {name}", GRADIENT)
+        else:
+            assert np.abs(value).max() == 0, f"{name} has a gradient only here"
+    assert not expected.keys() - found.keys()
+
+
+def test_logits_against_all_negatives(pretrain: Case) -> None:
+    """The stored (1 + N, B, M) logits, from the stored projections."""
+    arrays = pretrain.arrays
+    masked = pretrain.hidden.shape[1]
+    infonce = masked_token_infonce(
+        jnp.asarray(arrays["x_final"]),
+        jnp.asarray(arrays["y"]),
+        jnp.asarray(arrays["q_codes"]),
+        _counts(arrays, masked),
+        0.1,
+    )
+    logits = arrays["logits_x"].astype(np.float64)
+    peak = logits.max(0)
+    total = np.log(np.exp(logits - peak).sum(0)) + peak
+    _close(infonce.loss, (total - logits[0]).mean(), "cross-entropy of logits_x")
+
+
+@pytest.fixture(scope="module")
+def finetune(folder: Path, config: WCRConfig) -> tuple[Classifier, Architecture, Any]:
+    architecture = Architecture(config, HeadConfig(kind="linear"), 77)
+    pretrained = load_file(folder / "params.safetensors")
+    links = torch_names.links_of(architecture)
+    wanted = {link.torch for link in links}
+    state = {f"encoder.{name}": value for name, value in pretrained.items()}
+    state = {name: value for name, value in state.items() if name in wanted}
+    state |= load_file(folder / "finetune_head.safetensors")
+    weights = torch_names.to_jax(state, links, architecture.shapes())
+    module = architecture.module(weights)
+    assert isinstance(module, Classifier)
+    return module, architecture, np.load(folder / "finetune.npz")
+
+
+def test_classifier(finetune: Any, folder: Path) -> None:
+    module, _, arrays = finetune
+    ecg = jnp.asarray(np.load(folder.parent / "inputs.npz")["ecg"].transpose(0, 2, 1))
+    output = module.encoder(ecg)
+    _close(output.tokens, arrays["encoder_out"], "encoder_out")
+    _close(mean_pool(output.tokens, None), arrays["pooled"], "pooled")
+    _close(module(ecg), arrays["logits"], "logits")
+
+
+def test_classifier_gradient_of_bce(finetune: Any, folder: Path) -> None:
+    module, architecture, arrays = finetune
+    ecg = jnp.asarray(np.load(folder.parent / "inputs.npz")["ecg"].transpose(0, 2, 1))
+    labels = jnp.asarray(arrays["labels"], jnp.float32)
+    graph = nnx.split(module)
+
+    def loss(pure: Any) -> jax.Array:
+        logits = _module(graph, pure)(ecg)
+        return jnp.sum(jax.nn.softplus(logits) - labels * logits)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(nnx.to_pure_dict(graph[1]))
+    _close(value, arrays["loss_bce"], "loss_bce")
+    links = torch_names.links_of(architecture)
+    found = torch_names.to_torch(flatten(jax.tree.map(np.asarray, gradient)), links)
+    _compare_gradients(found, load_file(folder / "finetune_grads_bce.safetensors"))
