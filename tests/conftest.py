@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# before jax is imported: eight CPU devices, so that meshes are tested everywhere
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,11 @@ class Builder(EcgBuilder):
         "folder that holds ptbxl_database.csv, scp_statements.csv and records500 or records100."
     )
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "rate": Option("auto", "records at 500 or 100 Hz; auto takes 500 if present", ("auto", "500", "100")),
+        "rate": Option(
+            "auto", "records at 500 or 100 Hz; auto takes 500 if present", ("auto", "500", "100")
+        ),
         "folds": Option("published", "folds of train/validation/test, such as 1-7/8/9"),
-    }  # fmt: skip
+    }
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -114,7 +116,9 @@ def assign_folds(option: str, present: Sequence[int]) -> tuple[dict[int, str], l
                 raise UserError(f"Option folds is {option!r}: fold {fold} stands there twice.")
             if fold not in present:
                 there = ", ".join(map(str, present))
-                raise UserError(f"Fold {fold} of option folds is not in the source; it has {there}.")
+                raise UserError(
+                    f"Fold {fold} of option folds is not in the source; it has {there}."
+                )
             assignment[fold] = split
     if not assignment:
         raise UserError(f"Option folds is {option!r}, which names no fold.")

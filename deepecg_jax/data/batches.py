@@ -93,9 +93,7 @@ def position_of(step: int, global_batch: int) -> dict[str, int]:
     return {"global_next_index": step * global_batch}
 
 
-def evaluation_batches(
-    records: Records, batch: int
-) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+def evaluation_batches(records: Records, batch: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     """Every record once, in order: (batch, rows that count); the last batch repeats its last row.
 
     Equal shapes mean one compilation.

@@ -26,9 +26,7 @@ class Built:
 
 def builder_names() -> tuple[str, ...]:
     """Names of the shipped builders."""
-    return tuple(
-        sorted(file.parent.name for file in builders_dir().glob("*/*_dataset_builder.py"))
-    )
+    return tuple(sorted(file.parent.name for file in builders_dir().glob("*/*_dataset_builder.py")))
 
 
 def builder_file(name: str) -> Path:

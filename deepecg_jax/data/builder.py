@@ -19,7 +19,7 @@ from deepecg_jax.data.options import COMMON_OPTIONS, Option, resolve_options
 from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
-from deepecg_jax.data.summary import summarize, write_json
+from deepecg_jax.data.summary import SUMMARY_FILE, summarize, write_json
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import SignalContract
 
@@ -119,9 +119,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         results: list[ShardResult] = []
         report = self.on_progress or (lambda done, total: None)
         report(0, len(plan.records))
-        for result in run_tasks(
-            tasks, self.workers, lambda done: report(done, len(plan.records))
-        ):
+        for result in run_tasks(tasks, self.workers, lambda done: report(done, len(plan.records))):
             results.append(result)
         report(len(plan.records), len(plan.records))
         rejects = [*plan.rejects, *(reject for result in results for reject in result.rejects)]
@@ -132,13 +130,14 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         seconds = time.monotonic() - started
         self._write_tables(shards, rejects)
         contract = SignalContract()
-        contract.save(self.data_path)
-        write_json(self.data_path / "labels.json", list(self.label_names()))
+        folder = Path(self.data_path)
+        contract.save(folder)
+        write_json(folder / "labels.json", list(self.label_names()))
         counts = Counter(plan.counts)
         for result in results:
             counts.update(result.counts)
         write_json(
-            self.data_path / "summary.json",
+            folder / SUMMARY_FILE,
             summarize(self, plan, shards, rejects, counts, seconds),
         )
         return [
@@ -200,9 +199,10 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             tables.append(table)
             rows = [row for result in results for row in result.quality]
             quality += [{"split": split, "position": i, **row} for i, row in enumerate(rows)]
-        write_index(self.data_path, tables)
-        write_quality(self.data_path, quality)
-        write_rejects(self.data_path, rejects)
+        folder = Path(self.data_path)
+        write_index(folder, tables)
+        write_quality(folder, quality)
+        write_rejects(folder, rejects)
 
     def _log_download_bytes(self) -> None:
         """TFDS announces builds by itself; the command line has its own progress."""

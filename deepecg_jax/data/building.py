@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 
 from deepecg_jax.data.index import index_table
-from deepecg_jax.data.records import Example, PlannedRecord, Reject
+from deepecg_jax.data.records import PlannedRecord, Reject
 from deepecg_jax.data.schema import decode, encode
 from deepecg_jax.data.splits import record_order
 from deepecg_jax.errors import UserError
@@ -79,7 +80,8 @@ def load_builder_class(path: str | Path) -> Any:
     module_name = file.stem  # TFDS takes the data set's name from NAME_dataset_builder
     module = sys.modules.get(module_name)
     if module is None or getattr(module, "__file__", None) != str(file):
-        import tensorflow_datasets as tfds
+        from etils import epath
+        from tensorflow_datasets.core import registered
 
         spec = importlib.util.spec_from_file_location(module_name, file)
         if spec is None or spec.loader is None or not file.is_file():
@@ -87,13 +89,13 @@ def load_builder_class(path: str | Path) -> Any:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
-            with tfds.core.registered.skip_registration():
+            with registered.skip_registration():
                 spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[module_name]
             raise
         # TFDS looks for README.md and CITATIONS.bib in a package of the module's name otherwise.
-        module.Builder.pkg_dir_path = tfds.core.Path(file.parent)
+        module.Builder.pkg_dir_path = epath.Path(file.parent)
     return module.Builder
 
 
@@ -189,16 +191,18 @@ def run_tasks(
     context = get_context("forkserver")  # fork alone is unsafe once JAX or gRPC threads run
     context.set_forkserver_preload(["deepecg_jax.data.builder"])  # TFDS imported once, not N times
     counter = context.Value("q", 0)
-    for name in _THREAD_LIMITS:  # inherited by the workers, which read them when NumPy is loaded
-        os.environ.setdefault(name, "1")
     pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), context, initializer=_start_worker, initargs=(counter, os.getpid())
+        min(workers, len(tasks)),
+        context,
+        initializer=_start_worker,
+        initargs=(counter, os.getpid()),
     )
     finished = False
     try:
         # The largest first, so that no long task is left for the end.
         ordered = sorted(tasks, key=lambda task: (-len(task.records), task.split, task.number))
-        pending: set[Future[ShardResult]] = {pool.submit(_work, task) for task in ordered}
+        with _one_thread_each():  # submitting starts the processes
+            pending: set[Future[ShardResult]] = {pool.submit(_work, task) for task in ordered}
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
             on_progress(counter.value)
@@ -218,6 +222,18 @@ def run_tasks(
                 process.terminate()
             for process in processes:
                 process.join()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside inherit the limits, which libraries read when they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
+    os.environ.update({name: "1" for name, value in before.items() if value is None})
+    try:
+        yield
+    finally:
+        for name in (name for name, value in before.items() if value is None):
+            del os.environ[name]
 
 
 def _run_here(

@@ -41,7 +41,7 @@ def wfdb_examples(
 
 
 def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example:
-    """The stored features of one window; ``numbered`` adds ``:w0``, ``:w1`` ... to the record id."""
+    """The stored features of a window; ``numbered`` adds ``:w0``, ``:w1`` ... to the record id."""
     counts = list(record.counts)
     if window.valid_samples < len(window.signal):
         counts.append("padded")
@@ -49,7 +49,9 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
         counts.append("missing_leads")
     name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
     return Example(
-        features_of(replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask),
+        features_of(
+            replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
+        ),
         {"valid_samples": window.valid_samples, **window.quality},
         counts,
     )

@@ -1,4 +1,4 @@
-"""Builder options given as ``key=value``: declared by each builder, checked before anything runs."""
+"""Builder options given as ``key=value``: declared by each builder, checked before it starts."""
 
 import difflib
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ COMMON_OPTIONS: dict[str, Option] = {
     "windows": Option("first", "of a recording longer than 10 s: first or all", ("first", "all")),
     "short": Option("pad", "a recording shorter than 10 s: pad or reject", ("pad", "reject")),
     "patients": Option(
-        "error", "a patient in two splits: error, or first to move the later ECGs", ("error", "first")
+        "error",
+        "a patient in two splits: error, or first to move the later ECGs",
+        ("error", "first"),
     ),
 }
 
@@ -50,5 +52,7 @@ def whole_number(options: Mapping[str, str], name: str, least: int = 0) -> int:
     except ValueError:
         value = least - 1
     if value < least:
-        raise UserError(f"Option {name} is {options[name]!r}, but must be a whole number >= {least}.")
+        raise UserError(
+            f"Option {name} is {options[name]!r}, but must be a whole number >= {least}."
+        )
     return value

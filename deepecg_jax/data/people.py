@@ -1,4 +1,4 @@
-"""Age and sex as sources write them -> years and ``female``, ``male``, ``unknown``, by stated rules."""
+"""Age and sex as sources write them -> years and ``female``, ``male``, ``unknown``, by rules."""
 
 import math
 

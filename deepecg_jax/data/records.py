@@ -17,7 +17,7 @@ class PlannedRecord:
 
     ``labels`` are int8 values (1, 0, -1) in the order of the builder's label names, or None when
     the builder finds them while reading the file. ``age`` in years, NaN unknown; ``time_days`` and
-    ``event`` are follow-up (NaN and -1 without). ``counts`` names what was repaired in the metadata.
+    ``event`` are follow-up (NaN and -1 without). ``counts`` names repairs of the metadata.
     """
 
     record_id: str

@@ -18,7 +18,11 @@ def parse_shares(text: str) -> tuple[float, float, float]:
         shares = [float(part) for part in text.split("/")]
     except ValueError:
         shares = []
-    if len(shares) != 3 or not all(0 <= share < float("inf") for share in shares) or not sum(shares):
+    if (
+        len(shares) != 3
+        or not all(0 <= share < float("inf") for share in shares)
+        or not sum(shares)
+    ):
         raise UserError(
             f"Option shares is {text!r}, but must be three numbers for train, validation and test "
             "such as 80/10/10."

@@ -44,8 +44,8 @@ def label_matrix(index: pa.Table, n_labels: int) -> np.ndarray:
     lengths = np.asarray(column.value_lengths())
     if (lengths != n_labels).any():
         raise UserError(
-            f"index.parquet has rows with {lengths[lengths != n_labels][0]} labels, but labels.json "
-            f"names {n_labels}; build the data set again."
+            f"index.parquet has rows with {lengths[lengths != n_labels][0]} labels, but "
+            f"labels.json names {n_labels}; build the data set again."
         )
     return values.reshape(-1, n_labels)
 

@@ -30,7 +30,7 @@ def _walk(state: tuple, counts: jax.Array, table: jax.Array) -> tuple:
     """Advance all resamples by the steps of `table`.
 
     `state` is (true positives, false positives, both at the start of the open tie group, the pair
-    sum, the precision sum), each (R,); `counts` is (N + 1, R) with a last row of zeros.
+    sum, the precision sum), each (R,); `counts` is (rows, R) with zeros from row N on.
     """
     whole = state[0].dtype
 
@@ -66,9 +66,13 @@ def lane_blocks(n_resamples: int) -> Iterator[tuple[int, int]]:
 
 
 def counts_by_record(counts: np.ndarray, lanes: int) -> np.ndarray:
-    """(R, N) counts as the (N + 1, lanes) array that the kernels read, padded with zeros."""
+    """(R, N) counts as the (rows, lanes) array that the kernels read, padded with zeros.
+
+    There is at least one row after the N records, for "nobody"; rows come in steps of 256, so that
+    data of similar size share a compiled program.
+    """
     n_resamples, n_records = counts.shape
-    by_record = np.zeros((n_records + 1, lanes), counts.dtype)
+    by_record = np.zeros((-(-(n_records + 1) // 256) * 256, lanes), counts.dtype)
     by_record[:n_records, :n_resamples] = counts.T
     return by_record
 
@@ -86,7 +90,7 @@ def walk_plans(plans: Sequence[RankPlan], counts: jax.Array) -> tuple[np.ndarray
 
     Args:
         plans: P rankings over the same N records.
-        counts: (N + 1, R) unsigned, last row zero (see `counts_by_record`).
+        counts: (rows, R) unsigned, zero from row N on (see `counts_by_record`).
 
     Returns:
         ``lost`` (R, P) float64, twice the number of (positive, negative) pairs in the wrong order,

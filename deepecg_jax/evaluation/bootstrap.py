@@ -82,7 +82,7 @@ def bootstrap_ranking(
     no_thresholds = np.zeros(labels.shape[1])
     for start, stop in lane_blocks(len(counts)):
         by_record = counts_by_record(counts[start:stop], lanes)
-        sums = tally(by_record[:-1], labels, scores, no_thresholds)
+        sums = tally(by_record[: len(labels)], labels, scores, no_thresholds)
         lost, precision = walk_plans(plans, jax.device_put(by_record))
         auroc[start:stop] = auroc_from_pairs(lost, sums.positive, sums.negative)[: stop - start]
         auprc[start:stop] = precision[: stop - start]
@@ -119,9 +119,10 @@ def bootstrap(
     blocks = []
     for start, stop in lane_blocks(1 + resamples):
         by_record = counts_by_record(_with_sample(resampler, start, stop), lanes)
-        sums = [tally(by_record[:-1], labels, scores, thresholds)]
+        drawn = by_record[: len(labels)]
+        sums = [tally(drawn, labels, scores, thresholds)]
         for mask in groups.values():
-            sums.append(tally(by_record[:-1][mask], labels[mask], scores[mask], thresholds))
+            sums.append(tally(drawn[mask], labels[mask], scores[mask], thresholds))
         lost, precision = walk_plans(plans, jax.device_put(by_record))
         blocks.append(_split(sums, lost, precision, list(pools.values()), stop - start))
     merged = [_concatenate([block[i] for block in blocks]) for i in range(len(blocks[0]))]

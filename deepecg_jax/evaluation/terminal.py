@@ -12,6 +12,7 @@ _FINDING_COLUMNS = (("AUROC", "auroc"), ("AUPRC", "auprc"), ("sens.", "sensitivi
 _GAPS = (("AUROC", "auroc"), ("true-positive rate", "tpr"), ("false-positive rate", "fpr"),
          ("equalized odds", "equalized_odds"))  # fmt: skip
 _MOST_ROWS = 25
+_NAME_WIDTH = 26
 
 
 def estimate(value: Mapping[str, Any], with_interval: bool = True) -> str:
@@ -41,7 +42,7 @@ def _findings(metrics: Mapping[str, Any]) -> Table:
         f"{metrics['n_records']:,} ECGs, 95 % intervals over {metrics['resamples']:,} "
         f"resamples of {unit}"
     )
-    table.add_column("", no_wrap=True, overflow="ellipsis", min_width=18)
+    table.add_column("", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
     table.add_column("pos.", justify="right", no_wrap=True)
     for title, _ in _FINDING_COLUMNS:
         table.add_column(title, no_wrap=True)

@@ -41,7 +41,7 @@ def draw(seed, n, resamples, decimals, prevalences):
     return labels, scores, counts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(2, 60),

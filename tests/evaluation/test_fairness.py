@@ -16,7 +16,7 @@ from deepecg_jax.evaluation.fairness import compare_groups, groups_of
 from deepecg_jax.evaluation.resampling import Resampler
 
 THRESHOLDS = np.array([0.4, 0.5, 0.5, 0.6, 0.5])
-RESAMPLES = 30
+RESAMPLES = 12
 
 
 @pytest.fixture(scope="module", params=["sex", "age"])
@@ -140,4 +140,4 @@ def test_the_originals_difference_counts_self_pairs_and_halves_it(shared):
     ours = np.abs(np.diff(np.nan_to_num(tpr), axis=0)).mean()
     published = golden["sex_binary_micro"]["tpr_diff_mean"]
     assert ours == pytest.approx(golden["true_mean_abs_pairwise"]["sex_binary"][0], abs=1e-9)
-    assert published == pytest.approx(ours / 2, abs=1e-9)
+    assert published == pytest.approx(ours / 2, abs=1e-8)

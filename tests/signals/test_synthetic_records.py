@@ -14,11 +14,12 @@ from deepecg_jax.signals.synthetic.generate import plan
 from deepecg_jax.signals.synthetic.rng import Draws, mix
 
 FIELDS = ("signal", "labels", "age", "sex", "patient_id", "record_id")
+COUNT = 140  # several chunks of the generator
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return generate(np.arange(60))
+    return generate(np.arange(COUNT))
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,15 @@ def labels(truth):
 
 def test_shapes_and_types(batch):
     contract = SignalContract()
-    assert batch.signal.shape == (60, contract.n_samples, len(contract.leads))
+    assert batch.signal.shape == (COUNT, contract.n_samples, len(contract.leads))
     assert batch.signal.dtype == np.float32
-    assert batch.labels.shape == (60, len(FINDINGS))
+    assert batch.labels.shape == (COUNT, len(FINDINGS))
     assert batch.labels.dtype == np.int8
     assert set(np.unique(batch.labels)) == {0, 1}
     assert batch.age.dtype == np.float32
     assert batch.age.min() >= 18 and batch.age.max() <= 95
     assert set(batch.sex) == {"female", "male"}
-    assert len(set(batch.record_id)) == 60
+    assert len(set(batch.record_id)) == COUNT
 
 
 def test_amplitudes_are_those_of_millivolts(batch):
@@ -64,22 +65,22 @@ def test_limb_leads_obey_einthoven_and_goldberger(noise):
 
 
 def test_a_record_does_not_depend_on_its_company(batch):
-    order = np.random.default_rng(0).permutation(60)
+    order = np.random.default_rng(0).permutation(COUNT)
     shuffled = generate(order)
-    alone = [generate(np.array([index])) for index in (0, 17, 59)]
+    alone = [generate(np.array([index])) for index in (0, 17, COUNT - 1)]
     for field in FIELDS:
         assert np.array_equal(getattr(shuffled, field), getattr(batch, field)[order])
-        for index, single in zip((0, 17, 59), alone, strict=True):
+        for index, single in zip((0, 17, COUNT - 1), alone, strict=True):
             assert np.array_equal(getattr(single, field)[0], getattr(batch, field)[index])
 
 
 def test_threads_do_not_matter(batch):
     for threads in (1, 3):
-        assert np.array_equal(generate(np.arange(60), threads=threads).signal, batch.signal)
+        assert np.array_equal(generate(np.arange(COUNT), threads=threads).signal, batch.signal)
 
 
 def test_seed_changes_everything(batch):
-    other = generate(np.arange(60), seed=1)
+    other = generate(np.arange(COUNT), seed=1)
     assert not np.array_equal(other.age, batch.age)
     assert not set(other.patient_id) & set(batch.patient_id)
     assert not set(other.record_id) & set(batch.record_id)

@@ -18,7 +18,7 @@ from deepecg_jax.signals.synthetic.rng import Draws
 
 _PLAN, _RENDER, _LEVELS, _SAMPLES, _PLACEMENT = 2, 3, 4, 5, 6
 # Records made at once: large enough to amortise calls, small enough to stay in the cache.
-_CHUNK = 16
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
