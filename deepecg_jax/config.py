@@ -60,7 +60,9 @@ class TrainConfig(Settings):
     compute_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="of activations; parameters, losses and statistics stay float32"
     )
-    clip_norm: float | None = Field(1.0, gt=0, description="global gradient norm; null: no clipping")
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="global gradient norm; null: no clipping"
+    )
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="exponential moving average of the weights; null: none"
     )

@@ -77,7 +77,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     """``a.b=1`` sets values["a"]["b"]; the value is YAML, so lists and null work."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise UserError(f"{override!r} is not an override; write key=value, such as train.steps=100.")
+        raise UserError(
+            f"{override!r} is not an override; write key=value, such as train.steps=100."
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -37,9 +37,13 @@ def command() -> None:
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})")
     table.add_row("processes", str(jax.process_count()))
     free = shutil.disk_usage(".").free / 1e9
-    table.add_row("free disk here", f"{free:.0f} GB, about {int(free * 1e9 / 6.5e4):,} ECGs as shards")
+    table.add_row(
+        "free disk here", f"{free:.0f} GB, about {int(free * 1e9 / 6.5e4):,} ECGs as shards"
+    )
     table.add_row("configs", str(configs_dir()))
-    table.add_row("builders", ", ".join(p.name for p in sorted(builders_dir().iterdir()) if p.is_dir()))
+    table.add_row(
+        "builders", ", ".join(p.name for p in sorted(builders_dir().iterdir()) if p.is_dir())
+    )
     console.print(table)
 
 

@@ -149,24 +149,21 @@ def write_shard(task: ShardTask, tick: Callable[[], None]) -> ShardResult:
 _counter: Any = None
 
 
-def _start_worker(counter: Any, parent: int) -> None:
+def _start_worker(counter: Any) -> None:
     """Set up a worker: the parent handles signals, and a worker ends when its parent is gone."""
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_with_parent(parent: int) -> None:
-    while True:
+def _end_with_parent(server: int) -> None:
+    """The fork server ends with the process that builds, even one killed with SIGKILL; a worker
+    would otherwise wait for ever for its next task."""
+    while os.getppid() == server:
         time.sleep(0.5)
-        try:
-            os.kill(parent, 0)
-        except ProcessLookupError:
-            os._exit(1)
-        except PermissionError:
-            return
+    os._exit(1)
 
 
 def _work(task: ShardTask) -> ShardResult:
@@ -195,7 +192,7 @@ def run_tasks(
         min(workers, len(tasks)),
         context,
         initializer=_start_worker,
-        initargs=(counter, os.getpid()),
+        initargs=(counter,),
     )
     finished = False
     try:

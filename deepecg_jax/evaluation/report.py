@@ -17,7 +17,7 @@ _GAP_ROWS = (("AUROC", "auroc_difference"), ("True-positive rate", "tpr_differen
              ("Equalized odds", "equalized_odds_difference"))  # fmt: skip
 _TABLE = (("AUROC", "auroc"), ("AUPRC", "auprc"), ("Sensitivity", "sensitivity"),
           ("Specificity", "specificity"), ("PPV", "ppv"), ("F1", "f1"))  # fmt: skip
-_RELIABILITY_SHOWN = 12
+_RELIABILITY_SHOWN = 11
 
 
 def write_report(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -60,10 +61,15 @@ class Architecture:
         """Shape of every parameter by its dotted name, without allocating any."""
         return {name: tuple(leaf.shape) for name, leaf in flatten(self._abstract()[2]).items()}
 
+    def nested(self, weights: dict[str, Any]) -> Any:
+        """Weights by dotted name -> the pure nested dict of the module's state."""
+        return nest(weights, like=self._abstract()[2])
+
     def module(self, weights: dict[str, Any]) -> WCREncoder | Classifier:
         """The module with these weights, given by dotted name (all of them, checked before)."""
         graph, state, pure = self._abstract()
-        nnx.replace_by_pure_dict(state, nest(weights, like=pure))
+        arrays = {name: jnp.asarray(value) for name, value in weights.items()}  # on the device once
+        nnx.replace_by_pure_dict(state, nest(arrays, like=pure))
         return nnx.merge(graph, state)
 
     def _abstract(self) -> tuple[Any, Any, Any]:

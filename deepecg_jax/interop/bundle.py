@@ -64,6 +64,16 @@ class Bundle:
         """SHA-256 of the weights, as stored and checked."""
         return self.config["fingerprint"]
 
+    @property
+    def params(self) -> Any:
+        """All parameters as the pure nested dict that :func:`save` takes, numpy float32."""
+        return self.architecture.nested(self.weights)
+
+    @property
+    def encoder_params(self) -> Any:
+        """The parameters of the encoder alone, to start another training from."""
+        return self.params if self.architecture.head is None else self.params["encoder"]
+
     def encode(
         self,
         signals: np.ndarray,
@@ -117,7 +127,7 @@ def save(
     model: WCRConfig,
     head: HeadConfig | Mapping[str, Any] | None,
     params: Mapping[Any, Any],
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     signal: SignalContract,
     thresholds: Mapping[str, float] | None = None,
     metrics: Mapping[str, Any] | None = None,
@@ -128,16 +138,17 @@ def save(
     model, head: the architecture; ``head=None`` for an encoder alone.
     params: pure nested dict of the module's parameters (``nnx.to_pure_dict``): of a `Classifier`
         (``encoder``, ``head``), or of a `WCREncoder` where ``head`` is None.
-    labels: names in the order of the logits. thresholds: by label, from validation data only.
+    labels: names in the order of the logits; none for an encoder.
+    thresholds: by label, from validation data only.
     metrics, provenance: JSON values for the record and the model card (data set, steps, ...).
     UserError if a tensor is missing, extra, mis-shaped or not finite, or a name does not fit.
     """
     if head is not None and not isinstance(head, HeadConfig):
         head = parse(HeadConfig, dict(head), "bundle head")
-    labels = _check_labels(list(labels), head, "bundle")
-    thresholds = _check_thresholds(dict(thresholds or {}), labels, "bundle thresholds")
+    names = _check_labels(list(labels or []), head, "bundle")
+    thresholds = _check_thresholds(dict(thresholds or {}), names, "bundle thresholds")
     _check_signal(signal, model, "bundle")
-    architecture = Architecture(model, head, len(labels))
+    architecture = Architecture(model, head, len(names))
     arrays = weights.as_numpy(weights.flatten(params))
     weights.check(arrays, architecture.shapes(), "the parameters to save")
     weights.check_finite(arrays, "the parameters to save")
@@ -152,10 +163,10 @@ def save(
         weights.write(part / WEIGHTS, arrays)
         write_json(part / CONFIG, config)
         signal.save(part)
-        write_json(part / LABELS, list(labels))
+        write_json(part / LABELS, list(names))
         write_json(part / THRESHOLDS, thresholds)
         write_json(part / METRICS, dict(metrics or {}))
-        card = model_card.render(config, signal, labels, thresholds, dict(metrics or {}))
+        card = model_card.render(config, signal, names, thresholds, dict(metrics or {}))
         (part / CARD).write_text(card, encoding="utf-8")
     return Path(folder)
 

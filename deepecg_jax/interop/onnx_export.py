@@ -88,9 +88,7 @@ def _write_onnx(bundle: Bundle, path: Path) -> None:
 def _certify(bundle: Bundle, folder: Path) -> dict[str, Any]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        str(folder / MODULE), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(folder / MODULE), providers=["CPUExecutionProvider"])
 
     def run(signals: np.ndarray) -> np.ndarray:
         channels_first = np.ascontiguousarray(signals.transpose(0, 2, 1), dtype=np.float32)

@@ -33,8 +33,7 @@ def predict_split(
     split = open_split(data_dir, dataset, split_name)
     require_same(bundle.signal, split.contract, str(bundle.folder), f"{data_dir}/{dataset}")
     columns = [
-        split.label_names.index(name) if name in split.label_names else -1
-        for name in bundle.labels
+        split.label_names.index(name) if name in split.label_names else -1 for name in bundle.labels
     ]
     missing = [name for name, column in zip(bundle.labels, columns, strict=True) if column < 0]
     if missing:

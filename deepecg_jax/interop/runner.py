@@ -29,6 +29,8 @@ class Runner:
         graph, self._state = nnx.split(module)
         self._config, self._contract, self._name = config, contract, name
 
+        self._full: set[tuple[Output, int, int]] = set()  # full batches compiled so far
+
         def run(state: nnx.State, signals: jax.Array, output: Output) -> jax.Array:
             return apply(nnx.merge(graph, state), signals, output)
 
@@ -48,8 +50,12 @@ class Runner:
         signals = np.asarray(signals)
         self._check_shape(signals, lead_mask, batch_size)
         total = len(signals)
-        # few records: the next power of two, so that any N needs at most log2(batch_size) shapes
-        size = batch_size if total >= batch_size else 1 << max(total - 1, 0).bit_length()
+        shape = (output, signals.shape[1], batch_size)
+        if total >= batch_size or shape in self._full:
+            self._full.add(shape)
+            size = batch_size
+        else:  # few records: the next power of two, so that any N needs few compilations
+            size = min(batch_size, 1 << (total - 1).bit_length())
         results = []
         for start in range(0, total, size):
             batch = signals[start : start + size].astype(np.float32)

@@ -41,8 +41,8 @@ def describe_input(bundle: Bundle) -> str:
         else "tokens (batch, tokens, width)"
     )
     return (
-        f"Input: float32 millivolts, {signal.sampling_rate:g} Hz, {signal.n_samples} samples, leads "
-        f"{' '.join(signal.leads)}; a missing lead is zero. Output: {output}. `parity.json` says "
-        "how far this model's outputs are from the original's on the same ECGs. Research only, not "
-        "a medical device; see `MODEL_CARD.md`."
+        f"Input: float32 millivolts, {signal.sampling_rate:g} Hz, {signal.n_samples} samples, "
+        f"leads {' '.join(signal.leads)}; a missing lead is zero. Output: {output}. "
+        "`parity.json` says how far this model's outputs are from the original's on the same "
+        "ECGs. Research only, not a medical device; see `MODEL_CARD.md`."
     )

@@ -57,8 +57,7 @@ def labelled_split(
     split = open_split(config.dir, config.dataset, split_name)
     names, columns = select_labels(labels, split.label_names, f"{config.dir}/{config.dataset}")
     keep = patients_subset(split, share, seed)
-    table = np.asarray(split.index["labels"].to_pylist(), np.int8)
-    chosen = table[keep][:, columns]
+    chosen = split.labels[keep][:, columns]
     records = Selected(
         maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), {"labels": chosen}
     )
@@ -80,8 +79,7 @@ def maybe_cached(split: Split, cache_gb: float) -> Records:
     """The split's signals in memory if they fit, else the shards themselves."""
     if len(split) * BYTES_AN_ECG > cache_gb * 1e9:
         return split
-    arrays = split.load()
-    return ArrayRecords({"signal": arrays["signal"], "lead_mask": arrays["lead_mask"]})
+    return ArrayRecords(split.load(("signal", "lead_mask")))
 
 
 def host_batch_rows(global_batch: int) -> tuple[int, int]:

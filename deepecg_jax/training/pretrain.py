@@ -54,7 +54,9 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             ema=config.train.ema_decay is not None,
         )
         count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
-        console.print(f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)")
+        console.print(
+            f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
+        )
 
         # ---- step ---------------------------------------------------------------------------
         dtype = as_dtype(config.train.compute_dtype)

@@ -18,7 +18,7 @@ Build = Callable[[jax.Array], nnx.Module]
 def split_model(model: nnx.Module) -> tuple[Any, dict[str, Any]]:
     """An NNX module as (graph definition, nested dict of arrays); `nnx.merge` is the way back."""
     graphdef, params = nnx.split(model, nnx.Param)
-    return graphdef, nnx.as_pure(params)
+    return graphdef, nnx.to_pure_dict(params)
 
 
 def make_state(

@@ -40,9 +40,7 @@ def make_step(
         (_, metrics), gradients = gradient(params, batch, key, step, frozen)
         return gradients, metrics
 
-    def in_parts(
-        params: Any, batch: Batch, key: jax.Array, step: jax.Array, frozen: Any
-    ) -> Any:
+    def in_parts(params: Any, batch: Batch, key: jax.Array, step: jax.Array, frozen: Any) -> Any:
         def part(total: Any, inputs: Any) -> Any:
             index, piece = inputs
             part_key = jax.random.fold_in(key, index)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from flax import nnx
+from interop_models import SMALL, random_weights
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
@@ -10,7 +11,6 @@ from deepecg_jax.interop.architecture import Architecture, HeadConfig
 from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
-from tests.interop.conftest import SMALL, random_weights
 
 ARCHITECTURES = {
     "encoder": Architecture(WCRConfig(**SMALL)),
@@ -88,9 +88,7 @@ def test_pretrainer_names(decoder: bool) -> None:
     assert state["quantizer.weight_proj.weight"].shape == (12, 8)
     assert state["project_q.weight"].shape == (8, 12)
     # group g of the quantizer is rows g * V to (g + 1) * V
-    np.testing.assert_array_equal(
-        state["quantizer.vars"][0, 6:], weights["quantizer.codebook"][1]
-    )
+    np.testing.assert_array_equal(state["quantizer.vars"][0, 6:], weights["quantizer.codebook"][1])
     back = torch_names.to_jax(state, links, shapes)
     assert all((back[name] == value).all() for name, value in weights.items())
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interop_models import random_weights
 
 from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.architecture import Architecture, HeadConfig
@@ -13,7 +14,6 @@ from deepecg_jax.interop.runner import Runner
 from deepecg_jax.interop.torch_export import TEMPLATE
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.signals.contract import SignalContract
-from tests.interop.conftest import random_weights
 
 torch = pytest.importorskip("torch")
 SEEDS = range(12)

@@ -16,14 +16,14 @@ class ConvLayer(NamedTuple):
 
 
 SIZES: dict[str, dict[str, Any]] = {
-    # about 0.2 M parameters: tests and the quickstart
+    # about 0.4 M parameters with its quantizer: tests and the quickstart
     "tiny": {
         "conv_layers": [(48, 2, 2)] * 4, "width": 96, "layers": 3, "heads": 4, "ffn_width": 288,
         "positional_kernel": 32, "positional_groups": 4, "codewords": 64, "final_dim": 48,
     },
-    # about 1.1 M: a laptop CPU and some thousand ECGs
+    # about 1.0 M: a laptop CPU and some thousand ECGs
     "small": {
-        "conv_layers": [(64, 2, 2)] * 4, "width": 144, "layers": 4, "heads": 4, "ffn_width": 576,
+        "conv_layers": [(64, 2, 2)] * 4, "width": 128, "layers": 4, "heads": 4, "ffn_width": 512,
         "positional_kernel": 64, "positional_groups": 8, "codewords": 160, "final_dim": 64,
     },
     # 90.9 M in pretraining: the size of DeepECG-SSL and ECG-FM

@@ -57,12 +57,8 @@ def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
     )  # (n, 2F), (taps, 2F), (2F, n)
     n_bins = token_basis.shape[1] // 2
     # real and imaginary parts side by side: a complex product is one real product twice as wide
-    spectrum = jnp.einsum("bnd,nf->fbd", x, token_basis).reshape(
-        2, n_bins, batch, groups, size
-    )
-    response = jnp.einsum("kio,kf->fio", kernel, tap_basis).reshape(
-        2, n_bins, size, groups, size
-    )
+    spectrum = jnp.einsum("bnd,nf->fbd", x, token_basis).reshape(2, n_bins, batch, groups, size)
+    response = jnp.einsum("kio,kf->fio", kernel, tap_basis).reshape(2, n_bins, size, groups, size)
     left = jnp.concatenate([spectrum[0], spectrum[1]], -1)  # (F, B, g, 2i)
     real = jnp.concatenate([response[0], -response[1]], 1)  # (F, 2i, g, o)
     imaginary = jnp.concatenate([response[1], response[0]], 1)

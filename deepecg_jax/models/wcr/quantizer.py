@@ -72,9 +72,7 @@ def gumbel_noise(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.gumbel(key, shape)
 
 
-def gumbel_temperature(
-    step: Array | int, start: float, end: float, decay: float
-) -> Array:
+def gumbel_temperature(step: Array | int, start: float, end: float, decay: float) -> Array:
     """max(start * decay**step, end), ``step`` counting finished optimizer updates."""
     return jnp.maximum(start * jnp.float32(decay) ** step, end)
 

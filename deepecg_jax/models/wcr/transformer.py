@@ -44,9 +44,7 @@ class Transformer(nnx.Module):
         self.ffn_norm_bias = constant(0.0, width)
         self.config = config
 
-    def __call__(
-        self, x: Array, padding: Array | None = None, key: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, padding: Array | None = None, key: Array | None = None) -> Array:
         """(B, N, D) -> (B, N, D).
 
         padding: (B, N) bool, true where a token is padding (its content is zeroed and it is not
@@ -66,9 +64,7 @@ class Transformer(nnx.Module):
             x = dropout(x, config.dropout, first)
             keys = jax.random.split(key, config.layers)
         stacked = {
-            name: value[...]
-            for name, value in vars(self).items()
-            if isinstance(value, nnx.Param)
+            name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
         }
 
         def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:

@@ -64,14 +64,16 @@ def plan_beats(draw: Draws, traits: Traits, rhythm: Rhythm) -> Beats:
     left = traits.left_block & ~paced
     right = traits.right_block & ~paced
     narrow = ~(left | right | paced)
-    qrs = np.where(left, 0.116 + 0.055 * traits.block_width, traits.qrs)
-    qrs = np.where(right, 0.102 + 0.055 * traits.block_width, qrs)
-    qrs = np.where(paced, 0.150 + 0.035 * traits.block_width, qrs)
+    qrs = np.where(left, 0.102 + 0.060 * traits.block_width, traits.qrs)
+    qrs = np.where(right, 0.096 + 0.055 * traits.block_width, qrs)
+    qrs = np.where(paced, 0.128 + 0.050 * traits.block_width, qrs)
     qrs = np.where(narrow, qrs + 0.010 * traits.hypertrophy, qrs)
     sequence = np.where(left[:, None, None], _LEFT, _axis_turned(traits))
-    sequence = np.where(paced[:, None, None], _PACED, sequence)
+    # Pacing sites lie between the apex and the septum, where the beat looks like left block.
+    site = traits.pacing_site[:, None, None]
+    sequence = np.where(paced[:, None, None], site * _PACED + (1.0 - site) * _LEFT, sequence)
     # In right block the right ventricle ends alone and late, with nothing against it.
-    late_right = _RIGHT_END * (0.6 + 0.8 * traits.block_width[:, None])
+    late_right = _RIGHT_END * (0.4 + 0.9 * traits.block_width[:, None])
     sequence[:, 3] += np.where(right[:, None], late_right, 0.0)
     sequence[:, 1:3, 2] *= np.where(right, 0.6, 1.0)[:, None]
     sequence += 0.11 * traits.shape.reshape(-1, 4, 3) * (np.abs(sequence) + 0.05)
@@ -83,13 +85,13 @@ def plan_beats(draw: Draws, traits: Traits, rhythm: Rhythm) -> Beats:
     wide = _choose(broad, _LEFT_WIDE, _choose(slow, _RIGHT_WIDE, _NORMAL_WIDE)) * qrs[:, None]
 
     rr = 60.0 / rhythm.mean_rate
-    drug = np.where(draw.uniform() < 0.075, draw.between(0.02, 0.10), 0.0)
+    drug = np.where(draw.uniform() < 0.14, draw.between(0.0, 0.075), 0.0)
     qtc = np.clip(traits.qtc + drug + 0.006 * draw.normal(), 0.355, 0.54)
     qt = qtc * np.cbrt(rr) + np.maximum(qrs - 0.1, 0.0)
 
-    may_infarct = ~(left | paced) & (draw.uniform() < 0.16)
+    may_infarct = ~(left | paced) & (draw.uniform() < 0.24)
     side = draw.uniform() < 0.5
-    level = np.exp(draw.between(np.log(0.06), np.log(0.40)))
+    level = np.exp(draw.between(np.log(0.03), np.log(0.30)))
     inferior = np.where(may_infarct & side, level, 0.0)
     anterior = np.where(may_infarct & ~side, level, 0.0)
     injury = inferior[:, None] * _second(_INFERIOR, _INFERIOR_LEADS)
@@ -102,6 +104,7 @@ def plan_beats(draw: Draws, traits: Traits, rhythm: Rhythm) -> Beats:
         (left | paced)[:, None], net, np.where(right[:, None], sequence[:, 3], 0.0)
     )
     st = injury - 0.05 * discordant - 0.09 * strain * np.array([1.0, 0.5, 0.9])
+    st = st + 0.018 * draw.normal(3)
     st = st + np.where(traits.early_repolarisation[:, None], [0.035, 0.025, -0.05], [0, 0, -0.012])
     t = _t_direction(draw, traits) * np.where(left | paced, 0.3, 1.0)[:, None]
     t = t + 0.5 * injury - 0.18 * discordant - 0.32 * strain * np.array([1.0, 0.6, 0.7])
@@ -215,14 +218,14 @@ def _ectopic(
     draw: Draws, traits: Traits, rr: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Centres, widths and vectors (N, 8[, 3]) of a premature ventricular beat with opposed T."""
-    qrs = draw.between(0.125, 0.175)
+    qrs = draw.between(0.105, 0.170)
     site = draw.uniform()
     outflow, left_wall = np.array([0.35, 1.25, 0.95]), np.array([-0.75, -0.55, -1.0])
     apex = np.array([0.55, -1.0, 0.85])
     main = np.where(
         (site < 0.45)[:, None], outflow, np.where((site < 0.8)[:, None], left_wall, apex)
     )
-    main = (main + 0.22 * draw.normal(3)) * draw.between(0.8, 1.5)[:, None]
+    main = (main + 0.22 * draw.normal(3)) * draw.between(0.45, 1.4)[:, None]
     main = main * np.sqrt(np.maximum(traits.gain, 0.4))[:, None]
     late = main * draw.between(0.5, 1.0)[:, None] + 0.15 * draw.normal(3)
     vector = np.zeros((len(qrs), N_WAVES, 3))

@@ -44,11 +44,11 @@ def _level(draw: Draws, quality: np.ndarray, median: float, spread: float) -> np
 def _slow_noise(draw: Draws, rhythm: Rhythm, quality: np.ndarray) -> np.ndarray:
     """Drift, breathing and mains as coefficients times common time courses."""
     knots = len(_spline_basis())
-    drift = _level(draw, quality, 0.020, 0.7)[:, :, None] * draw.normal(_N * knots).reshape(
+    drift = _level(draw, quality, 0.035, 0.8)[:, :, None] * draw.normal(_N * knots).reshape(
         -1, _N, knots
     )
-    breath = _level(draw, quality, 0.022, 0.8) * np.sign(draw.normal(_N))
-    mains = _level(draw, quality, 0.0022, 1.0)
+    breath = _level(draw, quality, 0.032, 0.9) * np.sign(draw.normal(_N))
+    mains = _level(draw, quality, 0.0035, 1.0)
     sixty = (draw.uniform() < 0.5)[:, None]
     phase = draw.between(0.0, 2.0 * np.pi)[:, None] + 0.5 * draw.normal(_N)
     in_phase, quadrature = mains * np.cos(phase), mains * np.sin(phase)
@@ -64,7 +64,7 @@ def _slow_noise(draw: Draws, rhythm: Rhythm, quality: np.ndarray) -> np.ndarray:
 def _muscle_noise(draw: Draws, samples: Draws, quality: np.ndarray) -> np.ndarray:
     """Differenced white noise (more power at high frequencies) under a slowly varying envelope."""
     spline = _spline_basis()
-    level = _level(draw, quality, 0.0036, 0.95).astype(np.float32)
+    level = _level(draw, quality, 0.005, 1.0).astype(np.float32)
     burst = (draw.between(0.1, 0.7)[:, None] * draw.normal(len(spline))).astype(np.float32)
     envelope = np.abs(1.0 + burst[:, None, :] @ spline)
     white = samples.fast_normal(_N * (SAMPLES + 4)).reshape(-1, _N, SAMPLES + 4)
@@ -75,10 +75,10 @@ def _muscle_noise(draw: Draws, samples: Draws, quality: np.ndarray) -> np.ndarra
 
 
 def _add_motion(potentials: np.ndarray, draw: Draws, quality: np.ndarray) -> None:
-    """In about one recording in eight an electrode jumps and creeps back over a second or so."""
-    moved = draw.uniform() < np.clip(0.10 + 0.06 * quality, 0.02, 0.4)
+    """In about one recording in five an electrode jumps and creeps back over a second or so."""
+    moved = draw.uniform() < np.clip(0.22 + 0.10 * quality, 0.04, 0.6)
     electrode = np.floor(draw.uniform() * _N).astype(np.int64)
-    start, decay = draw.between(0.3, SECONDS - 0.5), np.exp(draw.between(np.log(0.08), np.log(1.5)))
+    start, decay = draw.between(0.3, SECONDS - 0.5), np.exp(draw.between(np.log(0.06), np.log(1.2)))
     size = np.exp(draw.between(np.log(0.12), np.log(0.9))) * np.sign(draw.normal())
     chosen = np.nonzero(moved)[0]
     if not len(chosen):

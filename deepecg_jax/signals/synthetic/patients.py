@@ -35,6 +35,7 @@ class Traits:
     hypertrophy: np.ndarray  # severity 0 to 1; 0 is none
     permanent_af: np.ndarray
     pacemaker: np.ndarray
+    pacing_site: np.ndarray  # 0 septum to 1 apex
     early_repolarisation: np.ndarray
 
 
@@ -71,33 +72,33 @@ def traits(seed: int, patients: np.ndarray) -> Traits:
 
     axis = 42.0 - 6.0 * decades + 20.0 * draw.normal()
     deviates, swing = draw.uniform(), draw.normal()
-    left = rising(age, 0.04, 0.15)
-    axis = np.where(deviates < left, -48.0 + 14.0 * swing, axis)
-    axis = np.where(deviates > 1.0 - 0.05, 110.0 + 14.0 * swing, axis)
+    left = rising(age, 0.06, 0.19)
+    axis = np.where(deviates < left, -38.0 + 18.0 * swing, axis)
+    axis = np.where(deviates > 1.0 - 0.075, 98.0 + 19.0 * swing, axis)
 
-    gain = np.exp(-0.07 + 0.06 * man - 0.02 * decades + 0.17 * draw.normal())
-    gain = gain * np.where(draw.uniform() < 0.09, draw.between(0.32, 0.62), 1.0)
-    left_block = draw.uniform() < rising(age, 0.015, 0.14)
-    right_block = (draw.uniform() < rising(age, 0.05, 0.20) * np.where(man, 1.2, 0.8)) & ~left_block
+    gain = np.exp(-0.07 + 0.06 * man - 0.02 * decades + 0.24 * draw.normal())
+    gain = gain * np.where(draw.uniform() < 0.10, draw.between(0.36, 0.85), 1.0)
+    left_block = draw.uniform() < rising(age, 0.03, 0.20)
+    right_block = (draw.uniform() < rising(age, 0.07, 0.27) * np.where(man, 1.2, 0.8)) & ~left_block
     hypertrophy = np.where(
-        draw.uniform() < rising(age, 0.07, 0.24, 25.0), draw.between(0.05, 1.0), 0.0
+        draw.uniform() < rising(age, 0.07, 0.24, 25.0), draw.between(0.12, 1.0), 0.0
     )
-    slow_node = draw.uniform() < rising(age, 0.03, 0.17)
+    slow_node = draw.uniform() < rising(age, 0.08, 0.34)
     return Traits(
         age=np.floor(age),
         female=female,
         rate=69.0 + 3.0 * female - 0.5 * decades + 8.0 * draw.normal(),
-        variability=np.exp(-(age - 20.0) / 45.0 + 0.45 * draw.normal()),
+        variability=np.exp(-(age - 20.0) / 45.0 + 0.60 * draw.normal()),
         axis=axis,
         gain=gain,
         t_gain=np.exp(0.12 * man - 0.05 * decades + 0.34 * draw.normal()),
-        p_gain=np.exp(0.22 * draw.normal()),
+        p_gain=0.85 * np.exp(0.40 * draw.normal()),
         pr=0.156
         + 0.0025 * decades
         + 0.018 * draw.normal()
-        + np.where(slow_node, draw.between(0.02, 0.13), 0.0),
+        + np.where(slow_node, draw.between(0.0, 0.10), 0.0),
         qrs=np.clip(0.088 + 0.005 * man + 0.007 * draw.normal(), 0.070, 0.114),
-        qtc=0.405 + 0.010 * female + 0.0015 * decades + 0.015 * draw.normal(),
+        qtc=0.405 + 0.010 * female + 0.0015 * decades + 0.017 * draw.normal(),
         rotation=draw.normal(),
         shape=draw.normal(12),
         left_block=left_block,
@@ -106,6 +107,7 @@ def traits(seed: int, patients: np.ndarray) -> Traits:
         hypertrophy=hypertrophy,
         permanent_af=draw.uniform() < rising(age, 0.005, 0.17) * np.where(man, 1.2, 0.8),
         pacemaker=draw.uniform() < rising(age, 0.008, 0.15),
+        pacing_site=np.minimum(1.0, 1.4 * draw.uniform()),
         early_repolarisation=(draw.uniform() < 0.25) & (age < 50.0) & man,
     )
 

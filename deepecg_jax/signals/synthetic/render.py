@@ -23,7 +23,7 @@ def dipole(draw: Draws, rhythm: Rhythm, beats: Beats) -> np.ndarray:
     depth, wobble = draw.between(0.01, 0.07)[:, None], 0.012 * draw.normal(rhythm.times.shape[1])
     breath = 2.0 * np.pi * rhythm.breath_rate[:, None] * rhythm.times + rhythm.breath_phase[:, None]
     gains = 1.0 + depth * np.sin(breath) + wobble
-    spike_size = np.exp(draw.between(np.log(0.15), np.log(1.6)))
+    spike_size = np.exp(draw.between(np.log(0.03), np.log(0.7)))
     spike_lead = draw.between(0.008, 0.020)
 
     starts = np.floor(rhythm.times * RATE).astype(np.int64) - _BEFORE
@@ -51,7 +51,7 @@ def _beat_windows(
     pace = np.clip(1.0 + 0.10 * (rhythm.intervals[record, order] / mean - 1.0), 0.93, 1.06)
     centre, vector = beats.centre[record, table], beats.vector[record, table]
     centre[:, T_WAVE] *= pace
-    vector[kind == ATRIAL_EARLY, P_WAVES] *= np.array([0.6, -0.9, 0.7])
+    vector[kind == ATRIAL_EARLY, P_WAVES] *= np.array([0.7, -0.5, 0.7])
     vector *= gains[record, order][:, None, None]
     directions = np.ascontiguousarray(vector.transpose(0, 2, 1), dtype=np.float32)
     steepness = np.sqrt(0.5)
@@ -85,7 +85,7 @@ def _add_spikes(
 def _add_fibrillation(out: np.ndarray, draw: Draws, rhythm: Rhythm) -> None:
     """Fibrillatory waves of 4 to 9 Hz, saw-tooth like, of wandering rate, strongest in V1."""
     rate, phase = draw.between(4.2, 8.8), draw.uniform(4) * 2.0 * np.pi
-    size = np.exp(draw.between(np.log(0.025), np.log(0.13)))
+    size = np.exp(draw.between(np.log(0.012), np.log(0.10)))
     drift, warble = draw.between(0.2, 0.6), draw.between(0.7, 1.6)
     direction = np.array([-0.12, 0.45, -0.60]) + 0.15 * draw.normal(3)
     chosen = np.nonzero(rhythm.fibrillation)[0]

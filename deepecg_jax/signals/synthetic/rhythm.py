@@ -51,7 +51,7 @@ def plan_rhythm(draw: Draws, traits: Traits) -> Rhythm:
 
     sinus_rate = np.clip(_sinus_rate(draw, traits), 36.0, 158.0)
     fibrillation_rate = np.clip(90.0 * np.exp(0.24 * draw.normal()), 46.0, 160.0)
-    spread = np.exp(draw.between(np.log(0.09), np.log(0.27)))
+    spread = np.exp(draw.between(np.log(0.055), np.log(0.24)))
     set_rate = draw.between(60.5, 82.0)
     fixed = paced & ~tracking
     irregular = fibrillation & ~paced
@@ -66,7 +66,7 @@ def plan_rhythm(draw: Draws, traits: Traits) -> Rhythm:
     clock = np.arange(MAX_BEATS) * mean[:, None]
     breathing = np.sin(2.0 * np.pi * breath_rate[:, None] * clock + breath_phase[:, None])
     slow = np.sin(2.0 * np.pi * 0.1 * clock + slow_phase[:, None])
-    swing = np.clip(0.07 * traits.variability * calm, 0.0, 0.13)[:, None]
+    swing = np.clip(0.08 * traits.variability * calm, 0.0, 0.17)[:, None]
     sinus = 1.0 + swing * breathing + 0.4 * swing * slow + 0.006 * draw.normal(MAX_BEATS)
     fibrillating = np.exp(spread[:, None] * np.clip(draw.normal(MAX_BEATS), -2.2, 2.2))
     factor = np.where(irregular[:, None], fibrillating, np.where(fixed[:, None], 1.0, sinus))
@@ -74,7 +74,7 @@ def plan_rhythm(draw: Draws, traits: Traits) -> Rhythm:
 
     early = _early_beats(draw, traits, 0.05, 0.12)
     early[fibrillation | paced] = False
-    shortening = draw.between(0.58, 0.82)[:, None]
+    shortening = draw.between(0.58, 0.83)[:, None]
     intervals = np.where(early, np.maximum(shortening * intervals, 0.33), intervals)
 
     start = _FIRST_START - draw.uniform() * mean
@@ -82,7 +82,7 @@ def plan_rhythm(draw: Draws, traits: Traits) -> Rhythm:
     ectopic = _early_beats(draw, traits, 0.06, 0.17)
     ectopic[early.any(axis=1) | (mean < 0.45)] = False
     ectopic &= intervals > 0.42
-    coupling = draw.between(0.52, 0.80)[:, None] + 0.01 * draw.normal(MAX_BEATS)
+    coupling = draw.between(0.54, 0.86)[:, None] + 0.01 * draw.normal(MAX_BEATS)
     coupling = np.clip(np.maximum(coupling * intervals, 0.36), 0.0, 0.9 * intervals)
     # An ectopic beat comes early and the next sinus beat in its own time: a compensatory pause.
     times = np.where(ectopic, times - intervals + coupling, times)
@@ -107,9 +107,9 @@ def plan_rhythm(draw: Draws, traits: Traits) -> Rhythm:
 def _sinus_rate(draw: Draws, traits: Traits) -> np.ndarray:
     usual = traits.rate + 5.0 * draw.normal()
     which, swing = draw.uniform(), draw.normal()
-    slow = which < 0.09
-    fast = which > 0.87
-    return np.where(slow, 53.0 + 5.0 * swing, np.where(fast, 107.0 + 14.0 * swing, usual))
+    slow = which < 0.10
+    fast = which > 0.84
+    return np.where(slow, 56.0 + 5.0 * swing, np.where(fast, 102.0 + 13.0 * swing, usual))
 
 
 def _early_beats(draw: Draws, traits: Traits, young: float, old: float) -> np.ndarray:

@@ -82,9 +82,7 @@ def test_a_wrong_twin_is_not_written(
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]
 
 
-def test_without_torch(
-    tmp_path: Path, save_bundle: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_torch(tmp_path: Path, save_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     save_bundle(tmp_path / "b")
     monkeypatch.setattr(torch_export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'deepecg_jax\[torch\]'"):

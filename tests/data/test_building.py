@@ -1,0 +1,200 @@
+"""How data sets come to be: the same for any number of workers, all or nothing."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from deepecg_jax.data.build import build, builder_names
+from deepecg_jax.data.shards import open_split
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.synthetic.findings import FINDINGS
+from deepecg_jax.signals.synthetic.generate import generate
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All that must not depend on how a build was run: everything but the summary's timing."""
+    files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "summary.json"}
+    summary = json.loads((folder / "summary.json").read_text())
+    for key in ("workers", "seconds", "ecg_per_s"):
+        del summary[key]
+    return files | {"summary.json": json.dumps(summary).encode()}
+
+
+def test_the_shipped_builders() -> None:
+    assert set(builder_names()) >= {"ptb_xl", "cinc2021", "synthetic"}
+
+
+def test_synthetic_ecgs_are_the_generators(tmp_path) -> None:
+    build("synthetic", tmp_path, options={"n": "60", "seed": "5"})
+    expected = generate(np.arange(60), seed=5)
+    place = {name: i for i, name in enumerate(expected.record_id.tolist())}
+    seen = []
+    for name in ("train", "validation", "test"):
+        split = open_split(tmp_path, "synthetic", name)
+        assert split.label_names == FINDINGS
+        for i in range(len(split)):
+            ecg, at = split[i], place[split[i]["record_id"]]
+            seen.append(at)
+            np.testing.assert_array_equal(ecg["signal"], to_microvolts(expected.signal[at]))
+            np.testing.assert_array_equal(ecg["labels"], expected.labels[at])
+            assert ecg["patient_id"] == expected.patient_id[at] and ecg["sex"] == expected.sex[at]
+            assert ecg["age"] == expected.age[at]
+    assert sorted(seen) == list(range(60))
+
+
+def test_no_patient_is_in_two_splits(tmp_path) -> None:
+    folder = build("synthetic", tmp_path, options={"n": "200"}).folder
+    index = pq.read_table(folder / "index.parquet")
+    pairs = set(zip(*(index.column(c).to_pylist() for c in ("patient_id", "split")), strict=True))
+    patients = [patient for patient, _ in pairs]
+    assert len(patients) == len(set(patients)) < 200
+
+
+def test_any_number_of_workers_gives_the_same_bytes(ptb_xl_source, tmp_path) -> None:
+    (ptb_xl_source / "records500/00000/00004_hr.dat").unlink()  # a reject is part of it
+    one = build("ptb_xl", tmp_path / "one", ptb_xl_source, workers=1)
+    two = build("ptb_xl", tmp_path / "two", ptb_xl_source, workers=2)
+    assert content(one.folder) == content(two.folder)
+    three = build("synthetic", tmp_path / "one", options={"n": "300"}, workers=3)
+    single = build("synthetic", tmp_path / "two", options={"n": "300"}, workers=1)
+    assert content(three.folder) == content(single.folder)
+    assert len(list(three.folder.glob("*train.array_record*"))) > 1
+
+
+def test_progress_reaches_the_end(tmp_path) -> None:
+    seen: list[tuple[int, int]] = []
+    build("synthetic", tmp_path, options={"n": "40"}, on_progress=lambda *now: seen.append(now))
+    assert seen[0] == (0, 40) and seen[-1] == (40, 40)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_limit_takes_the_first(ptb_xl_source, tmp_path) -> None:
+    folder = build("ptb_xl", tmp_path, ptb_xl_source, limit=7).folder
+    names = pq.read_table(folder / "index.parquet").column("record_id").to_pylist()
+    assert sorted(map(int, names)) == list(range(1, 8))
+
+
+def test_a_complete_build_is_kept_unless_overwritten(tmp_path) -> None:
+    first = build("synthetic", tmp_path, options={"n": "20"})
+    stamp = (first.folder / "summary.json").stat().st_mtime_ns
+    again = build("synthetic", tmp_path, options={"n": "20"})
+    assert again.reused and (first.folder / "summary.json").stat().st_mtime_ns == stamp
+    with pytest.raises(UserError, match="was built with options .*--overwrite"):
+        build("synthetic", tmp_path, options={"n": "30"})
+    changed = build("synthetic", tmp_path, options={"n": "30"}, overwrite=True)
+    assert not changed.reused and changed.summary["records"] == 30
+
+
+def test_an_overwrite_that_fails_keeps_the_old_data(ptb_xl_source, tmp_path) -> None:
+    before = content(build("ptb_xl", tmp_path / "d", ptb_xl_source).folder)
+    for file in (ptb_xl_source / "records500/00000").glob("*.dat"):
+        file.unlink()
+    with pytest.raises(UserError, match="All 24 recordings were rejected"):
+        build("ptb_xl", tmp_path / "d", ptb_xl_source, overwrite=True)
+    assert content(tmp_path / "d/ptb_xl/1.0.0") == before
+
+
+def test_an_incomplete_folder_is_not_taken_for_a_data_set(tmp_path) -> None:
+    (tmp_path / "synthetic/1.0.0").mkdir(parents=True)
+    with pytest.raises(UserError, match="no complete data set"):
+        build("synthetic", tmp_path, options={"n": "20"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "ptbxl"}, "did you mean 'ptb_xl'"),
+        ({"name": "nothing_like_it"}, "there are "),
+        ({"name": "ptb_xl"}, "needs --source.*physionet"),
+        ({"name": "ptb_xl", "source": "/does/not/exist"}, "is not a folder"),
+        ({"options": {"number": "3"}}, "no option 'number'"),
+        ({"options": {"n": "0"}}, "whole number >= 1"),
+        ({"limit": 0}, "limit is 0"),
+        ({"workers": 0}, "workers is 0"),
+    ],
+)
+def test_bad_requests(tmp_path, arguments, words) -> None:
+    with pytest.raises(UserError, match=words):
+        build(**{"name": "synthetic", "data_dir": tmp_path, **arguments})
+
+
+def test_two_builds_of_one_data_set_do_not_meet(tmp_path) -> None:
+    (tmp_path / "synthetic").mkdir()
+    with (tmp_path / "synthetic/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="Another process is building synthetic"):
+            build("synthetic", tmp_path, options={"n": "20"})
+
+
+SCRIPT = """
+import sys
+from deepecg_jax.data.build import build
+if __name__ == "__main__":
+    folder, workers = sys.argv[1:]
+    show = lambda done, total: print(done, flush=True)
+    build("synthetic", folder, options={"n": "20000"}, workers=int(workers), on_progress=show)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children(pid: int) -> set[int]:
+    """All descendants of a process."""
+    found: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
+            found |= {int(stat.parent.name), *children(int(stat.parent.name))}
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("stop", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)]
+)
+def test_a_stopped_build_leaves_nothing_that_looks_complete(tmp_path, stop, workers) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), str(workers)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:  # until some records are done
+        if int(line) > 0:
+            break
+    helpers = children(process.pid)
+    assert workers == 1 or len(helpers) >= 2
+    os.kill(process.pid, stop)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    with pytest.raises(UserError, match="no data set"):
+        open_split(tmp_path, "synthetic", "train")
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in helpers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in helpers)
+    left = [path.name for path in (tmp_path / "synthetic").glob("incomplete.*")]
+    assert bool(left) == (stop == signal.SIGKILL)
+    build("synthetic", tmp_path, options={"n": "20"})
+    assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [".lock", "1.0.0"]

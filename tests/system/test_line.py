@@ -1,0 +1,189 @@
+"""The commands one after another, as a person types them, on a small synthetic data set."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+SMALL = [
+    "train.steps=6", "train.global_batch=16", "train.log_every=2", "train.checkpoint_every=2",
+    "schedule.warmup_steps=2", "model.layers=1", "model.width=32", "model.ffn_width=32",
+    "model.scan_unroll=1",
+]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "COLUMNS")}
+    return {**kept, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+
+
+def deepecg(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command and insist on its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "deepecg_jax.cli.main", *map(str, arguments)],
+        capture_output=True, text=True, env=environment(), timeout=600,
+    )  # fmt: skip
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    deepecg("build", "synthetic", "--data-dir", folder / "data", "--option", "n=240")
+    deepecg(
+        "pretrain", "configs/pretrain/wcr_tiny.yaml", f"data.dir={folder}/data",
+        f"workdir={folder}/pre", *SMALL,
+    )  # fmt: skip
+    return folder
+
+
+def finetune(runs: Path, name: str, *overrides: str, code: int = 0):
+    return deepecg(
+        "finetune", "configs/quickstart/finetune.yaml", f"data.dir={runs}/data",
+        "data.label_share=1.0", f"workdir={runs}/{name}",
+        "labels=[Afib, Left bundle branch block]", "train.steps=4", "train.global_batch=16",
+        "schedule.warmup_steps=0", "stopping.evaluate_every=2", *overrides, code=code,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def classifier(runs) -> Path:
+    finetune(runs, "ft", f"init_from={runs}/pre")
+    return runs / "ft"
+
+
+@pytest.mark.slow
+def test_pretraining_leaves_what_scripts_read(runs):
+    pre = runs / "pre"
+    rows = [json.loads(line) for line in (pre / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert (pre / "config.yaml").is_file() and (pre / "bundle" / "config.json").is_file()
+    again = deepecg("pretrain", pre / "config.yaml")
+    assert "is finished" in again.stdout
+
+
+@pytest.mark.slow
+def test_from_classifier_to_report_and_torch(runs, classifier):
+    predictions = runs / "predictions.parquet"
+    deepecg(
+        "predict", classifier, "--data-dir", runs / "data", "--dataset", "synthetic",
+        "--split", "test", "--out", predictions,
+    )  # fmt: skip
+    table = pq.read_table(predictions)
+    names = ["Afib", "Left bundle branch block"]
+    assert [c for c in table.column_names if ":" in c] == [
+        f"{kind}:{name}" for name in names for kind in ("label", "score")
+    ]
+    thresholds = classifier / "bundle" / "thresholds.json"
+    assert set(json.loads(thresholds.read_text())) == set(names)
+    out = runs / "evaluation"
+    deepecg(
+        "evaluate", predictions, "--out", out, "--resamples", 50, "--thresholds", thresholds
+    )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["schema"] == 1 and metrics["n_records"] == table.num_rows
+    assert (out / "report.html").stat().st_size > 10_000
+
+    pytest.importorskip("torch")
+    deepecg("export", classifier, "--format", "torch", "--out", runs / "torch")
+    parity = json.loads((runs / "torch" / "parity.json").read_text())
+    assert parity["max_abs_difference"] < 1e-4 and parity["n_records"] >= 16
+    code = (
+        "import torch; from torch_model import load; "
+        "print(tuple(load('.')(torch.zeros(2, 12, 2500)).shape))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=runs / "torch", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "(2, 2)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["linear", "attention"])
+def test_probes_leave_the_encoder_as_it_was(runs, mode):
+    finetune(runs, mode, f"init_from={runs}/pre", f"mode={mode}")
+    before = load_file(runs / "pre" / "bundle" / "model.safetensors")
+    after = load_file(runs / mode / "bundle" / "model.safetensors")
+    encoder = {k.removeprefix("encoder."): v for k, v in after.items() if k.startswith("encoder.")}
+    assert encoder.keys() == before.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, encoder[name])
+
+
+@pytest.mark.slow
+def test_killed_three_times_equals_uninterrupted(runs):
+    """SIGKILL at three moments, the same command again each time, the same weights to the bit."""
+    workdir = runs / "killed"
+    command = [
+        sys.executable, "-m", "deepecg_jax.cli.main", "pretrain", "configs/pretrain/wcr_tiny.yaml",
+        f"data.dir={runs}/data", f"workdir={workdir}", *SMALL, "train.log_every=1",
+    ]  # fmt: skip
+    log = workdir / "metrics.jsonl"
+    for at_least in (1, 3, 5):
+        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+        deadline = time.time() + 300
+        while process.poll() is None and time.time() < deadline:
+            if log.is_file() and any(
+                json.loads(line)["step"] >= at_least
+                for line in log.read_text().splitlines()
+                if line.endswith("}")
+            ):
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.wait()
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
+    whole = load_file(runs / "pre" / "bundle" / "model.safetensors")
+    resumed = load_file(workdir / "bundle" / "model.safetensors")
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, resumed[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["labels=[Afibb]"], "no label 'Afibb'; did you mean 'Afib'"),
+        (["data.dataset=nothing"], "There is no data set 'nothing'"),
+        (["data.train_split=part"], "has no split 'part'"),
+        (["init_from=/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(runs, arguments, message):
+    done = finetune(runs, "bad", *arguments, code=2)
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+@pytest.mark.slow
+def test_contradicting_contract_is_refused(runs, classifier, tmp_path):
+    import shutil
+
+    other = tmp_path / "bundle"
+    shutil.copytree(classifier / "bundle", other)
+    signal_file = other / "signal.json"
+    contract = json.loads(signal_file.read_text())
+    signal_file.write_text(json.dumps({**contract, "sampling_rate": 500.0, "seconds": 5.0}))
+    done = deepecg(
+        "predict", other, "--data-dir", runs / "data", "--dataset", "synthetic", "--out",
+        tmp_path / "p.parquet", code=2,
+    )  # fmt: skip
+    assert "sampling_rate is 500" in done.stderr and "250" in done.stderr
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_usage_errors():
+    assert "No such command" in deepecg("pretrane", code=2).stderr
+    assert "Missing argument" in deepecg("pretrain", code=2).stderr
+    assert "no config file" in deepecg("pretrain", "missing.yaml", code=2).stderr
+    assert "deepecg_jax" in deepecg("--version").stdout
+    assert "quickstart" in deepecg("--help").stdout

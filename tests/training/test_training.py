@@ -1,0 +1,205 @@
+"""The same seed gives the same run on any mesh, in parts, and after a kill."""
+
+import io
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from rich.console import Console
+
+from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
+from deepecg_jax.data.batches import training_batches
+from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.objectives.config import WCRObjectiveConfig
+from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.training.loop import Run, train
+from deepecg_jax.training.mesh import LOGICAL_AXES, make_mesh, require_divisible
+from deepecg_jax.training.metrics_log import read_metrics
+from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.state import make_state, overlay
+from deepecg_jax.training.step import make_step
+
+
+def run_training(workdir, mesh, settings, model_config, records, stop_at=None, seed=0):
+    """Train the small model; `stop_at` raises in the data like a kill before that step."""
+    workdir.mkdir(exist_ok=True)
+    schedule = make_schedule(ScheduleConfig(warmup_steps=2), 1e-2, settings.steps)
+    optimizer = make_optimizer(OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm)
+    objective = WCRObjectiveConfig(negatives=10, mask_span=3)
+
+    def batches(step):
+        for number, batch in enumerate(
+            training_batches([records], [1.0], settings.global_batch, seed, step, threads=1), step
+        ):
+            if number == stop_at:
+                raise KeyboardInterrupt
+            yield batch
+
+    with jax.set_mesh(mesh):
+        graphdef, state, shardings = make_state(
+            lambda key: WCRPretrainer(model_config, key), optimizer, mesh, jax.random.key(seed),
+            ema=settings.ema_decay is not None,
+        )  # fmt: skip
+
+        def loss(params, batch, key, number, frozen):
+            return wcr_loss(nnx.merge(graphdef, params), batch, key, number, objective)
+
+        step = make_step(
+            loss, optimizer, schedule, shardings, mesh, seed, settings.accumulation,
+            settings.ema_decay,
+        )  # fmt: skip
+        metadata = {"signal": {}, "model": model_config.model_dump(mode="json"), "seed": seed}
+        console = Console(file=io.StringIO())
+        return train(
+            Run(workdir, settings, mesh, shardings, step, batches, metadata, console), state
+        )
+
+
+def losses(workdir):
+    return np.array([row["loss"] for row in read_metrics(workdir / "metrics.jsonl")])
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
+
+
+def test_loss_curve_is_the_same_on_one_and_eight_devices(
+    tmp_path, mesh_of, train_config, model_config, records
+):
+    run_training(tmp_path / "one", mesh_of(1), train_config, model_config, records)
+    mesh = mesh_of(8, data=2, fsdp=2, tensor=2)
+    state = run_training(tmp_path / "eight", mesh, train_config, model_config, records)
+    one, eight = losses(tmp_path / "one"), losses(tmp_path / "eight")
+    assert len(one) == 6 and one.std() > 0
+    np.testing.assert_allclose(one, eight, rtol=2e-5)
+    # parameters and Adam's moments really are spread
+    kernel = state["params"]["encoder"]["transformer"]["up_kernel"]
+    moment = state["opt_state"][1][0].mu["encoder"]["transformer"]["up_kernel"]
+    assert kernel.sharding.spec == moment.sharding.spec == (None, "fsdp", "tensor")
+
+
+def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, model_config, records):
+    settings = train_config.model_copy(update={"ema_decay": 0.9})
+    mesh = mesh_of(1)
+    whole = run_training(tmp_path / "whole", mesh, settings, model_config, records)
+    for stop in (1, 3, 5):
+        with pytest.raises(KeyboardInterrupt):
+            run_training(tmp_path / "killed", mesh, settings, model_config, records, stop_at=stop)
+    resumed = run_training(tmp_path / "killed", mesh, settings, model_config, records)
+    assert_equal(whole, resumed)
+    np.testing.assert_array_equal(losses(tmp_path / "whole"), losses(tmp_path / "killed"))
+
+
+def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, model_config, records):
+    whole = run_training(tmp_path / "a", mesh_of(1), train_config, model_config, records)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(
+            tmp_path / "b", mesh_of(4, fsdp=2), train_config, model_config, records, stop_at=4
+        )
+    moved = run_training(tmp_path / "b", mesh_of(8), train_config, model_config, records)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4),
+        jax.device_get(whole["params"]), jax.device_get(moved["params"]),
+    )  # fmt: skip
+
+
+def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, model_config, records):
+    import os
+    import signal
+
+    class Interrupting:
+        def __len__(self):
+            return len(records)
+
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return records[index]
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedBySignal, match="stopped by SIGTERM at step 1"):
+        run_training(tmp_path / "s", mesh_of(1), train_config, model_config, Interrupting())
+    assert signal.getsignal(signal.SIGTERM) is before
+    resumed = run_training(tmp_path / "s", mesh_of(1), train_config, model_config, records)
+    assert int(resumed["step"]) == 6
+
+
+def test_divergence_is_a_sentence_and_keeps_the_last_checkpoint(
+    tmp_path, mesh_of, train_config, model_config, records
+):
+    bad = records.arrays["signal"].astype(np.float32)
+    bad[5] = np.nan
+    broken = type(records)({**records.arrays, "signal": bad})
+    with pytest.raises(UserError, match="the loss is nan at step"):
+        run_training(tmp_path / "n", mesh_of(1), train_config, model_config, broken)
+
+
+def test_another_seed_in_the_same_workdir_is_refused(
+    tmp_path, mesh_of, train_config, model_config, records
+):
+    run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records)
+    with pytest.raises(UserError, match="another seed"):
+        run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records, seed=1)
+
+
+def test_metrics_lines_carry_what_scripts_read(
+    tmp_path, mesh_of, train_config, model_config, records
+):
+    run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records)
+    line = json.loads((tmp_path / "w" / "metrics.jsonl").read_text().splitlines()[-1])
+    expected = {"step", "loss", "contrastive", "cmsc", "grad_norm", "learning_rate", "ecg_per_s",
+                "input_wait_fraction"}  # fmt: skip
+    assert expected <= set(line) and line["step"] == 6
+
+
+def test_accumulation_averages_the_parts(mesh_of):
+    """For a loss that is a mean over records, parts give the gradient of the whole."""
+    mesh = mesh_of(2)
+    optimizer = optax.sgd(1.0)
+
+    def loss(params, batch, key, number, frozen):
+        value = ((batch["x"] * params["w"] - 1.0) ** 2).mean()
+        return value, {"loss": value}
+
+    x = np.linspace(-1, 2, 8, dtype=np.float32)
+    results = []
+    for parts in (1, 2, 4):
+        with jax.set_mesh(mesh):
+            state = {"step": np.int32(0), "params": {"w": np.float32(0.3)}, "opt_state": ()}
+            state["opt_state"] = optimizer.init(state["params"])
+            shardings = jax.tree.map(
+                lambda _: jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()), state
+            )
+            step = make_step(
+                loss, optimizer, optax.constant_schedule(1.0), shardings, mesh, 0, parts
+            )
+            new, _ = step(jax.device_put(state, shardings), {"x": x})
+            results.append(float(new["params"]["w"]))
+    expected = 0.3 - np.mean(2 * (x * 0.3 - 1) * x)
+    np.testing.assert_allclose(results, expected, rtol=1e-5)
+
+
+def test_mesh_errors_name_the_numbers():
+    with pytest.raises(UserError, match="needs 3 devices, but there are 8"):
+        make_mesh(MeshConfig(data=3), jax.devices())
+    with pytest.raises(UserError, match="-1 .* may stand once"):
+        make_mesh(MeshConfig(data=-1, fsdp=-1), jax.devices())
+    mesh = make_mesh(MeshConfig(), jax.devices())
+    with pytest.raises(UserError, match="train.global_batch=12 .* choose 8 or 16"):
+        require_divisible(12, 1, mesh)
+
+
+def test_every_large_parameter_has_sharding_rules(model_config):
+    model = nnx.eval_shape(lambda: WCRPretrainer(model_config, jax.random.key(0)))
+    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    names = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    for name, axes in LOGICAL_AXES.items():
+        assert name in names and len(axes) == names[name].ndim
+
+
+def test_overlay_replaces_only_what_is_given():
+    merged = overlay({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}})
+    assert merged == {"a": {"x": 1, "y": 5}, "b": 3}
