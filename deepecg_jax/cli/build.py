@@ -37,7 +37,12 @@ def command(
     from deepecg_jax.data.build import build
 
     options = parse_options(option or [])
-    with _interruptible(), _progress() as show:
+    with _interruptible() as check, _progress() as show:
+
+        def on_progress(done: int, total: int) -> None:
+            check()
+            show(done, total)
+
         built = build(
             name,
             data_dir,
@@ -46,7 +51,7 @@ def command(
             limit=limit,
             options=options,
             overwrite=overwrite,
-            on_progress=show,
+            on_progress=on_progress,
         )
     if built.reused:
         console.print(
@@ -117,18 +122,30 @@ def _log_lines() -> Callable[[int, int], None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and Ctrl-C both end the build tidily: no half-written data set stays visible."""
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM end the build tidily: no half-written data set stays visible.
+
+    Gives a function to call now and then: an exception raised by a signal handler is lost when
+    the signal arrives inside a finalizer, so the wish to stop is also remembered.
+    """
+    wanted = False
 
     def stop(signum: int, frame: object) -> None:
+        nonlocal wanted
+        wanted = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def check() -> None:
+        if wanted:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield check
     except KeyboardInterrupt as error:
         raise StoppedBySignal(
             "The build was stopped; nothing of it was kept. The same command starts it again."
         ) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,8 +10,8 @@ CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorfl
         "numpy", "scipy", "wfdb")  # fmt: skip
 OPTIONAL = {
     "torch": ("torch", "deepecg export --format torch"),
-    "onnx": ("torch", "deepecg export --format onnx"),
-    "flatbuffers": ("torch", "deepecg export --format stablehlo"),
+    "onnx": ("onnx", "deepecg export --format onnx"),
+    "flatbuffers": ("stablehlo", "deepecg export --format stablehlo"),
     "tensorboardX": ("tracking", "TensorBoard logs"),
 }
 

@@ -11,14 +11,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +154,15 @@ def _start_worker(counter: Any) -> None:
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent(server: int) -> None:
-    """The fork server ends with the process that builds, even one killed with SIGKILL; a worker
-    would otherwise wait for ever for its next task."""
-    while os.getppid() == server:
-        time.sleep(0.5)
-    os._exit(1)
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would otherwise wait for ever for its next task."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(task: ShardTask) -> ShardResult:

@@ -38,6 +38,14 @@ class Architecture:
     head: HeadConfig | None = None
     n_labels: int = 0
 
+    def __post_init__(self) -> None:
+        heads = self.head.heads if self.head is not None else None
+        if heads and self.head and self.head.kind == "attention" and self.model.width % heads:
+            raise UserError(
+                f"the head's {heads} attention heads must divide the encoder's width "
+                f"{self.model.width}."
+            )
+
     @property
     def task(self) -> Task:
         """``encoder`` or ``classifier``."""

@@ -12,8 +12,11 @@ LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the published weights were
 
 
 def gelu(x: Array) -> Array:
-    """Exact (erf) GELU; the tanh form differs by 4e-4."""
-    return jax.nn.gelu(x, approximate=False)
+    """Exact (erf) GELU, x Phi(x); the tanh form differs by 4e-4.
+
+    `jax.nn.gelu` writes it with erfc, which takes twice as long on CPU.
+    """
+    return 0.5 * x * (1.0 + jax.lax.erf(x * (1.0 / math.sqrt(2.0))))
 
 
 def layer_norm(x: Array, scale: Array, bias: Array) -> Array:

@@ -2,18 +2,14 @@
 
 import fcntl
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from deepecg_jax.data.build import build, builder_names
+from deepecg_jax.data.build import build, builder_file, builder_names
+from deepecg_jax.data.builder import make_builder
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.standardize import to_microvolts
@@ -136,65 +132,23 @@ def test_two_builds_of_one_data_set_do_not_meet(tmp_path) -> None:
             build("synthetic", tmp_path, options={"n": "20"})
 
 
-SCRIPT = """
-import sys
-from deepecg_jax.data.build import build
-if __name__ == "__main__":
-    folder, workers = sys.argv[1:]
-    show = lambda done, total: print(done, flush=True)
-    build("synthetic", folder, options={"n": "20000"}, workers=int(workers), on_progress=show)
-"""
+def test_tfds_own_way_to_a_build(ptb_xl_source, tmp_path) -> None:
+    """A manual download folder instead of a source, and TFDS' generators for its own writer."""
+    import tensorflow_datasets as tfds
 
+    builder = make_builder(builder_file("ptb_xl"), data_dir=tmp_path / "d")
+    config = tfds.download.DownloadConfig(manual_dir=ptb_xl_source)
+    builder.download_and_prepare(download_config=config, download_dir=tmp_path / "downloads")
+    usual = build("ptb_xl", tmp_path / "usual", ptb_xl_source)
+    shards = {name: data for name, data in content(usual.folder).items() if "array_record" in name}
+    assert shards and shards.items() <= content(tmp_path / "d/ptb_xl/1.0.0").items()
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def children(pid: int) -> set[int]:
-    """All descendants of a process."""
-    found: set[int] = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
-            found |= {int(stat.parent.name), *children(int(stat.parent.name))}
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize(
-    ("stop", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)]
-)
-def test_a_stopped_build_leaves_nothing_that_looks_complete(tmp_path, stop, workers) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path), str(workers)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:  # until some records are done
-        if int(line) > 0:
-            break
-    helpers = children(process.pid)
-    assert workers == 1 or len(helpers) >= 2
-    os.kill(process.pid, stop)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    with pytest.raises(UserError, match="no data set"):
-        open_split(tmp_path, "synthetic", "train")
-    deadline = time.monotonic() + 20
-    while any(alive(pid) for pid in helpers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(alive(pid) for pid in helpers)
-    left = [path.name for path in (tmp_path / "synthetic").glob("incomplete.*")]
-    assert bool(left) == (stop == signal.SIGKILL)
-    build("synthetic", tmp_path, options={"n": "20"})
-    assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [".lock", "1.0.0"]
+    builder = make_builder(builder_file("ptb_xl"), data_dir=tmp_path / "d2", source=ptb_xl_source)
+    generators = builder._split_generators(None)
+    split = open_split(tmp_path / "d", "ptb_xl", "test")
+    for name, features in generators["test"]:
+        position = split.index.column("record_id").to_pylist().index(name)
+        stored = builder.info.features.encode_example(features)
+        np.testing.assert_array_equal(features["signal"], split[position]["signal"])
+        assert stored["record_id"] == name
+    assert set(generators) == {"train", "validation", "test"}

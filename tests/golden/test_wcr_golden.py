@@ -130,6 +130,20 @@ def _counts(arrays: dict[str, np.ndarray], masked: int) -> jax.Array:
     return count_negatives(jnp.asarray(draws), masked)
 
 
+def test_parameter_counts_of_the_published_sizes(folder: Path) -> None:
+    counts = json.loads((folder.parent / "param_counts.json").read_text())
+    base = WCRConfig(size="base")
+
+    def count(module: Any) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.split(module)[1])))
+
+    pretrainer = nnx.eval_shape(lambda: WCRPretrainer(base, jax.random.key(0)))
+    assert count(pretrainer) == counts["wcr_base_pretraining"]["total"]
+    shapes = Architecture(base, HeadConfig(kind="linear"), 77).shapes()
+    total = sum(int(np.prod(shape)) for shape in shapes.values())
+    assert total - base.width == 90_432_461  # fairseq drops the mask embedding in fine-tuning
+
+
 def test_weights_survive_both_directions_bit_exactly(pretrain: Case, folder: Path) -> None:
     state = load_file(folder / "params.safetensors")
     back = torch_names.to_torch(flatten(pretrain.pure), pretrain.links)

@@ -239,6 +239,7 @@ def _arguments(classifier: bundle.Bundle, **changes: Any) -> dict[str, Any]:
         ({"labels": []}, "needs label names"),
         ({"head": None, "labels": []}, "missing features_norm.bias"),
         ({"head": {"kind": "attention"}}, "missing head.query"),
+        ({"head": {"kind": "attention", "heads": 3}}, "3 attention heads must divide"),
         ({"head": {"kind": "conv"}}, "bundle head.kind"),
         ({"thresholds": {"VT": 0.5}}, "VT is not a label"),
         ({"thresholds": {"AF": 1.5}}, "must be a number from 0 to 1"),

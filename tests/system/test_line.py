@@ -86,9 +86,7 @@ def test_from_classifier_to_report_and_torch(runs, classifier):
     thresholds = classifier / "bundle" / "thresholds.json"
     assert set(json.loads(thresholds.read_text())) == set(names)
     out = runs / "evaluation"
-    deepecg(
-        "evaluate", predictions, "--out", out, "--resamples", 50, "--thresholds", thresholds
-    )
+    deepecg("evaluate", predictions, "--out", out, "--resamples", 50, "--thresholds", thresholds)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["schema"] == 1 and metrics["n_records"] == table.num_rows
     assert (out / "report.html").stat().st_size > 10_000

@@ -1,0 +1,184 @@
+"""``deepecg build`` and ``deepecg inspect`` as people call them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from ecg_sources import write_challenge, write_ptb_xl, write_wfdb
+
+from deepecg_jax.cli import build as build_command
+from deepecg_jax.cli import inspect as inspect_command
+from deepecg_jax.data.build import build
+from deepecg_jax.data.shards import open_split
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.synthetic.generate import generate
+
+
+@pytest.fixture(scope="module")
+def signals() -> np.ndarray:
+    return generate(np.arange(12), seed=1).signal
+
+
+def shown(capsys) -> str:
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_build_says_what_it_did(signals, tmp_path, capsys) -> None:
+    source = write_ptb_xl(tmp_path / "s", signals, list(range(1, 10)), age={0: "300.0"})
+    (source / "records500/00000/00002_hr.dat").unlink()
+    build_command.command("ptb_xl", tmp_path / "d", source, workers=1)
+    text = shown(capsys)
+    assert "ptb_xl 1.0.0: 11 ECGs of 11 patients" in text
+    assert "fold 9 is the test split" in text and "1-7" in text
+    assert "1 rejected" in text and "read: unreadable" in text and "age_over_89" in text
+    build_command.command("ptb_xl", tmp_path / "d", source, workers=1)
+    assert "is already built; nothing to do" in shown(capsys)
+
+
+def test_options_are_key_value(tmp_path, capsys) -> None:
+    options = ["n=30", "shares=1/1/1"]
+    build_command.command("synthetic", tmp_path, workers=1, option=options)
+    assert "synthetic 1.0.0: 30 ECGs" in shown(capsys)
+    assert build_command.parse_options(["folds=1-8/9/10", "x=a=b"]) == {
+        "folds": "1-8/9/10",
+        "x": "a=b",
+    }
+    for bad in (["n"], ["=3"], ["n=1", "n=2"]):
+        with pytest.raises(UserError, match="--option"):
+            build_command.parse_options(bad)
+
+
+def test_inspect_a_data_set(signals, tmp_path, capsys) -> None:
+    write_challenge(tmp_path / "s", "E00001", signals[0], "# Age: 50\n# Sex: F\n# Dx: 164889003\n")
+    write_challenge(tmp_path / "s", "E00002", signals[1], "# Age: 60\n# Sex: M\n# Dx: 426783006\n")
+    write_challenge(tmp_path / "s", "E00003", signals[2], "# Age: 60\n")
+    folder = build(
+        "cinc2021", tmp_path / "d", tmp_path / "s", options={"shares": "1/0/0"}
+    ).folder  # fmt: skip
+    for path in (folder, folder.parent):
+        inspect_command.command(path)
+        text = shown(capsys)
+        assert "cinc2021 1.0.0: 2 ECGs of 2 patients" in text
+        assert "snomed:164889003 atrial fibrillation" in text and "1 (50.0 %)" in text
+        assert "2500 samples (10 s at 250 Hz)" in text and "no_diagnosis" in text
+    shard = next(folder.glob("*array_record*"))
+    shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(UserError, match="is damaged"):
+        inspect_command.command(folder)
+
+
+def test_inspect_one_file_draws_it(signals, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wfdb(tmp_path / "files/ecg7", signals[3])
+    inspect_command.command(tmp_path / "files/ecg7.hea")
+    text = shown(capsys)
+    assert "10 s at 250 Hz" in text and "I, II, III, aVR" in text and "drawn in" in text
+    assert (tmp_path / "ecg7.svg").read_text().startswith("<svg")
+    assert not (tmp_path / "files/ecg7.svg").exists()
+
+
+def test_inspect_refuses_with_one_sentence(signals, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="neither a folder nor an ECG file"):
+        inspect_command.command(tmp_path / "nothing.hea")
+    with pytest.raises(UserError, match="no data set"):
+        inspect_command.command(tmp_path)
+    write_wfdb(tmp_path / "flat", np.zeros_like(signals[0]))
+    with pytest.raises(UserError, match="was read but cannot be used"):
+        inspect_command.command(tmp_path / "flat.hea")
+    (tmp_path / "flat.dat").unlink()
+    with pytest.raises(UserError, match="cannot be used .read, unreadable."):
+        inspect_command.command(tmp_path / "flat.hea")
+    assert not list(tmp_path.glob("*.svg"))
+
+
+def deepecg(*arguments: str, **kwargs) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from deepecg_jax.cli.main import main; main()", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, **kwargs,
+    )  # fmt: skip
+
+
+def test_bad_input_is_exit_code_2_and_one_sentence(signals, tmp_path) -> None:
+    source = write_ptb_xl(tmp_path / "s", signals, [1, 2])
+    process = deepecg(
+        "build", "ptb_xl", "--source", str(source), "--data-dir", str(tmp_path / "d"),
+        "--option", "folds=1/2/11",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in err
+    assert "Fold 11 of option folds is not in the source; it has 1, 2." in " ".join(err.split())
+
+
+def descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == pid:
+            found |= {int(stat.parent.name), *descendants(int(stat.parent.name))}
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("stop", "workers", "code"),
+    [(signal.SIGINT, 1, 3), (signal.SIGTERM, 2, 3), (signal.SIGKILL, 2, -9)],
+)
+def test_a_stopped_build_leaves_nothing_that_looks_complete(tmp_path, stop, workers, code) -> None:
+    process = deepecg(
+        "build", "synthetic", "--data-dir", str(tmp_path), "--option", "n=20000",
+        "--workers", str(workers), start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("synthetic/incomplete.*/synthetic/*/*array_record*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    helpers = descendants(process.pid)
+    assert workers == 1 or len(helpers) >= 2
+    os.kill(process.pid, stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert ("The build was stopped; nothing of it was kept." in " ".join(err.split())) == (
+        code == 3
+    )
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in helpers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in helpers)
+    with pytest.raises(UserError, match="no data set"):
+        open_split(tmp_path, "synthetic", "train")
+    left = list((tmp_path / "synthetic").glob("incomplete.*"))
+    assert bool(left) == (stop == signal.SIGKILL)
+    build("synthetic", tmp_path, options={"n": "20"})  # cleans up and builds
+    assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [".lock", "1.0.0"]
+
+
+def test_rejects_table_holds_the_reason(signals, tmp_path) -> None:
+    source = write_ptb_xl(tmp_path / "s", signals, [1])
+    broken = signals[4].copy()
+    broken[:, 3:] = np.nan_to_num(broken[:, 3:]) * 1000  # chest leads in microvolts
+    write_wfdb(source / "records500/00000/00005_hr", np.clip(broken, -32, 32))
+    folder = build("ptb_xl", tmp_path / "d", source).folder
+    (reject,) = pq.read_table(folder / "rejects.parquet").to_pylist()
+    assert reject["record_id"] == "5" and reject["stage"] == "check" and reject["message"]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["rejects"]["by_reason"] == {f"check: {reject['reason']}": 1}
