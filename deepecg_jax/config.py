@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.config import WCRObjectiveConfig
 
@@ -119,16 +120,6 @@ class PretrainConfig(Settings):
         return self
 
 
-class HeadConfig(Settings):
-    """The classifier on top of the encoder."""
-
-    kind: Literal["linear", "attention"] = Field(
-        "linear", description="used by mode=full; mode=attention always takes attention"
-    )
-    heads: int = Field(4, ge=1, description="attention heads; must divide the encoder's width")
-    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
-
-
 class AugmentConfig(Settings):
     """Random changes of the training ECGs, mode=full and mode=attention."""
 
@@ -174,9 +165,13 @@ class FinetuneConfig(Settings):
     )
     data: DataConfig
     model: WCRConfig | None = Field(
-        None, description="the encoder when init_from is null; otherwise read from there"
+        None,
+        description="the encoder when init_from is null; otherwise the shape is read from there, "
+        "and only dropout, remat and scan_unroll are taken from here",
     )
-    head: HeadConfig = HeadConfig()
+    head: HeadConfig = Field(
+        default_factory=HeadConfig, description="mode=linear and mode=attention set its kind"
+    )
     augment: AugmentConfig = AugmentConfig()
     stopping: StoppingConfig = StoppingConfig()
     feature_gradient: float = Field(

@@ -1,18 +1,27 @@
 """Fixtures that every room's tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # before jax is imported: eight CPU devices, so that meshes are tested everywhere
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    # small models, many programs: the time to compile is what counts
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+)
+# commands run as subprocesses compile the same programs again and again
+_CACHE = tempfile.TemporaryDirectory(prefix="deepecg-xla-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real ECGs and golden numbers (``DEEPECG_SHARED``); tests that use it are ``real``."""
+    """Folder with real ECGs and golden numbers (``DEEPECG_SHARED``); its tests are ``real``."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("DEEPECG_SHARED", default))
     if not (folder / "data").is_dir():

@@ -1,4 +1,4 @@
-"""``deepecg quickstart``: the whole line of work on built-in synthetic ECGs, and a page to look at."""
+"""``deepecg quickstart``: the whole line of work on built-in synthetic ECGs, and a page of it."""
 
 import time
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _LINEAR = (
 def comparisons(encoder: Path) -> list[Comparison]:
     """Fine-tuned, from scratch, and linear probes of the pretrained and of a random encoder."""
     return [
-        Comparison("finetuned", "pretrained, then all weights fine-tuned", (f"init_from={encoder}",)),
+        Comparison("finetuned", "pretrained, then fine-tuned", (f"init_from={encoder}",)),
         Comparison("scratch", "from scratch, all weights", ()),
         Comparison(
             "probe_pretrained", "linear probe of the pretrained encoder",
@@ -53,6 +53,8 @@ def command(
     Takes a few minutes on two CPU cores and ends with OUT/index.html. Run again, it continues
     where it was stopped.
     """
+    import jax
+
     from deepecg_jax.cli.quickstart_page import write_page
     from deepecg_jax.config import FinetuneConfig, PretrainConfig
     from deepecg_jax.config_files import load_config
@@ -67,6 +69,9 @@ def command(
     from deepecg_jax.training.pretrain import pretrain
 
     start = time.perf_counter()
+    # four classifiers share most of their programs, and a second run shares all of them
+    jax.config.update("jax_compilation_cache_dir", str((out / "xla-cache").resolve()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
     def stage(number: int, text: str) -> None:
         gone = time.perf_counter() - start

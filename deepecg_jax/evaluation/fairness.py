@@ -1,10 +1,10 @@
 """Differences between groups of patients, with intervals.
 
 Per finding a difference is the largest minus the smallest group value, as in fairlearn's
-``MetricFrame.difference``, and equalized odds is the larger of the true-positive-rate and the
-false-positive-rate difference (Hardt, Price and Srebro, NIPS 2016). The reported value is the mean
-over the findings that have at least one positive and one negative record in every group, in the
-sample and again in each resample.
+``MetricFrame.difference``. The reported value is the mean over the findings that have at least one
+positive and one negative record in every group, in the sample and again in each resample.
+Equalized odds is the larger of the true-positive-rate and the false-positive-rate difference
+(Hardt, Price and Srebro, NIPS 2016), of each finding and of the two means alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.aggregate import interval, macro_interval, mean_defined, number
+from deepecg_jax.evaluation.aggregate import (
+    interval,
+    macro,
+    macro_interval,
+    mean_defined,
+    number,
+)
 from deepecg_jax.evaluation.bootstrap import Resampled
 from deepecg_jax.evaluation.predictions import Predictions
 from deepecg_jax.evaluation.threshold_metrics import ratio
@@ -79,7 +85,11 @@ def compare_groups(
         gaps = {metric: _gap(values, metric, complete) for metric in GROUP_METRICS}
         gaps["equalized_odds"] = np.maximum(gaps["tpr"], gaps["fpr"])
         for metric, gap in gaps.items():
-            result[f"{metric}_difference"] = macro_interval(gap, complete) | {
+            overall = macro_interval(gap, complete)
+            if metric == "equalized_odds":
+                means = [macro(gaps[rate], complete) for rate in ("tpr", "fpr")]
+                overall |= interval(np.maximum(*means))
+            result[f"{metric}_difference"] = overall | {
                 "by_finding": {
                     name: interval(gap[:, j]) for j, name in enumerate(names) if complete[0, j]
                 }

@@ -6,28 +6,17 @@ from typing import Any, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop.weights import flatten, nest
+from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder
 
 Task = Literal["encoder", "classifier"]
 Schema = TypeVar("Schema", bound=BaseModel)
-
-
-class HeadConfig(BaseModel):
-    """The head of a classifier."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["linear", "attention"] = Field("linear", description="pooling before the labels")
-    heads: int | None = Field(
-        None, ge=1, description="attention heads of an attention head; none: those of the encoder"
-    )
-    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="in training, before the last layer")
 
 
 @dataclass(frozen=True)
@@ -57,13 +46,8 @@ class Architecture:
         encoder = WCREncoder(self.model, encoder_key)
         if self.head is None:
             return encoder
-        heads = self.head.heads or self.model.heads
-        return Classifier(
-            encoder,
-            build_head(
-                self.head.kind, self.model.width, heads, self.n_labels, head_key, self.head.dropout
-            ),
-        )
+        head = self.head.model_copy(update={"heads": self.head.heads or self.model.heads})
+        return Classifier(encoder, build_head(head, self.model.width, self.n_labels, head_key))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter by its dotted name, without allocating any."""

@@ -1,16 +1,14 @@
 """Classification heads on encoder tokens, and the classifier that joins both."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.layers import Linear, Norm, dropout, gelu
 from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
 
 Array = jax.Array
-HeadKind = Literal["linear", "attention"]
 
 
 class LinearHead(nnx.Module):
@@ -96,9 +94,11 @@ class Classifier(nnx.Module):
 
 
 def build_head(
-    kind: HeadKind, width: int, heads: int, labels: int, key: Array, dropout: float = 0.0
+    config: HeadConfig, width: int, labels: int, key: Array
 ) -> LinearHead | AttentionHead:
-    """The head named ``kind``."""
-    if kind == "linear":
-        return LinearHead(width, labels, key, dropout)
-    return AttentionHead(width, heads, labels, key, dropout)
+    """The head that ``config`` describes, for tokens of ``width``; attention needs its heads."""
+    if config.kind == "linear":
+        return LinearHead(width, labels, key, config.dropout)
+    if config.heads is None:
+        raise ValueError("an attention head needs its number of heads")
+    return AttentionHead(width, config.heads, labels, key, config.dropout)

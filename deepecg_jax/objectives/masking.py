@@ -12,7 +12,7 @@ def masked_token_count(n_tokens: int, share: float) -> int:
 
 
 def span_mask(key: Array, rows: int, n_tokens: int, span: int, count: int) -> Array:
-    """Hide exactly ``count`` tokens a row in spans of ``span`` tokens; (rows, count) sorted indices.
+    """Hide exactly ``count`` tokens a row in spans of ``span``; (rows, count) sorted indices.
 
     wav2vec 2.0 draws a number of span starts and hides their union, whose size varies, then cuts
     every row to the smallest row of the batch, so the share depends on the batch size (50 % for

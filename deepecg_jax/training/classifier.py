@@ -11,6 +11,7 @@ from flax import nnx
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.batches import ArrayRecords, Records, evaluation_batches
+from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.config import WCRConfig
@@ -43,16 +44,16 @@ class Recipe:
 
 
 def full_recipe(
-    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any] | None, n_labels: int,
-    sampling_rate: float,
+    config: FinetuneConfig, head: HeadConfig, model: WCRConfig, encoder: dict[str, Any] | None,
+    n_labels: int, sampling_rate: float,
 ) -> Recipe:  # fmt: skip
     """All weights are trained, from ``encoder`` or from scratch."""
-    kind, heads, rate = config.head.kind, config.head.heads, config.head.dropout
 
     def build(key: Array) -> nnx.Module:
         encoder_key, head_key = jax.random.split(key)
-        head = build_head(kind, model.width, heads, n_labels, head_key, rate)
-        return Classifier(WCREncoder(model, encoder_key), head)
+        return Classifier(
+            WCREncoder(model, encoder_key), build_head(head, model.width, n_labels, head_key)
+        )
 
     graphdef = _graphdef(build)
     dtype = as_dtype(config.train.compute_dtype)
@@ -74,14 +75,13 @@ def full_recipe(
 
 
 def attention_recipe(
-    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any], n_labels: int,
-    sampling_rate: float,
+    config: FinetuneConfig, head: HeadConfig, model: WCRConfig, encoder: dict[str, Any],
+    n_labels: int, sampling_rate: float,
 ) -> Recipe:  # fmt: skip
     """The encoder is frozen and evaluated without dropout; an attentive probe is trained."""
-    heads, rate = config.head.heads, config.head.dropout
 
     def build(key: Array) -> nnx.Module:
-        return build_head("attention", model.width, heads, n_labels, key, rate)
+        return build_head(head, model.width, n_labels, key)
 
     graphdef = _graphdef(build)
     encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))
@@ -91,8 +91,8 @@ def attention_recipe(
         augment_key, dropout_key = jax.random.split(key)
         signal, labels = augment(config, batch, augment_key, sampling_rate)
         tokens = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype)).tokens
-        head = nnx.merge(graphdef, params)
-        value = masked_bce(head(jax.lax.stop_gradient(tokens), None, dropout_key), labels)
+        probe = nnx.merge(graphdef, params)
+        value = masked_bce(probe(jax.lax.stop_gradient(tokens), None, dropout_key), labels)
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
@@ -114,7 +114,7 @@ def linear_recipe(
     """
 
     def build(key: Array) -> nnx.Module:
-        return build_head("linear", model.width, 1, n_labels, key)
+        return build_head(HeadConfig(kind="linear"), model.width, n_labels, key)
 
     graphdef = _graphdef(build)
     encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))

@@ -13,7 +13,10 @@ from deepecg_jax.data.batches import training_batches
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.thresholds import fit_thresholds
 from deepecg_jax.interop import bundle
+from deepecg_jax.interop.architecture import Architecture
+from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.classifier import (
     Recipe,
@@ -57,7 +60,12 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     )
 
     # ---- recipe, mesh, optimizer, state -----------------------------------------------------
-    recipe = make_recipe(config, model, encoder, training, contract)
+    head_kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}
+    head = config.head.model_copy(
+        update={"kind": head_kind[config.mode], "heads": config.head.heads or model.heads}
+    )
+    Architecture(model, head, len(names))  # refuses heads that do not divide the width
+    recipe = make_recipe(config, head, model, encoder, training, contract)
     records = recipe.records(training.records)
     host, hosts = host_batch_rows(config.train.global_batch)
     mesh = make_mesh(config.mesh)
@@ -115,10 +123,8 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             "auroc": validation.auroc_by_label(scores),
         }
     }
-    head_kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}
-    head = config.head.model_copy(update={"kind": head_kind[config.mode]})
     bundle.save(
-        finished, model=model, head=head.model_dump(), params=classifier, labels=names,
+        finished, model=model, head=head, params=classifier, labels=names,
         thresholds=thresholds, signal=contract, metrics=metrics,
         provenance={
             "task": "finetune", "mode": config.mode, "init_from": config.init_from,
@@ -154,6 +160,7 @@ def starting_point(
 
 def make_recipe(
     config: FinetuneConfig,
+    head: HeadConfig,
     model: WCRConfig,
     encoder: dict[str, Any] | None,
     training: LabelledSplit,
@@ -162,13 +169,11 @@ def make_recipe(
     """The recipe of ``mode``; a frozen encoder without ``init_from`` is a random one."""
     n_labels = len(training.names)
     if config.mode == "full":
-        return full_recipe(config, model, encoder, n_labels, contract.sampling_rate)
+        return full_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     if encoder is None:
-        from deepecg_jax.models.wcr.encoder import WCREncoder
-
         encoder = split_model(WCREncoder(model, jax.random.key(config.seed)))[1]
     if config.mode == "attention":
-        return attention_recipe(config, model, encoder, n_labels, contract.sampling_rate)
+        return attention_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     return linear_recipe(config, model, encoder, n_labels, training.records)
 
 

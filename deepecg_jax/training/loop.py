@@ -50,10 +50,10 @@ def train(run: Run, state: State) -> State:
     finite (nothing is saved then, so the last good checkpoint stays).
     """
     settings = run.train
-    log = MetricsLog(run.workdir / "metrics.jsonl")
     sharding = batch_sharding(run.mesh)
     meter = Meter(settings.global_batch)
     with (
+        MetricsLog(run.workdir / "metrics.jsonl") as log,
         Checkpoints(run.workdir / "checkpoints", settings.keep_checkpoints, run.metadata) as saved,
         StopRequest() as stop,
         progress_bar(run.console) as bar,
@@ -111,10 +111,8 @@ def train(run: Run, state: State) -> State:
                 last_saved = number
                 meter.reset()
             if signal_name and not (finished or number == settings.steps):
-                log.close()
                 raise StoppedBySignal(
                     f"stopped by {signal_name} at step {number}; the state is saved, and the same "
                     "command resumes."
                 )
-    log.close()
     return state

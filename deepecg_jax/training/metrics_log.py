@@ -27,8 +27,10 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

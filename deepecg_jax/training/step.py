@@ -72,7 +72,7 @@ def make_step(
             new["ema"] = optax.incremental_update(params, state["ema"], 1.0 - decay)
         metrics = {
             **metrics,
-            "grad_norm": optax.global_norm(gradients),
+            "grad_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(schedule(number), jnp.float32),
         }
         return new, metrics
