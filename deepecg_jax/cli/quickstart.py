@@ -128,6 +128,5 @@ def command(
     console.print(f"  {note}")
 
     stage(6, "writing the page")
-    elapsed = time.perf_counter() - start
-    page = write_page(out, pretraining, results, note, elapsed)
-    console.print(f"done in {elapsed:.0f} s: open [bold]{page}[/bold]")
+    page = write_page(out, pretraining, results, note)
+    console.print(f"done in {time.perf_counter() - start:.0f} s: open [bold]{page}[/bold]")

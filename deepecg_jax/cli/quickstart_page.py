@@ -24,7 +24,6 @@ def write_page(
     pretraining: PretrainConfig,
     results: dict[str, dict[str, Any]],
     export_note: str,
-    elapsed: float,
 ) -> Path:
     """Write ``out/index.html`` (self-contained) and return its path.
 
@@ -44,12 +43,12 @@ def write_page(
         )
         if values["auroc"]["value"] is not None
     ]
+    drawing, present = _example(out, pretraining.data.dir)
     environment = Environment(
         loader=PackageLoader("deepecg_jax.cli"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     html = environment.get_template("quickstart.html").render(
-        elapsed=f"{elapsed / 60:.1f}",
         n_train=len(open_split(pretraining.data.dir, "synthetic", "train")),
         n_test=detail["n_records"],
         n_patients=detail["n_patients"],
@@ -68,7 +67,8 @@ def write_page(
             for attribute in ("sex", "age")
             if attribute in detail["fairness"]
         ],
-        ecg=Markup(_example(out, pretraining.data.dir)),
+        ecg=Markup(drawing),
+        present=present,
         export_note=export_note,
         out=shlex.quote(str(out)),
     )
@@ -104,8 +104,8 @@ def curve(points: list[tuple[float, float]], title: str) -> str:
     return svg(width, height, title, parts)
 
 
-def _example(out: Path, data_dir: str) -> str:
-    """The test ECG with the most findings, with what the fine-tuned model says of it."""
+def _example(out: Path, data_dir: str) -> tuple[str, str]:
+    """The test ECG with the most findings: its drawing with the scores, and the truth."""
     table = read_predictions(out / "finetuned" / "predictions.parquet")
     known = np.where(table.labels > 0, 1, 0)
     i = int(known.sum(1).argmax())
@@ -113,11 +113,12 @@ def _example(out: Path, data_dir: str) -> str:
     ids = split.index["record_id"].to_pylist()
     record = split[ids.index(str(table.record_id[i]))]
     order = np.argsort(-table.scores[i])[:8]
-    present = ", ".join(name for name, k in zip(table.findings, known[i], strict=True) if k)
-    return ecg_svg(
+    present = ", ".join(name for name, k in zip(table.names, known[i], strict=True) if k)
+    drawing = ecg_svg(
         record["signal"].astype(np.float32) * 1e-3,
         250.0,
-        title=f"Test ECG {table.record_id[i]}; made with: {present}",
-        findings=[(table.findings[j], float(table.scores[i, j])) for j in order],
+        title=f"Test ECG {table.record_id[i]}",
+        findings=[(table.names[j], float(table.scores[i, j])) for j in order],
         lead_mask=record["lead_mask"],
     )
+    return drawing, present

@@ -70,9 +70,7 @@ def make_state(
 
     # it runs once, so on CPU the time to compile it is what counts
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
-    state = jax.jit(init, out_shardings=shardings, compiler_options=options)(
-        key, start_from or {}
-    )
+    state = jax.jit(init, out_shardings=shardings, compiler_options=options)(key, start_from or {})
     return graphdef, state, shardings
 
 

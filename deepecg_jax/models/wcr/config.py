@@ -16,10 +16,11 @@ class ConvLayer(NamedTuple):
 
 
 SIZES: dict[str, dict[str, Any]] = {
-    # about 0.4 M parameters with its quantizer: tests and the quickstart
+    # about 0.4 M parameters: tests and the quickstart
     "tiny": {
-        "conv_layers": [(48, 2, 2)] * 4, "width": 96, "layers": 3, "heads": 4, "ffn_width": 288,
-        "positional_kernel": 32, "positional_groups": 4, "codewords": 64, "final_dim": 48,
+        "conv_layers": [(48, 4, 4), (64, 2, 2), (64, 2, 2), (64, 2, 2)], "width": 96,
+        "layers": 3, "heads": 4, "ffn_width": 288, "positional_kernel": 32,
+        "positional_groups": 4, "codewords": 64, "final_dim": 48,
     },
     # about 1.0 M: a laptop CPU and some thousand ECGs
     "small": {
