@@ -10,6 +10,7 @@ from deepecg_jax.cli.console import console
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="A classifier bundle, or a finished run.")],
+    *,
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder that holds the data set (with --dataset).")
@@ -18,7 +19,10 @@ def command(
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "test",
     records: Annotated[
         list[Path] | None,
-        typer.Option(help="Recording files instead of a data set; repeat for several."),
+        typer.Option(help="Recording files instead of a data set: --records FILE ..."),
+    ] = None,
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="", hidden=True, show_default=False)
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
 ) -> None:
@@ -27,6 +31,9 @@ def command(
     from deepecg_jax.interop import bundle as bundles
     from deepecg_jax.interop.predict import predict_records, predict_split
 
+    if more and not records:
+        raise UserError(f"{more[0]} is one argument too many; give recordings after --records.")
+    records = [*(records or []), *(more or [])]
     if bool(records) == bool(data_dir or dataset):
         raise UserError(
             "deepecg predict needs either --data-dir and --dataset, or --records FILE, not both."

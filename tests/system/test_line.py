@@ -180,6 +180,30 @@ def test_contradicting_contract_is_refused(runs, classifier, tmp_path):
     assert not (tmp_path / "p.parquet").exists()
 
 
+@pytest.mark.slow
+def test_predicting_files_leaves_out_the_broken_one(classifier, tmp_path):
+    import wfdb
+
+    from deepecg_jax.signals.contract import STANDARD_LEADS
+    from deepecg_jax.signals.synthetic import generate
+
+    batch = generate(np.arange(2), 0)
+    for i, signal in enumerate(batch.signal):
+        wfdb.wrsamp(
+            f"r{i}", 250, ["mV"] * 12, list(STANDARD_LEADS), signal.astype(float),
+            fmt=["16"] * 12, write_dir=str(tmp_path),
+        )  # fmt: skip
+    broken = tmp_path / "r2.hea"
+    broken.write_text("r2 12 250 2500\n")
+    files = [tmp_path / "r0.hea", tmp_path / "r1.hea", broken]
+    out = tmp_path / "p.parquet"
+    done = deepecg("predict", classifier, "--records", *files, "--out", out)
+    assert "left out" in done.stdout and "r2" in done.stdout
+    assert pq.read_table(out).column("record_id").to_pylist() == ["r0", "r1"]
+    refused = deepecg("predict", classifier, "--records", broken, "--out", out, code=2)
+    assert "none of the 1 recordings" in refused.stderr
+
+
 def test_usage_errors():
     assert "No such command" in deepecg("pretrane", code=2).stderr
     assert "Missing argument" in deepecg("pretrain", code=2).stderr
