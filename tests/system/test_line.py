@@ -188,9 +188,9 @@ def test_predicting_files_leaves_out_the_broken_one(classifier, tmp_path):
     from deepecg_jax.signals.synthetic import generate
 
     batch = generate(np.arange(2), 0)
-    for i, signal in enumerate(batch.signal):
+    for i, ecg in enumerate(batch.signal):
         wfdb.wrsamp(
-            f"r{i}", 250, ["mV"] * 12, list(STANDARD_LEADS), signal.astype(float),
+            f"r{i}", 250, ["mV"] * 12, list(STANDARD_LEADS), ecg.astype(float),
             fmt=["16"] * 12, write_dir=str(tmp_path),
         )  # fmt: skip
     broken = tmp_path / "r2.hea"
