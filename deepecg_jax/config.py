@@ -23,22 +23,27 @@ class Settings(BaseModel):
 class DataConfig(Settings):
     """Which shards are read."""
 
-    dir: str = Field("runs/data", description="folder that holds the data sets (DATA_DIR)")
+    dir: str = Field(default="runs/data", description="folder that holds the data sets (DATA_DIR)")
     dataset: str = Field(description="name of the data set in that folder, such as ptb_xl")
     mix: dict[str, float] = Field(
         default_factory=dict,
         description="further data sets and their share of the ECGs drawn (pretraining only), "
         "such as {synthetic: 0.3}",
     )
-    train_split: str = Field("train", description="split that is learned from")
-    validation_split: str = Field("validation", description="split for stopping and thresholds")
+    train_split: str = Field(default="train", description="split that is learned from")
+    validation_split: str = Field(
+        default="validation", description="split for stopping and thresholds"
+    )
     label_share: Share = Field(
-        1.0, description="share of the training patients used, chosen by `seed` (label efficiency)"
+        default=1.0,
+        description="share of the training patients used, chosen by `seed` (label efficiency)",
     )
     cache_gb: float = Field(
-        4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
+        default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
     )
-    read_threads: int = Field(4, ge=1, description="threads that read shards ahead of the step")
+    read_threads: int = Field(
+        default=4, ge=1, description="threads that read shards ahead of the step"
+    )
 
     @model_validator(mode="after")
     def _mix_shares(self) -> "DataConfig":
@@ -53,19 +58,25 @@ class TrainConfig(Settings):
     steps: int = Field(ge=1, description="optimizer updates")
     global_batch: int = Field(ge=1, description="ECGs an update, over all devices")
     accumulation: int = Field(
-        1, ge=1, description="parts an update's batch is computed in; CMSC contrasts within a part"
+        default=1,
+        ge=1,
+        description="parts an update's batch is computed in; CMSC contrasts within a part",
     )
-    log_every: int = Field(50, ge=1, description="steps between lines of metrics.jsonl")
-    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(2, ge=1, description="newest checkpoints that are kept")
+    log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints that are kept")
     compute_dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of activations; parameters, losses and statistics stay float32"
+        default="float32",
+        description="of activations; parameters, losses and statistics stay float32",
     )
     clip_norm: float | None = Field(
-        1.0, gt=0, description="global gradient norm; null: no clipping"
+        default=1.0, gt=0, description="global gradient norm; null: no clipping"
     )
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="exponential moving average of the weights; null: none"
+        default=None,
+        gt=0,
+        lt=1,
+        description="exponential moving average of the weights; null: none",
     )
 
 
@@ -74,12 +85,14 @@ class OptimizerConfig(Settings):
 
     kind: Literal["adamw"] = "adamw"
     learning_rate: float = Field(gt=0, description="peak")
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.98, ge=0, lt=1)
-    epsilon: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="decoupled, times the learning rate")
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.98, ge=0, lt=1)
+    epsilon: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(
+        default=0.01, ge=0, description="decoupled, times the learning rate"
+    )
     decay_all: bool = Field(
-        True, description="decay biases and norms too (the original does), or only matrices"
+        default=True, description="decay biases and norms too (the original does), or only matrices"
     )
 
 
@@ -87,23 +100,27 @@ class ScheduleConfig(Settings):
     """Learning rate over steps."""
 
     kind: Literal["constant", "cosine"] = "cosine"
-    warmup_steps: int = Field(0, ge=0, description="linear from 0 to the peak")
-    final_share: float = Field(0.0, ge=0, le=1, description="cosine only: end over peak")
+    warmup_steps: int = Field(default=0, ge=0, description="linear from 0 to the peak")
+    final_share: float = Field(default=0.0, ge=0, le=1, description="cosine only: end over peak")
 
 
 class MeshConfig(Settings):
     """Devices along each axis; -1 in one place takes all that remain."""
 
-    data: int = Field(-1, ge=-1, description="copies of the model, each with part of the batch")
-    fsdp: int = Field(1, ge=-1, description="devices that share the parameters and the batch")
-    tensor: int = Field(1, ge=-1, description="devices that share each matrix product")
+    data: int = Field(
+        default=-1, ge=-1, description="copies of the model, each with part of the batch"
+    )
+    fsdp: int = Field(
+        default=1, ge=-1, description="devices that share the parameters and the batch"
+    )
+    tensor: int = Field(default=1, ge=-1, description="devices that share each matrix product")
 
 
 class PretrainConfig(Settings):
     """``deepecg pretrain``."""
 
     task: Literal["pretrain"] = "pretrain"
-    seed: int = Field(0, ge=0, description="all randomness: weights, order, masks, noise")
+    seed: int = Field(default=0, ge=0, description="all randomness: weights, order, masks, noise")
     workdir: str = Field(description="run folder; the same command resumes in it")
     data: DataConfig
     model: WCRConfig
@@ -124,25 +141,30 @@ class AugmentConfig(Settings):
     """Random changes of the training ECGs, mode=full and mode=attention."""
 
     crop_seconds: float | None = Field(
-        None, gt=0, description="length of a random piece, s; null: the whole ECG"
+        default=None, gt=0, description="length of a random piece, s; null: the whole ECG"
     )
     lead_masking: float = Field(
-        0.0, ge=0, lt=1, description="an ECG loses each lead with a probability up to twice this"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="an ECG loses each lead with a probability up to twice this",
     )
     gain_deviation: float = Field(
-        0.0, ge=0, description="standard deviation of the log of a random gain of each lead"
+        default=0.0, ge=0, description="standard deviation of the log of a random gain of each lead"
     )
     mixup: float = Field(
-        0.0, ge=0, description="alpha of mixup (Zhang et al. 2018) on signals and labels; 0: none"
+        default=0.0,
+        ge=0,
+        description="alpha of mixup (Zhang et al. 2018) on signals and labels; 0: none",
     )
 
 
 class StoppingConfig(Settings):
     """Validation during fine-tuning: the weights with the best macro AUROC are kept."""
 
-    evaluate_every: int = Field(100, ge=1, description="steps between validations")
+    evaluate_every: int = Field(default=100, ge=1, description="steps between validations")
     patience: int = Field(
-        10, ge=1, description="validations without improvement after which training stops"
+        default=10, ge=1, description="validations without improvement after which training stops"
     )
 
 
@@ -150,13 +172,13 @@ class FinetuneConfig(Settings):
     """``deepecg finetune``."""
 
     task: Literal["finetune"] = "finetune"
-    seed: int = Field(0, ge=0, description="all randomness")
+    seed: int = Field(default=0, ge=0, description="all randomness")
     workdir: str = Field(description="run folder; the same command resumes in it")
     init_from: str | None = Field(
-        None, description="a workdir or bundle with the encoder, or null: from scratch"
+        default=None, description="a workdir or bundle with the encoder, or null: from scratch"
     )
     mode: Literal["full", "linear", "attention"] = Field(
-        "full",
+        default="full",
         description="full: all weights; linear: frozen encoder, linear probe on mean-pooled "
         "tokens; attention: frozen encoder, attentive probe",
     )
@@ -165,7 +187,7 @@ class FinetuneConfig(Settings):
     )
     data: DataConfig
     model: WCRConfig | None = Field(
-        None,
+        default=None,
         description="the encoder when init_from is null; otherwise the shape is read from there, "
         "and only dropout, remat and scan_unroll are taken from here",
     )
@@ -175,10 +197,10 @@ class FinetuneConfig(Settings):
     augment: AugmentConfig = AugmentConfig()
     stopping: StoppingConfig = StoppingConfig()
     feature_gradient: float = Field(
-        1.0, ge=0, description="factor on the stem's gradient; the original freezes it (0)"
+        default=1.0, ge=0, description="factor on the stem's gradient; the original freezes it (0)"
     )
     threshold_method: Literal["youden", "f1"] = Field(
-        "youden", description="how thresholds are fitted, on the validation split only"
+        default="youden", description="how thresholds are fitted, on the validation split only"
     )
     optimizer: OptimizerConfig
     schedule: ScheduleConfig

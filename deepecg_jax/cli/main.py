@@ -89,8 +89,9 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         # typer reports misuse through click's exceptions, whose module moved between versions
-        if hasattr(error, "format_message"):
-            print(f"error: {error.format_message()}", file=sys.stderr)
+        describe = getattr(error, "format_message", None)
+        if describe is not None:
+            print(f"error: {describe()}", file=sys.stderr)
             context = getattr(error, "ctx", None)
             if context is not None:
                 print(f"see `{context.command_path} --help`", file=sys.stderr)

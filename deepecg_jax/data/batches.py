@@ -6,7 +6,7 @@ The position in the data is a function of the step: step ``s`` reads items ``s *
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import grain
 import numpy as np
@@ -19,7 +19,7 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    def __getitem__(self, position: int, /) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def training_batches(
     pass over a source is shuffled anew.
     """
     datasets = [
-        grain.MapDataset.source(source).seed(seed + i).shuffle().repeat()
+        grain.MapDataset.source(cast(Any, source)).seed(seed + i).shuffle().repeat()
         for i, source in enumerate(sources)
     ]
     mixed = (

@@ -11,10 +11,14 @@ class HeadConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["linear", "attention"] = Field(
-        "linear",
+        default="linear",
         description="linear: of the mean token; attention: of a learned query's view of the tokens",
     )
     heads: int | None = Field(
-        None, ge=1, description="attention heads of an attention head; null: those of the encoder"
+        default=None,
+        ge=1,
+        description="attention heads of an attention head; null: those of the encoder",
     )
-    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="in training, before the last layer")
+    dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="in training, before the last layer"
+    )

@@ -20,8 +20,8 @@ class Checkpoints:
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.resolve()),
             # when to save is the loop's decision; here every call saves
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -51,7 +51,7 @@ class Checkpoints:
         latest = self._checkpointer.latest
         if latest is None:
             raise UserError(f"there is no checkpoint in {self._folder}.")
-        stored = self._checkpointer.checkpointables_metadata(latest).custom_metadata or {}
+        stored: Any = self._checkpointer.checkpointables_metadata(latest).custom_metadata or {}
         for name in ("signal", "model", "seed"):
             if stored.get(name) != self._metadata.get(name):
                 raise UserError(

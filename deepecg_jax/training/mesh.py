@@ -1,5 +1,6 @@
 """The device mesh, and which axis of which array goes where."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from deepecg_jax.errors import UserError
 AXES = ("data", "fsdp", "tensor")
 
 
-def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """Mesh with axes data, fsdp, tensor over all devices; UserError when the sizes do not fit."""
     devices = jax.devices() if devices is None else devices
     sizes = [config.data, config.fsdp, config.tensor]
@@ -64,7 +65,7 @@ def parameter_shardings(params: Any, mesh: Mesh, rules: ShardingRules = Sharding
 
     def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         name = str(getattr(path[-1], "key", path[-1]))
-        logical = LOGICAL_AXES.get(name, (None,) * leaf.ndim)
+        logical: tuple[str | None, ...] = LOGICAL_AXES.get(name) or (None,) * leaf.ndim
         spec = []
         for size, axis in zip(leaf.shape, logical, strict=True):
             mesh_axis = getattr(rules, axis) if axis else None

@@ -43,37 +43,54 @@ class WCRConfig(BaseModel):
 
     kind: Literal["wcr"] = "wcr"
     size: Literal["tiny", "small", "base", "large"] = Field(
-        "base", description="named size that fills every field of the shape not given here"
+        default="base", description="named size that fills every field of the shape not given here"
     )
-    leads: int = Field(12, ge=1, description="input channels")
+    leads: int = Field(default=12, ge=1, description="input channels")
     conv_layers: tuple[ConvLayer, ...] = Field(
-        (ConvLayer(256, 2, 2),) * 4, description="(width, kernel, stride) of each stem convolution"
+        default=(ConvLayer(256, 2, 2),) * 4,
+        description="(width, kernel, stride) of each stem convolution",
     )
-    conv_bias: bool = Field(False, description="bias in the stem convolutions")
-    width: int = Field(768, ge=8, description="model width D")
-    layers: int = Field(12, ge=1, description="transformer layers")
-    heads: int = Field(12, ge=1, description="attention heads; must divide width")
-    ffn_width: int = Field(3072, ge=8, description="width of the feed-forward block")
-    layer_norm_first: bool = Field(False, description="pre-LN (true) or post-LN (false)")
-    positional_kernel: int = Field(128, ge=1, description="taps of the positional convolution")
-    positional_groups: int = Field(16, ge=1, description="groups of the positional convolution")
-    codebook_groups: int = Field(2, ge=1, description="product-quantizer groups G")
-    codewords: int = Field(320, ge=2, description="codewords V in each group")
-    latent_dim: int = Field(0, ge=0, description="width of a quantized vector; 0: final_dim")
-    final_dim: int = Field(256, ge=1, description="width of the contrastive space")
+    conv_bias: bool = Field(default=False, description="bias in the stem convolutions")
+    width: int = Field(default=768, ge=8, description="model width D")
+    layers: int = Field(default=12, ge=1, description="transformer layers")
+    heads: int = Field(default=12, ge=1, description="attention heads; must divide width")
+    ffn_width: int = Field(default=3072, ge=8, description="width of the feed-forward block")
+    layer_norm_first: bool = Field(default=False, description="pre-LN (true) or post-LN (false)")
+    positional_kernel: int = Field(
+        default=128, ge=1, description="taps of the positional convolution"
+    )
+    positional_groups: int = Field(
+        default=16, ge=1, description="groups of the positional convolution"
+    )
+    codebook_groups: int = Field(default=2, ge=1, description="product-quantizer groups G")
+    codewords: int = Field(default=320, ge=2, description="codewords V in each group")
+    latent_dim: int = Field(
+        default=0, ge=0, description="width of a quantized vector; 0: final_dim"
+    )
+    final_dim: int = Field(default=256, ge=1, description="width of the contrastive space")
     lead_decoder: bool = Field(
-        False, description="a linear decoder from tokens to the signal, for lead reconstruction"
+        default=False,
+        description="a linear decoder from tokens to the signal, for lead reconstruction",
     )
-    dropout: Probability = Field(0.1, description="after the input norm, attention, and ffn")
-    attention_dropout: Probability = Field(0.1, description="on the attention probabilities")
-    activation_dropout: Probability = Field(0.0, description="inside the feed-forward block")
-    dropout_input: Probability = Field(0.1, description="on the projected stem features")
-    dropout_features: Probability = Field(0.1, description="on the features to be quantized")
+    dropout: Probability = Field(
+        default=0.1, description="after the input norm, attention, and ffn"
+    )
+    attention_dropout: Probability = Field(
+        default=0.1, description="on the attention probabilities"
+    )
+    activation_dropout: Probability = Field(
+        default=0.0, description="inside the feed-forward block"
+    )
+    dropout_input: Probability = Field(default=0.1, description="on the projected stem features")
+    dropout_features: Probability = Field(
+        default=0.1, description="on the features to be quantized"
+    )
     remat: Literal["none", "dots", "full"] = Field(
-        "none", description="what a layer keeps for the backward pass: all, products, nothing"
+        default="none",
+        description="what a layer keeps for the backward pass: all, products, nothing",
     )
     scan_unroll: int = Field(
-        1, ge=1, description="layers unrolled in one iteration of the layer loop (CPU: all)"
+        default=1, ge=1, description="layers unrolled in one iteration of the layer loop (CPU: all)"
     )
 
     @model_validator(mode="before")
@@ -111,8 +128,11 @@ class WCRConfig(BaseModel):
             product *= layer.stride
         return product
 
-    def n_tokens(self, n_samples: int) -> int:
-        """Tokens for a signal of ``n_samples`` samples (1250 -> 78, 2500 -> 156 by default)."""
+    def n_tokens(self, n_samples: Any) -> Any:
+        """Tokens for a signal of ``n_samples`` samples (1250 -> 78, 2500 -> 156 by default).
+
+        An int gives an int, an integer array an array.
+        """
         for _, kernel, stride in self.conv_layers:
             n_samples = (n_samples - kernel) // stride + 1
         return n_samples

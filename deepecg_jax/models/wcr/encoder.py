@@ -76,7 +76,7 @@ class WCREncoder(nnx.Module):
             x = jnp.where(masked[..., None], self.mask_embedding[...].astype(x.dtype), x)
         padding = None
         if valid_samples is not None:
-            valid_tokens = jax.vmap(config.n_tokens)(valid_samples)
+            valid_tokens = config.n_tokens(valid_samples)
             padding = jnp.arange(x.shape[1])[None, :] >= valid_tokens[:, None]
         x = x + self.positional(x)
         tokens = self.transformer(x, padding, keys[2])

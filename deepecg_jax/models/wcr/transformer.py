@@ -60,9 +60,9 @@ class Transformer(nnx.Module):
             x = self.norm(x)
         keys = None
         if key is not None:
-            key, first = jax.random.split(key)
+            first, rest = jax.random.split(key)
             x = dropout(x, config.dropout, first)
-            keys = jax.random.split(key, config.layers)
+            keys = jax.random.split(rest, config.layers)
         stacked = {
             name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
         }
