@@ -52,11 +52,11 @@ def make_config(
     where: str = "config",
 ) -> Config:
     """The same from a dictionary."""
+    for override in overrides:
+        _apply(values, override)
     task = schema.model_fields["task"].default
     if values.get("task", task) != task:
         raise UserError(f"{where} is a {values['task']} config; use `deepecg {values['task']}`.")
-    for override in overrides:
-        _apply(values, override)
     try:
         return schema.model_validate(values)
     except ValidationError as error:

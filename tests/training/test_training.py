@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
 from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
@@ -79,7 +80,7 @@ def test_loss_curve_is_the_same_on_one_and_eight_devices(
     # parameters and Adam's moments really are spread
     kernel = state["params"]["encoder"]["transformer"]["up_kernel"]
     moment = state["opt_state"][1][0].mu["encoder"]["transformer"]["up_kernel"]
-    assert kernel.sharding.spec == moment.sharding.spec == (None, "fsdp", "tensor")
+    assert kernel.sharding.spec == moment.sharding.spec == P(None, "fsdp", "tensor")
 
 
 def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, model_config, records):
@@ -170,9 +171,7 @@ def test_accumulation_averages_the_parts(mesh_of):
         with jax.set_mesh(mesh):
             state = {"step": np.int32(0), "params": {"w": np.float32(0.3)}, "opt_state": ()}
             state["opt_state"] = optimizer.init(state["params"])
-            shardings = jax.tree.map(
-                lambda _: jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()), state
-            )
+            shardings = jax.tree.map(lambda _: jax.sharding.NamedSharding(mesh, P()), state)
             step = make_step(
                 loss, optimizer, optax.constant_schedule(1.0), shardings, mesh, 0, parts
             )
