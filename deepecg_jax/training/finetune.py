@@ -31,14 +31,14 @@ from deepecg_jax.training.optimizer import make_optimizer, make_schedule
 from deepecg_jax.training.state import make_state, split_model
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.validation import Validation
-from deepecg_jax.training.workdir import prepare_workdir
+from deepecg_jax.training.workdir import check_workdir, start_workdir
 
 
 def finetune(config: FinetuneConfig, console: Console) -> Path:
     """Train (or resume) and write ``workdir/bundle``; returns its path."""
     # ---- run folder and encoder -------------------------------------------------------------
     encoder, model, contract = starting_point(config, console)
-    workdir = prepare_workdir(config)
+    workdir = check_workdir(config)
     finished = workdir / "bundle"
     if finished.is_dir():
         console.print(f"{workdir} is finished: the classifier is in {finished}")
@@ -82,6 +82,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             config.train.accumulation, config.train.ema_decay, frozen=recipe.frozen,
         )  # fmt: skip
         validation = Validation(recipe, held_out, config.stopping)
+        start_workdir(config)
 
         # ---- loop ---------------------------------------------------------------------------
         state = train(

@@ -20,13 +20,13 @@ from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
 from deepecg_jax.training.state import make_state
 from deepecg_jax.training.step import make_step
-from deepecg_jax.training.workdir import prepare_workdir
+from deepecg_jax.training.workdir import check_workdir, start_workdir
 
 
 def pretrain(config: PretrainConfig, console: Console) -> Path:
     """Train (or resume) and write ``workdir/bundle``; returns its path."""
     # ---- run folder -------------------------------------------------------------------------
-    workdir = prepare_workdir(config)
+    workdir = check_workdir(config)
     finished = workdir / "bundle"
     if finished.is_dir():
         console.print(f"{workdir} is finished: the encoder is in {finished}")
@@ -57,6 +57,8 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         console.print(
             f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
         )
+
+        start_workdir(config)
 
         # ---- step ---------------------------------------------------------------------------
         dtype = as_dtype(config.train.compute_dtype)

@@ -15,8 +15,8 @@ _FREE = ("workdir", "mesh", "train.steps", "train.log_every", "train.checkpoint_
          "init_from", "model.scan_unroll", "model.remat")  # fmt: skip
 
 
-def prepare_workdir(config: AnyConfig) -> Path:
-    """Make ``workdir`` with ``config.yaml``; UserError if it holds a run of another config."""
+def check_workdir(config: AnyConfig) -> Path:
+    """The run folder, untouched; UserError if it holds a run of another config."""
     workdir = Path(config.workdir)
     file = workdir / "config.yaml"
     if file.is_file():
@@ -32,9 +32,14 @@ def prepare_workdir(config: AnyConfig) -> Path:
                 f"{workdir} holds a run of another config ({'; '.join(different[:3])}); use "
                 "another workdir, or delete this one."
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    save_config(config, file)
     return workdir
+
+
+def start_workdir(config: AnyConfig) -> None:
+    """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run."""
+    workdir = Path(config.workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    save_config(config, workdir / "config.yaml")
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

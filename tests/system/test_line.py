@@ -160,6 +160,7 @@ def test_killed_three_times_equals_uninterrupted(runs):
 def test_bad_input_is_one_sentence_and_exit_code_2(runs, arguments, message):
     done = finetune(runs, "bad", *arguments, code=2)
     assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (runs / "bad").exists()
     assert done.stderr.count("\n") <= 2
 
 
@@ -182,17 +183,12 @@ def test_contradicting_contract_is_refused(runs, classifier, tmp_path):
 
 @pytest.mark.slow
 def test_predicting_files_leaves_out_the_broken_one(classifier, tmp_path):
-    import wfdb
+    from ecg_sources import write_wfdb
 
-    from deepecg_jax.signals.contract import STANDARD_LEADS
     from deepecg_jax.signals.synthetic import generate
 
-    batch = generate(np.arange(2), 0)
-    for i, ecg in enumerate(batch.signal):
-        wfdb.wrsamp(
-            f"r{i}", 250, ["mV"] * 12, list(STANDARD_LEADS), ecg.astype(float),
-            fmt=["16"] * 12, write_dir=str(tmp_path),
-        )  # fmt: skip
+    for i, ecg in enumerate(generate(np.arange(2), 0).signal):
+        write_wfdb(tmp_path / f"r{i}", ecg)
     broken = tmp_path / "r2.hea"
     broken.write_text("r2 12 250 2500\n")
     files = [tmp_path / "r0.hea", tmp_path / "r1.hea", broken]
