@@ -113,7 +113,7 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, _keys(schema), n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"unknown key {name!r}{hint}")
         elif problem["type"] == "missing":
             problems.append(f"{name!r} is missing")

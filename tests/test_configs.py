@@ -50,8 +50,8 @@ def test_shipped_configs_are_found_without_a_checkout(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ("train.stepz=3", "unknown key 'train.stepz'; did you mean 'train.steps'"),
-        ("modle.size=tiny", "unknown key 'modle'; did you mean 'model'"),
+        ("train.stepz=3", "unknown key 'train.stepz' .did you mean 'train.steps'"),
+        ("modle.size=tiny", "unknown key 'modle' .did you mean 'model'"),
         ("train.steps=0", "train.steps: .* greater than or equal to 1"),
         ("train.steps=many", "train.steps: .* integer"),
         ("model.heads=5", "heads=5 must divide width"),

@@ -115,7 +115,7 @@ def _segments(folder: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack(parts).transpose(0, 2, 1)
 
 
-def _close(found: Any, expected: Any, name: str, tolerance: float = FORWARD) -> None:
+def _assert_close(found: Any, expected: Any, name: str, tolerance: float = FORWARD) -> None:
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert found.shape == expected.shape, name
     error = np.abs(found - expected).max() / np.abs(expected).max()
@@ -157,17 +157,17 @@ def test_encoder_activations(pretrain: Case, config: WCRConfig) -> None:
     encoder = _module(pretrain.graph, pretrain.pure).encoder
     signal, masked = jnp.asarray(pretrain.signal), jnp.asarray(arrays["mask_indices"])
     features = encoder.stem(signal)
-    _close(features.transpose(0, 2, 1), arrays["conv_features"], "conv_features")
+    _assert_close(features.transpose(0, 2, 1), arrays["conv_features"], "conv_features")
     normed = encoder.features_norm(features)
-    _close(normed, arrays["features_ln"], "features_ln")
+    _assert_close(normed, arrays["features_ln"], "features_ln")
     projected = encoder.projection(normed)
-    _close(projected, arrays["post_proj"], "post_proj")
+    _assert_close(projected, arrays["post_proj"], "post_proj")
     x = jnp.where(masked[..., None], encoder.mask_embedding[...], projected)
-    _close(x, arrays["masked_x"], "masked_x")
+    _assert_close(x, arrays["masked_x"], "masked_x")
     position = encoder.positional(x)
-    _close(position, arrays["conv_pos_out"], "conv_pos_out")
+    _assert_close(position, arrays["conv_pos_out"], "conv_pos_out")
     x = encoder.transformer.norm(x + position)
-    _close(x, arrays["encoder_layer_norm_out"], "encoder_layer_norm_out")
+    _assert_close(x, arrays["encoder_layer_norm_out"], "encoder_layer_norm_out")
     stacked = {
         name: value[...]
         for name, value in vars(encoder.transformer).items()
@@ -176,7 +176,7 @@ def test_encoder_activations(pretrain: Case, config: WCRConfig) -> None:
     for i in range(config.layers):
         layer = {name: value[i] for name, value in stacked.items()}
         x = transformer_layer(x, layer, config, None, None)
-        _close(x, arrays[f"layer{i}_out"], f"layer{i}_out")
+        _assert_close(x, arrays[f"layer{i}_out"], f"layer{i}_out")
 
 
 def test_encoder_output(pretrain: Case) -> None:
@@ -184,10 +184,10 @@ def test_encoder_output(pretrain: Case) -> None:
     encoder = _module(pretrain.graph, pretrain.pure).encoder
     signal = jnp.asarray(pretrain.signal)
     output = encoder(signal, masked=jnp.asarray(arrays["mask_indices"]), feature_gradient=0.1)
-    _close(output.tokens, arrays["encoder_out"], "encoder_out")
-    _close(output.features, arrays["features_ln"], "features_ln")
-    _close(output.features_penalty, arrays["features_pen"], "features_pen")
-    _close(encoder(signal).tokens, arrays["encoder_out_nomask"], "encoder_out_nomask")
+    _assert_close(output.tokens, arrays["encoder_out"], "encoder_out")
+    _assert_close(output.features, arrays["features_ln"], "features_ln")
+    _assert_close(output.features_penalty, arrays["features_pen"], "features_pen")
+    _assert_close(encoder(signal).tokens, arrays["encoder_out_nomask"], "encoder_out_nomask")
 
 
 def test_padding(pretrain: Case, folder: Path) -> None:
@@ -201,8 +201,8 @@ def test_padding(pretrain: Case, folder: Path) -> None:
     output = encoder(jnp.asarray(signal), valid_samples=jnp.asarray(lengths))
     assert (np.asarray(output.padding) == arrays["padding_mask_tokens"]).all()
     keep = ~arrays["padding_mask_tokens"][..., None]
-    _close(output.tokens * keep, arrays["encoder_out"] * keep, "encoder_out of real tokens")
-    _close(mean_pool(output.tokens, output.padding), arrays["pooled"], "pooled")
+    _assert_close(output.tokens * keep, arrays["encoder_out"] * keep, "encoder_out of real tokens")
+    _assert_close(mean_pool(output.tokens, output.padding), arrays["pooled"], "pooled")
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
@@ -260,12 +260,12 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
         checked += ["q_in", "y", "x_final", "diversity", "cmsc_pooled", "cmsc_loss"]
         assert float(parts["accuracy"]) == pytest.approx(arrays["n_correct"] / arrays["n_count"])
     for name in checked:
-        _close(parts[name], arrays[name], name)
-    _close(loss, arrays["loss_total"], "loss_total")
+        _assert_close(parts[name], arrays[name], name)
+    _assert_close(loss, arrays["loss_total"], "loss_total")
     found = torch_names.to_torch(flatten(jax.tree.map(np.asarray, gradient)), pretrain.links)
     name = "grads_eval" if mode == "eval" else "grads_train_mode"
     expected = load_file(folder / f"{name}.safetensors")
-    _compare_gradients(found, expected)
+    _assert_gradients(found, expected)
     norm = np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in found.values()))
     assert norm == pytest.approx(float(arrays["grad_norm_of_total"]), rel=1e-4)
 
@@ -273,16 +273,16 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
 def test_gumbel_temperature(folder: Path) -> None:
     arrays = np.load(folder / "pretrain_train_mode.npz")
     temperature = gumbel_temperature(int(arrays["num_updates"]), 2.0, 0.5, 0.999995)
-    _close(temperature, arrays["temp"], "temp")
+    _assert_close(temperature, arrays["temp"], "temp")
 
 
-def _compare_gradients(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+def _assert_gradients(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """Every stored gradient; ours that is not stored must be zero (unused there)."""
     for name, value in found.items():
         if name.endswith(ZERO_GRADIENT):
             assert np.abs(value).max() < 1e-2, name
         elif name in expected and np.abs(expected[name]).max() > 0:
-            _close(value, expected[name], f"gradient of {name}", GRADIENT)
+            _assert_close(value, expected[name], f"gradient of {name}", GRADIENT)
         else:
             assert np.abs(value).max() == 0, f"{name} has a gradient only here"
     assert not expected.keys() - found.keys()
@@ -302,7 +302,7 @@ def test_logits_against_all_negatives(pretrain: Case) -> None:
     logits = arrays["logits_x"].astype(np.float64)
     peak = logits.max(0)
     total = np.log(np.exp(logits - peak).sum(0)) + peak
-    _close(infonce.loss, (total - logits[0]).mean(), "cross-entropy of logits_x")
+    _assert_close(infonce.loss, (total - logits[0]).mean(), "cross-entropy of logits_x")
 
 
 @pytest.fixture(scope="module")
@@ -324,9 +324,9 @@ def test_classifier(finetune: Any, folder: Path) -> None:
     module, _, arrays = finetune
     ecg = jnp.asarray(np.load(folder.parent / "inputs.npz")["ecg"].transpose(0, 2, 1))
     output = module.encoder(ecg)
-    _close(output.tokens, arrays["encoder_out"], "encoder_out")
-    _close(mean_pool(output.tokens, None), arrays["pooled"], "pooled")
-    _close(module(ecg), arrays["logits"], "logits")
+    _assert_close(output.tokens, arrays["encoder_out"], "encoder_out")
+    _assert_close(mean_pool(output.tokens, None), arrays["pooled"], "pooled")
+    _assert_close(module(ecg), arrays["logits"], "logits")
 
 
 def test_classifier_gradient_of_bce(finetune: Any, folder: Path) -> None:
@@ -340,7 +340,7 @@ def test_classifier_gradient_of_bce(finetune: Any, folder: Path) -> None:
         return jnp.sum(jax.nn.softplus(logits) - labels * logits)
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(nnx.to_pure_dict(graph[1]))
-    _close(value, arrays["loss_bce"], "loss_bce")
+    _assert_close(value, arrays["loss_bce"], "loss_bce")
     links = torch_names.links_of(architecture)
     found = torch_names.to_torch(flatten(jax.tree.map(np.asarray, gradient)), links)
-    _compare_gradients(found, load_file(folder / "finetune_grads_bce.safetensors"))
+    _assert_gradients(found, load_file(folder / "finetune_grads_bce.safetensors"))
