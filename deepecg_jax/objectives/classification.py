@@ -18,10 +18,21 @@ def masked_bce(logits: Array, labels: Array) -> Array:
     return jnp.sum(loss * known) / jnp.maximum(known.sum(), 1)
 
 
-def random_crop(key: Array, signal: Array, length: int) -> Array:
-    """A random piece of each ECG, (B, T, L) -> (B, length, L)."""
-    starts = jax.random.randint(key, (signal.shape[0],), 0, signal.shape[1] - length + 1)
-    return jax.vmap(lambda x, start: jax.lax.dynamic_slice_in_dim(x, start, length))(signal, starts)
+def random_crop(
+    key: Array, signal: Array, length: int, valid_samples: Array | None = None
+) -> tuple[Array, Array | None]:
+    """A random piece of each ECG, (B, T, L) -> (B, length, L), and its valid samples, (B,) or None.
+
+    valid_samples: (B,) samples before zero padding, or None if none is padded. A piece contains
+    padding only where the ECG is shorter than ``length``.
+    """
+    last = signal.shape[1] - length
+    if valid_samples is not None:
+        last = jnp.maximum(valid_samples - length, 0)
+        valid_samples = jnp.minimum(valid_samples, length)
+    starts = jax.random.randint(key, (signal.shape[0],), 0, last + 1)
+    pieces = jax.vmap(lambda x, start: jax.lax.dynamic_slice_in_dim(x, start, length))
+    return pieces(signal, starts), valid_samples
 
 
 def random_gain(key: Array, signal: Array, deviation: float) -> Array:

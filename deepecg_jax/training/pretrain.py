@@ -33,11 +33,12 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         return finished
 
     # ---- data -------------------------------------------------------------------------------
-    sources, shares, contract = pretraining_sources(config.data, config.seed)
+    sources, shares, contract, padded = pretraining_sources(config.data, config.seed)
     host, hosts = host_batch_rows(config.train.global_batch)
     console.print(
         f"pretraining on {' + '.join(f'{len(source):,}' for source in sources)} ECGs of "
         f"{' + '.join([config.data.dataset, *config.data.mix])}"
+        + (f" ({padded:,} zero-padded ECGs left out)" if padded else "")
     )
 
     # ---- mesh, optimizer, state (shapes first) ----------------------------------------------

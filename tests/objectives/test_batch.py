@@ -46,10 +46,21 @@ def test_unknown_labels_do_not_count():
 
 def test_crop_is_a_piece_of_the_same_ecg():
     x = jnp.arange(50.0)[None, :, None] + 100.0 * jnp.arange(4)[:, None, None]
-    pieces = np.asarray(random_crop(jax.random.key(1), x, 20))[..., 0]
+    cropped, valid = random_crop(jax.random.key(1), x, 20)
+    assert valid is None
+    pieces = np.asarray(cropped)[..., 0]
     for i, piece in enumerate(pieces):
         assert (np.diff(piece) == 1).all() and piece[0] // 100 == i
     assert len({piece[0] % 100 for piece in pieces}) > 1
+
+
+def test_crop_of_a_padded_ecg_has_padding_only_at_its_end():
+    samples = jnp.array([50, 30, 12])
+    x = (jnp.arange(50)[None, :] < samples[:, None]).astype(jnp.float32)[..., None]
+    for seed in range(5):
+        pieces, valid = random_crop(jax.random.key(seed), x, 20, samples)
+        assert valid is not None and valid.tolist() == [20, 20, 12]
+        np.testing.assert_array_equal(pieces[..., 0], np.arange(20) < np.asarray(valid)[:, None])
 
 
 def test_drop_leads_never_adds_one():
