@@ -16,14 +16,9 @@ from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
-from deepecg_jax.objectives.classification import (
-    drop_leads,
-    masked_bce,
-    mixup,
-    random_crop,
-    random_gain,
-)
+from deepecg_jax.objectives.losses import classification_loss
 from deepecg_jax.training.state import split_model
 
 EVALUATION_BATCH = 64
@@ -66,7 +61,7 @@ def full_recipe(
             signal.astype(dtype), valid_samples=valid, feature_gradient=config.feature_gradient,
             key=dropout_key,
         )  # fmt: skip
-        value = masked_bce(logits, labels)
+        value = loss_of(config, logits, labels)
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
@@ -96,7 +91,7 @@ def attention_recipe(
         encoded = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype), valid_samples=valid)
         probe = nnx.merge(graphdef, params)
         tokens = jax.lax.stop_gradient(encoded.tokens)
-        value = masked_bce(probe(tokens, encoded.padding, dropout_key), labels)
+        value = loss_of(config, probe(tokens, encoded.padding, dropout_key), labels)
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
@@ -146,7 +141,7 @@ def linear_recipe(
         return nnx.merge(graphdef, params)(features[:, None, :], None)
 
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
-        value = masked_bce(head_logits(params, batch["features"]), batch["labels"])
+        value = loss_of(config, head_logits(params, batch["features"]), batch["labels"])
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
@@ -158,6 +153,11 @@ def linear_recipe(
         return {"encoder": frozen, "head": {"projection": {"kernel": kernel, "bias": bias}}}
 
     return Recipe(build, {}, encoder, loss, logits, lambda _: training, assemble)
+
+
+def loss_of(config: FinetuneConfig, logits: Array, labels: Array) -> Array:
+    """The configured loss of a batch, (B, C), (B, C) -> scalar."""
+    return classification_loss(logits, labels, config.loss, config.compat.loss_normalization)
 
 
 def clean(batch: dict[str, Array]) -> Array:

@@ -45,7 +45,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm)
+    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
             lambda key: WCRPretrainer(config.model, key),
@@ -66,7 +66,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
         def loss(params, batch, key, number, frozen):  # noqa: ANN001, ANN202, ARG001
             model = nnx.merge(graphdef, params)
-            return wcr_loss(model, batch, key, number, config.objective, dtype)
+            return wcr_loss(model, batch, key, number, config.objective, config.compat, dtype)
 
         step = make_step(
             loss, optimizer, schedule, shardings, mesh, config.seed + 1,

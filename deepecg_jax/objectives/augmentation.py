@@ -1,21 +1,9 @@
-"""Multi-label classification where some labels are unknown, and the augmentation of its input."""
+"""Random changes of labelled ECGs in training."""
 
 import jax
 import jax.numpy as jnp
 
 Array = jax.Array
-
-
-def masked_bce(logits: Array, labels: Array) -> Array:
-    """Mean binary cross-entropy with logits over the known labels.
-
-    logits: (B, C) float32; labels: (B, C), 0..1, negative where unknown.
-    """
-    known = labels >= 0
-    target = jnp.where(known, labels, 0.0).astype(jnp.float32)
-    # log(1 + exp(-|z|)) form: no overflow
-    loss = jnp.maximum(logits, 0) - logits * target + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-    return jnp.sum(loss * known) / jnp.maximum(known.sum(), 1)
 
 
 def random_crop(
