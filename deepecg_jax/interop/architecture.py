@@ -14,6 +14,7 @@ from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 
 Task = Literal["encoder", "classifier"]
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -91,6 +92,17 @@ class Architecture:
                 f"{architecture.task!r}."
             )
         return architecture
+
+
+def pretraining_shapes(model: WCRConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of what only pretraining needs (quantizer, projections), by dotted name."""
+    module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
+    pure = nnx.to_pure_dict(nnx.split(module)[1])
+    return {
+        name: tuple(leaf.shape)
+        for name, leaf in flatten(pure).items()
+        if not name.startswith("encoder.")
+    }
 
 
 def parse(schema: type[Schema], values: Any, where: str) -> Schema:

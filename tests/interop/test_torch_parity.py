@@ -93,7 +93,7 @@ def test_outputs_agree(seed: int, torch_model: ModuleType) -> None:
     length = int(rng.integers(100, 400))
     signals = rng.standard_normal((3, length, leads)).astype(np.float32)
     signals[0, :, 2] = 0.0
-    ours = run(output, signals, None, None, 4)
+    ours = run(output, signals, None, None, None, 4)
     with torch.no_grad():
         theirs = module(torch.from_numpy(signals).transpose(1, 2)).numpy()
     assert ours.shape == theirs.shape
