@@ -17,7 +17,11 @@ class Kind(StrEnum):
 
 def command(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A .pt or .safetensors file with the published tensor names.")
+        Path,
+        typer.Argument(
+            help="A .pt or .safetensors file with the published tensor names, or a folder that "
+            "deepecg export --format torch wrote."
+        ),
     ],
     kind: Annotated[Kind, typer.Option(help="wcr: fairseq-signals (DeepECG-SSL, ECG-FM).")],
     out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
@@ -45,9 +49,16 @@ def command(
     No code from a file is ever run. The architecture is read off the tensors and checked against
     the config in the file; the fingerprint of the weights is printed and stored.
     """
+    from deepecg_jax.errors import UserError
     from deepecg_jax.interop.import_checkpoint import import_wcr
+    from deepecg_jax.interop.import_export import import_exported, is_exported
 
-    made = import_wcr(checkpoint, out, signal=signal, labels=labels, config=config)
+    if is_exported(checkpoint):
+        if signal or labels or config:
+            raise UserError(f"{checkpoint} says its signals, labels and config itself.")
+        made = import_exported(checkpoint, out)
+    else:
+        made = import_wcr(checkpoint, out, signal=signal, labels=labels, config=config)
     model, contract = made.architecture.model, made.signal
     count = sum(value.size for value in made.weights.values())
     extra = sum(value.size for value in (made.pretraining or {}).values())

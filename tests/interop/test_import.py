@@ -269,3 +269,39 @@ def test_the_command(files, tmp_path) -> None:
     done = run(broken, "--kind", "wcr", "--out", tmp_path / "c")
     assert done.returncode == 2 and done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1 and not (tmp_path / "c").exists()
+
+
+def test_training_goes_on_in_pytorch_and_comes_back(files, tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    from deepecg_jax.interop.import_export import import_exported
+    from deepecg_jax.interop.torch_export import export_torch, load_folder
+
+    folder = tmp_path / "torch"
+    export_torch(files / "stem_bundle", folder)
+    untouched = import_exported(folder, tmp_path / "same")
+    before = bundle.load(files / "stem_bundle")
+    assert untouched.fingerprint == before.fingerprint and untouched.labels == before.labels
+    assert untouched.config["provenance"]["trained_on"] is False
+
+    model = load_folder(folder).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    signals = torch.randn(4, 12, 320, generator=torch.manual_seed(0))
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(
+            model(signals), torch.ones(4, 3)
+        ).backward()
+        optimizer.step()
+    source = {}
+    exec(compile((folder / "torch_model.py").read_text(), "torch_model.py", "exec"), source)
+    source["save"](model, folder)
+    after = import_exported(folder, tmp_path / "trained")
+    assert after.fingerprint != before.fingerprint
+    assert after.config["provenance"]["trained_on"] is True
+    with torch.no_grad():
+        expected = model.eval()(signals).numpy()
+    np.testing.assert_allclose(
+        after.logits(signals.numpy().transpose(0, 2, 1)), expected, atol=1e-4
+    )
+    with pytest.raises(UserError, match="is the exported folder itself"):
+        import_exported(folder, folder)
