@@ -15,6 +15,8 @@ from deepecg_jax.interop.folders import whole_folder, write_json
 from deepecg_jax.interop.torch_files import read_checkpoint
 
 MODULE = "torch_model.py"
+# largest difference in half precision, as a share of the largest output
+HALF_BOUNDS = {"float16": 0.02, "bfloat16": 0.1}
 TEMPLATE = Path(__file__).parent / "templates" / MODULE
 _README = """\
 # PyTorch model
@@ -98,16 +100,20 @@ def load_folder(folder: Path) -> Any:
     return module.load(folder)
 
 
-def run_folder(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The model of an exported folder as a function of (N, T, leads) numpy millivolts."""
+def run_folder(folder: Path, dtype: Any = None) -> Callable[[np.ndarray], np.ndarray]:
+    """The model of an exported folder as a function of (N, T, leads) numpy millivolts.
+
+    dtype: a torch type for weights and activations, float32 if None.
+    """
     import torch
 
-    model = load_folder(folder)
+    dtype = dtype or torch.float32
+    model = load_folder(folder).to(dtype)
 
     def run(signals: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             channels_first = np.ascontiguousarray(signals.transpose(0, 2, 1), dtype=np.float32)
-            return model(torch.from_numpy(channels_first)).numpy()
+            return model(torch.from_numpy(channels_first).to(dtype)).float().numpy()
 
     return run
 
@@ -116,10 +122,24 @@ def _certify(bundle: Bundle, folder: Path) -> dict[str, Any]:
     import torch
 
     samples = bundle.signal.n_samples
-    return parity.certify(
+    certificate = parity.certify(
         bundle,
         run_folder(folder),
         name="PyTorch",
         lengths=(samples, samples // 2, samples * 4 // 5),
         versions={"torch": torch.__version__},
     )
+    # what a user loses who runs the module in half precision, so that nobody has to guess
+    bound = {name: share * certificate["max_abs_output"] for name, share in HALF_BOUNDS.items()}
+    halves = {
+        name: parity.certify(
+            bundle, run_folder(folder, getattr(torch, name)), name=f"PyTorch {name}",
+            lengths=(samples,), bound=bound[name], versions={},
+        )
+        for name in HALF_BOUNDS
+    }  # fmt: skip
+    certificate["reduced_precision"] = {
+        name: {"max_abs_difference": half["max_abs_difference"], "bound": bound[name]}
+        for name, half in halves.items()
+    }
+    return certificate
