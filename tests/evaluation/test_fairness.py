@@ -12,8 +12,9 @@ from fairlearn.metrics import (
 from sklearn.metrics import precision_score, roc_auc_score
 
 from deepecg_jax.evaluation.bootstrap import bootstrap
-from deepecg_jax.evaluation.fairness import compare_groups, groups_of
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.fairness import compare_groups
+from deepecg_jax.evaluation.grouping import groups_of
+from deepecg_jax.evaluation.resampling import Resampler, Sweep
 
 THRESHOLDS = np.array([0.4, 0.5, 0.5, 0.6, 0.5])
 RESAMPLES = 12
@@ -24,7 +25,7 @@ def compared(request, predictions):
     masks = groups_of(predictions)[request.param]
     resampler = Resampler.of_patients(predictions.patient_id, 5)
     swept = bootstrap(
-        predictions.labels, predictions.scores, THRESHOLDS, resampler, RESAMPLES, {}, masks
+        predictions.labels, predictions.scores, THRESHOLDS, Sweep(resampler, RESAMPLES), {}, masks
     )
     return masks, swept, compare_groups(masks, swept.groups, predictions.names), resampler
 
@@ -116,7 +117,8 @@ def test_nothing_to_compare(predictions):
     masks = groups_of(predictions)["sex"]
     only = {"female": masks["female"]}
     resampler = Resampler.of_records(len(predictions), 0)
-    swept = bootstrap(predictions.labels, predictions.scores, THRESHOLDS, resampler, 2, {}, only)
+    sweep = Sweep(resampler, 2)
+    swept = bootstrap(predictions.labels, predictions.scores, THRESHOLDS, sweep, {}, only)
     result = compare_groups(only, swept.groups, predictions.names)
     assert "tpr_difference" not in result
     assert result["groups"]["female"]["n"] == masks["female"].sum()
@@ -134,10 +136,8 @@ def test_the_originals_difference_counts_self_pairs_and_halves_it(shared):
     with np.load(folder / "metrics_synth.npz") as data, np.load(folder / "metrics_groups.npz") as g:
         labels, sex, called = data["y"].astype(np.int8), g["g2"], g["pb"]
     masks = {"a": sex == 0, "b": sex == 1}
-    swept = bootstrap(
-        labels, called.astype(float), np.full(5, 0.5), Resampler.of_records(len(labels), 0), 1, {},
-        masks,
-    )  # fmt: skip
+    sweep = Sweep(Resampler.of_records(len(labels), 0), 1)
+    swept = bootstrap(labels, called.astype(float), np.full(5, 0.5), sweep, {}, masks)
     rates = [swept.groups[name].tallies for name in masks]
     with np.errstate(invalid="ignore"):
         tpr = np.stack([t.true_positive[0] / t.positive[0] for t in rates])
