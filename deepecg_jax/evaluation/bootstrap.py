@@ -147,19 +147,11 @@ def bootstrap(
         drawn = by_record[: len(labels)]
         sums = [tally_all(drawn, mask) for mask in (slice(None), *groups.values())]
         lost, precision = walker.walk(by_record)
-        blocks.append(_split(sums, lost, precision, list(pools.values()), stop - start))
-    sizes = [_sizes(labels)] + [_sizes(labels[:, list(f)], pooled=True) for f in pools.values()]
-    sizes += [_sizes(labels[mask]) for mask in groups.values()]
-    merged = [_concatenate([block[i] for block in blocks], *size) for i, size in enumerate(sizes)]
-    n_pools = len(pools)
-    return Bootstrap(
-        findings=merged[0],
-        pools=dict(zip(pools, merged[1 : 1 + n_pools], strict=True)),
-        groups=dict(zip(groups, merged[1 + n_pools :], strict=True)),
-    )
+        blocks.append(split(sums, lost, precision, list(pools.values()), stop - start))
+    return merge(blocks, labels, pools, groups)
 
 
-def _split(
+def split(
     sums: list[Tallies],
     lost: np.ndarray,
     precision: np.ndarray,
@@ -176,6 +168,24 @@ def _split(
         column = columns.stop
     assert column == lost.shape[1]
     return result
+
+
+def merge(
+    blocks: list[list[tuple[Tallies, np.ndarray, np.ndarray]]],
+    labels: np.ndarray,
+    pools: Mapping[str, Sequence[int]],
+    groups: Mapping[str, np.ndarray],
+) -> Bootstrap:
+    """Put blocks of rows (see `split`) together and name the parts."""
+    sizes = [_sizes(labels)] + [_sizes(labels[:, list(f)], pooled=True) for f in pools.values()]
+    sizes += [_sizes(labels[mask]) for mask in groups.values()]
+    merged = [_concatenate([block[i] for block in blocks], *size) for i, size in enumerate(sizes)]
+    n_pools = len(pools)
+    return Bootstrap(
+        findings=merged[0],
+        pools=dict(zip(pools, merged[1 : 1 + n_pools], strict=True)),
+        groups=dict(zip(groups, merged[1 + n_pools :], strict=True)),
+    )
 
 
 def _concatenate(

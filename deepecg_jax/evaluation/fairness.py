@@ -13,8 +13,9 @@ the sample and again in each resample; all groups share the resamples, so differ
 The definition ``original`` is that of the published DeepECG fairness analysis: the mean over all
 ordered pairs of groups of the absolute difference, a group with itself included, over all findings,
 a rate without denominator counting 0, and unknown sex or age a group of its own. Pairs with itself
-shrink a difference to one half with two groups and to two thirds with three equidistant ones; it is
-here so that the published figures can be compared, and applies to the two rates.
+shrink the mean difference of K groups by (K - 1) / K, to one half with two; it is here so that the
+published figures can be compared, and applies to the two rates. ``by_finding`` still holds only the
+findings that can be compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -140,7 +141,7 @@ def _differences(
         if metric == "equalized_odds":
             means = [macro(gaps[rate], counted[rate]) for rate in _RATES]
             overall |= interval(np.maximum(*means), jackknife)
-        by_finding = _each(gap, counted[metric][0], names, jackknife)
+        by_finding = _each(gap, complete[0], names, jackknife)
         result[f"{metric}_difference"] = overall | {"by_finding": by_finding}
     return result
 
