@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",
     "evaluate": "deepecg_jax.cli.evaluate",
+    "compare": "deepecg_jax.cli.compare",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
     "doctor": "deepecg_jax.cli.doctor",

@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.aggregate import interval, macro, macro_interval
-from deepecg_jax.evaluation.evaluate import Thresholds, category_members, evaluate, write_metrics
+from deepecg_jax.evaluation.evaluate import Thresholds, evaluate, write_metrics
+from deepecg_jax.evaluation.finding_sets import category_members
 from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.threshold_metrics import METRICS
 from deepecg_jax.labels.findings import FINDINGS
@@ -26,8 +27,9 @@ def metrics(predictions):
 
 def test_schema(predictions, metrics):
     assert list(metrics) == [
-        "schema", "n_records", "n_patients", "resamples", "seed", "cluster", "thresholds",
-        "findings", "macro", "micro", "categories", "fairness", "calibration", "survival",
+        "schema", "n_records", "n_patients", "resamples", "seed", "cluster", "interval", "stratify",
+        "weighted", "thresholds", "threshold_fit", "findings", "macro", "micro", "categories",
+        "groups", "fairness", "calibration", "survival",
     ]  # fmt: skip
     assert (metrics["schema"], metrics["n_records"], metrics["resamples"]) == (1, 400, RESAMPLES)
     assert metrics["n_patients"] == len(set(predictions.patient_id))
