@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",
     "evaluate": "deepecg_jax.cli.evaluate",
+    "calibrate": "deepecg_jax.cli.calibrate",
     "export": "deepecg_jax.cli.export",
     "doctor": "deepecg_jax.cli.doctor",
 }
