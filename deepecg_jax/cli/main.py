@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "predict": "deepecg_jax.cli.predict",
     "evaluate": "deepecg_jax.cli.evaluate",
     "calibrate": "deepecg_jax.cli.calibrate",
+    "survival": "deepecg_jax.cli.survival",
     "export": "deepecg_jax.cli.export",
     "doctor": "deepecg_jax.cli.doctor",
 }

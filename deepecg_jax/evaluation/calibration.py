@@ -1,6 +1,6 @@
 """Does a score of 0.2 mean that one in five has the finding?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ from deepecg_jax.evaluation.calibration_measures import (
     measures,
 )
 from deepecg_jax.evaluation.calibration_sums import BINS, BinSums, Layout, Sums, equal_width
+from deepecg_jax.evaluation.lanes import count_blocks
 from deepecg_jax.evaluation.logistic import Recalibration, cox_recalibration
 from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.threshold_metrics import ratio
 
 CURVE_POINTS = 101
-_MOST_COUNTS = 2e7
 _Z = 1.959963984540054
 
 
@@ -133,22 +133,9 @@ def _sweep(
     """The sums of every layout: row 0 the sample itself, then its resamples."""
     blocks = [
         [layout.sums(counts) for layout in layouts]
-        for counts in _count_blocks(n_records, resampler, resamples)
+        for counts in count_blocks(n_records, resampler, resamples)
     ]
     return [Sums.concatenate(parts) for parts in zip(*blocks, strict=True)]
-
-
-def _count_blocks(
-    n_records: int, resampler: Resampler | None, resamples: int
-) -> Iterator[np.ndarray]:
-    """(N, rows) float64, so many rows that a block stays small."""
-    yield np.ones((n_records, 1))
-    if resampler is None:
-        return
-    size = int(np.clip(_MOST_COUNTS // n_records, 8, 256))
-    for start in range(0, resamples, size):
-        drawn = resampler.counts(start, min(start + size, resamples))
-        yield np.ascontiguousarray(drawn.T).astype(np.float64)
 
 
 def _finding(
