@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "deepecg_jax.cli.evaluate",
     "calibrate": "deepecg_jax.cli.calibrate",
     "survival": "deepecg_jax.cli.survival",
+    "sites": "deepecg_jax.cli.sites",
     "export": "deepecg_jax.cli.export",
     "doctor": "deepecg_jax.cli.doctor",
 }
