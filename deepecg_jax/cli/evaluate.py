@@ -69,6 +69,21 @@ def command(
         FairnessDefinition,
         typer.Option(help="Largest minus smallest, or that of the published DeepECG figures."),
     ] = FairnessDefinition.range,
+    survival: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hold the score of this finding or column against time_days and event (repeat)."
+        ),
+    ] = None,
+    horizon_years: Annotated[
+        float, typer.Option(min=0.1, help="Years that the survival analysis looks ahead.")
+    ] = 5.0,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="With --dataset: draw the ECGs of the most confident errors."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set that holds the signals.")] = None,
+    split: Annotated[str, typer.Option(help="Split of that data set.")] = "test",
     devices: Annotated[
         int, typer.Option(min=0, help="Spread the resamples over so many devices; 0 for all.")
     ] = 1,
@@ -98,7 +113,16 @@ def command(
         by=tuple(by or ()),
         fairness_definition=fairness_definition.value,
         devices=choose_devices(devices),
+        survival=tuple(survival or ()),
+        horizon_years=horizon_years,
     )
+    if (data_dir is None) != (dataset is None):
+        raise UserError("--data-dir and --dataset go together; one of them is missing.")
+    draw = None
+    if data_dir is not None and dataset is not None:
+        from deepecg_jax.cli.draw_errors import drawer
+
+        draw = drawer(data_dir, dataset, split)
     unit = None if cluster is Cluster.none else cluster.value
     table = read_predictions(predictions)
     limits = Thresholds()
@@ -118,11 +142,14 @@ def command(
             "Give --thresholds with thresholds fitted on validation data, or --fit-thresholds with "
             "the validation predictions.[/yellow]"
         )
-    if table.has_survival:
-        err.print("[yellow]time_days and event are not analysed by this version.[/yellow]")
+    if table.has_survival and not survival:
+        err.print(
+            "[yellow]There are time_days and event: give --survival FINDING for the time-to-event "
+            "analysis of its score.[/yellow]"
+        )
     metrics = evaluate(table, limits, resamples, seed, unit, options)
     write_metrics(metrics, out / "metrics.json")
-    write_report(table, metrics, out / "report.html", predictions.name)
+    write_report(table, metrics, out / "report.html", predictions.name, draw)
     if as_json:
         typer.echo(json.dumps(metrics, ensure_ascii=False))
     else:

@@ -18,10 +18,13 @@ from deepecg_jax.evaluation.finding_sets import category_members, group_members
 from deepecg_jax.evaluation.grouping import column, groups_of
 from deepecg_jax.evaluation.predictions import Predictions
 from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.survival.analysis import survival
 from deepecg_jax.evaluation.threshold_metrics import METRICS, all_metrics
 from deepecg_jax.evaluation.thresholds import DEFAULT, align_thresholds
 
 SCHEMA = 1
+CALIBRATION_RESAMPLES = 200
+"""At most so many for calibration, whose smooth curves cost more than all the rest."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Options:
         by: further columns whose groups are compared, such as ``site`` or ``device``.
         fairness_definition: ``range``, or ``original`` (see `fairness`).
         devices: spread the resamples over these devices.
+        survival: findings or columns whose scores are held against ``time_days`` and ``event``.
+        horizon_years: how far the survival analysis looks.
     """
 
     interval: IntervalMethod = "percentile"
@@ -58,6 +63,8 @@ class Options:
     by: Sequence[str] = ()
     fairness_definition: Definition = "range"
     devices: Devices | None = None
+    survival: Sequence[str] = ()
+    horizon_years: float = 5.0
 
 
 def evaluate(
@@ -151,8 +158,20 @@ def evaluate(
             )
             for attribute, own in masks.items()
         },
-        "calibration": calibrate(labels, scores, names),
-        "survival": {},
+        "calibration": calibrate(
+            labels, scores, names, sweep.resampler, min(resamples, CALIBRATION_RESAMPLES)
+        ),
+        "survival": {
+            name: survival(
+                predictions,
+                name,
+                horizon_years=options.horizon_years,
+                resamples=resamples,
+                seed=seed,
+                cluster=cluster,
+            )
+            for name in options.survival
+        },
     }
 
 
@@ -204,10 +223,19 @@ def _findings(
             "n": int(resampled.n[j]),
             "n_positive": int(resampled.n_positive[j]),
             "threshold": float(limits[j]),
+            "confusion": {
+                cell: _count(getattr(resampled.tallies, cell)[0, j])
+                for cell in ("true_positive", "false_negative", "false_positive", "true_negative")
+            },
         }
         | {metric: interval(values[metric][:, j], jackknife) for metric in METRICS}
         for j, name in enumerate(names)
     }
+
+
+def _count(total: float) -> int | float:
+    """A sum of records: whole unless they are weighted."""
+    return int(total) if float(total).is_integer() else float(total)
 
 
 def _macro(resampled: Resampled, findings: list[int], jackknife: int) -> dict[str, Any]:
