@@ -238,3 +238,11 @@ def test_golden_metrics_where_the_original_is_right_and_where_it_is_wrong(shared
     narrow = np.ptp(golden["ci_mid"]["subsample70_noreplace"]["ci"])
     assert [mid["low"], mid["high"]] == pytest.approx(full, abs=0.003)
     assert narrow < 0.75 * (mid["high"] - mid["low"])
+    # Its other resampling, 70 % of the records with replacement, makes them too wide.
+    assert np.ptp(golden["ci_mid"]["bootstrap70_replace"]["ci"]) > 1.1 * (mid["high"] - mid["low"])
+    # Its "micro F1", scikit-learn's average="micro" of one flattened binary column, is the accuracy.
+    flat, called = labels.ravel(), scores.ravel() >= 0.5
+    as_published = f1_score(flat, called, average="micro")
+    assert found["micro"]["accuracy"]["value"] == pytest.approx(as_published, abs=1e-12)
+    assert found["micro"]["f1"]["value"] == pytest.approx(f1_score(flat, called), abs=1e-12)
+    assert as_published > 2 * found["micro"]["f1"]["value"]
