@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "calibrate": "deepecg_jax.cli.calibrate",
     "survival": "deepecg_jax.cli.survival",
     "sites": "deepecg_jax.cli.sites",
+    "privacy": "deepecg_jax.cli.privacy",
     "export": "deepecg_jax.cli.export",
     "doctor": "deepecg_jax.cli.doctor",
 }
