@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "calibrate": "deepecg_jax.cli.calibrate",
     "survival": "deepecg_jax.cli.survival",
     "sites": "deepecg_jax.cli.sites",
+    "privacy": "deepecg_jax.cli.privacy",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
     "doctor": "deepecg_jax.cli.doctor",
