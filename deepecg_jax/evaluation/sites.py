@@ -11,7 +11,7 @@ from deepecg_jax.evaluation.aggregate import interval
 from deepecg_jax.evaluation.bootstrap import bootstrap
 from deepecg_jax.evaluation.meta_analysis import Tau2, random_effects
 from deepecg_jax.evaluation.predictions import Predictions
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling import Resampler, Sweep
 from deepecg_jax.evaluation.threshold_metrics import METRICS, all_metrics
 from deepecg_jax.evaluation.thresholds import DEFAULT, align_thresholds
 
@@ -96,7 +96,7 @@ def across_sites(
             else Resampler.of_patients(patient, seed)
         )
         labels, scores = predictions.labels[rows][:, columns], predictions.scores[rows][:, columns]
-        result = bootstrap(labels, scores, limits, resampler, resamples, {}, {}).findings
+        result = bootstrap(labels, scores, limits, Sweep(resampler, resamples), {}, {}).findings
         known, positive = result.tallies.known[0], result.tallies.positive[0]
         return all_metrics(result)[metric], known, positive
 
