@@ -97,9 +97,11 @@ def reliability_figures(metrics: Mapping[str, Any]) -> list[Figure]:
         bins = part["bins"]
         band = None
         if bins and bins[0].get("positive_rate_low") is not None:
-            sides = ("mean_score", "positive_rate_low", "positive_rate_high")
-            band = tuple([b[side] if b[side] is not None else b["positive_rate"] for b in bins]
-                         for side in sides)  # fmt: skip
+            low, high = (
+                [b["positive_rate"] if b[side] is None else b[side] for b in bins]
+                for side in ("positive_rate_low", "positive_rate_high")
+            )
+            band = ([b["mean_score"] for b in bins], low, high)
         drawing = unit_square(
             [(b["mean_score"], b["positive_rate"]) for b in bins], name,
             f"ECE {'–' if part['ece'] is None else format(part['ece'], '.3f')}",

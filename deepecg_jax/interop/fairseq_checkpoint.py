@@ -4,7 +4,6 @@ The file holds plain values and tensors only, so ``torch.load(..., weights_only=
 and ``deepecg import`` takes it back bit for bit.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def write_checkpoint(bundle: Bundle, path: Path) -> None:
     )
 
 
-def model_config(model: WCRConfig) -> Mapping[str, Any]:
+def model_config(model: WCRConfig) -> dict[str, Any]:
     """The keys of fairseq-signals' ``Wav2Vec2CMSCConfig`` for an encoder."""
     layers = [tuple(layer) for layer in model.conv_layers]
     return {
