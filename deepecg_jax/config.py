@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.config import WCRObjectiveConfig
+from deepecg_jax.objectives.config import CompatConfig, LossConfig, WCRObjectiveConfig
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -129,6 +129,7 @@ class PretrainConfig(Settings):
     schedule: ScheduleConfig
     train: TrainConfig
     mesh: MeshConfig
+    compat: CompatConfig = CompatConfig()
 
     @model_validator(mode="after")
     def _decoder(self) -> "PretrainConfig":
@@ -194,6 +195,7 @@ class FinetuneConfig(Settings):
     head: HeadConfig = Field(
         default_factory=HeadConfig, description="mode=linear and mode=attention set its kind"
     )
+    loss: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
     stopping: StoppingConfig = StoppingConfig()
     feature_gradient: float = Field(
@@ -206,6 +208,7 @@ class FinetuneConfig(Settings):
     schedule: ScheduleConfig
     train: TrainConfig
     mesh: MeshConfig
+    compat: CompatConfig = CompatConfig()
 
     @model_validator(mode="after")
     def _encoder(self) -> "FinetuneConfig":

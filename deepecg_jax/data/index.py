@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -74,6 +75,33 @@ def write_quality(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names}
     pq.write_table(pa.table(columns), folder / QUALITY_FILE)
+
+
+def read_valid_samples(folder: Path, split: str, n_records: int, n_samples: int) -> np.ndarray:
+    """Samples of each stored ECG before its zero padding, int32 (n_records,).
+
+    ``n_samples`` everywhere in a data set whose builder measures no quality, or no padding.
+    """
+    path = folder / QUALITY_FILE
+    full = np.full(n_records, n_samples, np.int32)
+    if not path.is_file():
+        return full
+    try:
+        if "valid_samples" not in pq.read_schema(path).names:
+            return full
+        table = pq.read_table(
+            path, columns=["position", "valid_samples"], filters=[("split", "==", split)]
+        ).drop_null()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read ({error}); build the data set again.") from error
+    positions = table["position"].to_numpy()
+    if len(positions) and positions.max() >= n_records:
+        raise UserError(
+            f"{path} measures ECG {positions.max()} of {split}, which has {n_records}; build the "
+            "data set again."
+        )
+    full[positions] = table["valid_samples"].to_numpy()
+    return full
 
 
 def write_rejects(folder: Path, rejects: Iterable[Reject]) -> None:

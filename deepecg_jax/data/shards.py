@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import pyarrow as pa
 
-from deepecg_jax.data.index import read_index
+from deepecg_jax.data.index import read_index, read_valid_samples
 from deepecg_jax.data.schema import FEATURES, SIGNAL_SHAPE, decode
 from deepecg_jax.data.summary import SUMMARY_FILE, label_matrix, read_json
 from deepecg_jax.errors import UserError
@@ -131,6 +131,11 @@ class Split:
     def labels(self) -> np.ndarray:
         """Labels of all ECGs from the index: int8 (N, C)."""
         return label_matrix(self.index, len(self.label_names))
+
+    @cached_property
+    def valid_samples(self) -> np.ndarray:
+        """Samples of each ECG before its zero padding: int32 (N,)."""
+        return read_valid_samples(self.folder, self.name, len(self), SIGNAL_SHAPE[0])
 
     def _locate(self, position: SupportsIndex) -> tuple[int, int]:
         place = position.__index__()

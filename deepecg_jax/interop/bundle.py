@@ -79,23 +79,27 @@ class Bundle:
         signals: np.ndarray,
         *,
         lead_mask: np.ndarray | None = None,
+        valid_samples: np.ndarray | None = None,
         contract: SignalContract | None = None,
         batch_size: int = 64,
     ) -> np.ndarray:
         """Encoder tokens, (N, T, leads) millivolts -> (N, tokens, width) float32.
 
         lead_mask: (N, leads) bool, false where a lead is missing: it is set to zero.
+        valid_samples: (N,) samples of each ECG before zero padding, which is then not attended to
+            and not averaged; None if none is padded.
         contract: what the caller's signals are; UserError if it differs from the bundle's.
         UserError on NaN or infinity, integers (microvolts?), another number of leads, or signals
         shorter than one token. float32 products in full precision on every device.
         """
-        return self._runner("tokens", signals, lead_mask, contract, batch_size)
+        return self._runner("tokens", signals, lead_mask, valid_samples, contract, batch_size)
 
     def logits(
         self,
         signals: np.ndarray,
         *,
         lead_mask: np.ndarray | None = None,
+        valid_samples: np.ndarray | None = None,
         contract: SignalContract | None = None,
         batch_size: int = 64,
     ) -> np.ndarray:
@@ -104,20 +108,22 @@ class Bundle:
             raise UserError(
                 f"{self.folder} is an encoder without a head; fine-tune it to get logits."
             )
-        return self._runner("logits", signals, lead_mask, contract, batch_size)
+        return self._runner("logits", signals, lead_mask, valid_samples, contract, batch_size)
 
     def probabilities(
         self,
         signals: np.ndarray,
         *,
         lead_mask: np.ndarray | None = None,
+        valid_samples: np.ndarray | None = None,
         contract: SignalContract | None = None,
         batch_size: int = 64,
     ) -> np.ndarray:
         """Sigmoid of the logits, (N, T, leads) millivolts -> (N, labels) float32 in 0..1."""
         logits = self.logits(
-            signals, lead_mask=lead_mask, contract=contract, batch_size=batch_size
-        ).astype(np.float64)
+            signals, lead_mask=lead_mask, valid_samples=valid_samples, contract=contract,
+            batch_size=batch_size,
+        ).astype(np.float64)  # fmt: skip
         return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)  # never overflows
 
 

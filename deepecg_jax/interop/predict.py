@@ -43,12 +43,20 @@ def predict_split(
         )
     scores, labels, fields = [], [], {"record_id": [], "patient_id": [], "age": [], "sex": [],
                                       "site": []}  # fmt: skip
+    valid = split.valid_samples
+    padded = bool((valid < split.contract.n_samples).any())
     start = time.perf_counter()
     for begin in range(0, len(split), batch_size):
-        rows = [split[i] for i in range(begin, min(begin + batch_size, len(split)))]
+        rows = split.__getitems__(range(begin, min(begin + batch_size, len(split))))
         signal = np.stack([row["signal"] for row in rows]).astype(np.float32) * 1e-3
-        lead_mask = np.stack([row["lead_mask"] for row in rows])
-        scores.append(bundle.probabilities(signal, lead_mask=lead_mask, batch_size=batch_size))
+        scores.append(
+            bundle.probabilities(
+                signal,
+                lead_mask=np.stack([row["lead_mask"] for row in rows]),
+                valid_samples=valid[begin : begin + batch_size] if padded else None,
+                batch_size=batch_size,
+            )
+        )
         known = np.stack([row["labels"] for row in rows])
         labels.append(np.where(np.array(columns) < 0, -1, known[:, columns]))
         for name, values in fields.items():
@@ -90,6 +98,7 @@ def predict_records(
     scores = bundle.probabilities(
         np.stack([window.signal for window in windows]),
         lead_mask=np.stack([window.lead_mask for window in windows]),
+        valid_samples=np.array([window.valid_samples for window in windows]),
         batch_size=batch_size,
     )
     write_predictions(

@@ -31,8 +31,10 @@ class Runner:
 
         self._full: set[tuple[Output, int, int]] = set()  # full batches compiled so far
 
-        def run(state: nnx.State, signals: jax.Array, output: Output) -> jax.Array:
-            return apply(nnx.merge(graph, state), signals, output)
+        def run(
+            state: nnx.State, signals: jax.Array, valid: jax.Array | None, output: Output
+        ) -> jax.Array:
+            return apply(nnx.merge(graph, state), signals, output, valid)
 
         self._run = jax.jit(run, static_argnames="output")
 
@@ -41,6 +43,7 @@ class Runner:
         output: Output,
         signals: np.ndarray,
         lead_mask: np.ndarray | None,
+        valid_samples: np.ndarray | None,
         contract: SignalContract | None,
         batch_size: int,
     ) -> np.ndarray:
@@ -49,6 +52,8 @@ class Runner:
             require_same(contract, self._contract, "the signals", f"bundle {self._name}")
         signals = np.asarray(signals)
         self._check_shape(signals, lead_mask, batch_size)
+        if valid_samples is not None:
+            valid_samples = self._check_valid(np.asarray(valid_samples), signals)
         total = len(signals)
         shape = (output, signals.shape[1], batch_size)
         if total >= batch_size or shape in self._full:
@@ -67,8 +72,12 @@ class Runner:
                 batch = np.concatenate(
                     [batch, np.zeros((size - count, *batch.shape[1:]), np.float32)]
                 )
+            valid = None
+            if valid_samples is not None:
+                valid = np.full(size, signals.shape[1], np.int32)
+                valid[:count] = valid_samples[start : start + size]
             with jax.default_matmul_precision("highest"):
-                result = self._run(self._state, jnp.asarray(batch), output=output)
+                result = self._run(self._state, jnp.asarray(batch), valid, output=output)
             results.append(np.asarray(result)[:count])
         return np.concatenate(results)
 
@@ -100,6 +109,17 @@ class Runner:
                 f"({len(signals)}, {leads})."
             )
 
+    def _check_valid(self, valid: np.ndarray, signals: np.ndarray) -> np.ndarray | None:
+        """None where no ECG is padded, so that the usual case needs no second compilation."""
+        samples = signals.shape[1]
+        whole = np.issubdtype(valid.dtype, np.integer) and valid.shape == (len(signals),)
+        if not whole or valid.min() < 1 or valid.max() > samples:
+            raise UserError(
+                f"valid_samples must be {len(signals)} whole numbers from 1 to {samples}, one for "
+                "each record."
+            )
+        return None if valid.min() == samples else valid
+
     def _check_finite(self, batch: np.ndarray, start: int) -> None:
         finite = np.isfinite(batch).all(1)
         if not finite.all():
@@ -110,10 +130,17 @@ class Runner:
             )
 
 
-def apply(module: WCREncoder | Classifier, signals: jax.Array, output: Output) -> jax.Array:
-    """Tokens or logits, float32, of a batch (B, T, leads)."""
+def apply(
+    module: WCREncoder | Classifier,
+    signals: jax.Array,
+    output: Output,
+    valid_samples: jax.Array | None = None,
+) -> jax.Array:
+    """Tokens or logits, float32, of a batch (B, T, leads), the last samples of which may be padding
+    (``valid_samples``, (B,)).
+    """
     encoder = module.encoder if isinstance(module, Classifier) else module
     if output == "tokens":
-        return encoder(signals).tokens.astype(jnp.float32)
+        return encoder(signals, valid_samples=valid_samples).tokens.astype(jnp.float32)
     assert isinstance(module, Classifier)  # `Bundle.logits` refuses an encoder
-    return module(signals).astype(jnp.float32)
+    return module(signals, valid_samples=valid_samples).astype(jnp.float32)

@@ -15,7 +15,7 @@ from deepecg_jax.objectives.batch import (
     to_millivolts,
 )
 from deepecg_jax.objectives.cmsc import cmsc_loss
-from deepecg_jax.objectives.config import WCRObjectiveConfig
+from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
 from deepecg_jax.objectives.contrastive import draw_negative_counts, masked_token_infonce
 from deepecg_jax.objectives.masking import (
     as_boolean,
@@ -34,6 +34,7 @@ def wcr_loss(
     key: Array,
     step: Array | int,
     config: WCRObjectiveConfig,
+    compat: CompatConfig,
     dtype: Any = jnp.float32,
     train: bool = True,
 ) -> tuple[Array, dict[str, Array]]:
@@ -51,7 +52,7 @@ def wcr_loss(
     clean = split_segments(to_millivolts(batch["signal"]))
     recorded = jnp.concatenate([batch["lead_mask"]] * 2, 0)
     survivors = random_lead_mask(
-        lead_key, recorded, config.lead_masking if train else 0.0, config.keep_one_lead
+        lead_key, recorded, config.lead_masking if train else 0.0, not compat.hide_all_leads
     )
     signal = apply_lead_mask(clean, survivors)
     rows, n_tokens = signal.shape[0], model.config.n_tokens(signal.shape[1])
@@ -85,7 +86,7 @@ def wcr_loss(
     pooled = mean_pool(output.tokens, output.padding)
     first, second = jnp.split(pooled, 2, 0)
     cmsc = cmsc_loss(
-        first, second, batch["patient"], config.cmsc_temperature, config.cmsc_detach_norm
+        first, second, batch["patient"], config.cmsc_temperature, compat.cmsc_detach_norm
     )
     loss = (
         config.contrastive_weight * contrastive.loss

@@ -16,17 +16,13 @@ from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
-from deepecg_jax.objectives.classification import (
-    drop_leads,
-    masked_bce,
-    mixup,
-    random_crop,
-    random_gain,
-)
+from deepecg_jax.objectives.losses import classification_loss
 from deepecg_jax.training.state import split_model
 
 EVALUATION_BATCH = 64
+MODEL_INPUTS = ("signal", "lead_mask", "valid_samples")
 Array = jax.Array
 
 
@@ -60,15 +56,17 @@ def full_recipe(
 
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
         augment_key, dropout_key = jax.random.split(key)
-        signal, labels = augment(config, batch, augment_key, sampling_rate)
+        signal, valid, labels = augment(config, batch, augment_key, sampling_rate)
         logits = nnx.merge(graphdef, params)(
-            signal.astype(dtype), feature_gradient=config.feature_gradient, key=dropout_key
-        )
-        value = masked_bce(logits, labels)
+            signal.astype(dtype), valid_samples=valid, feature_gradient=config.feature_gradient,
+            key=dropout_key,
+        )  # fmt: skip
+        value = loss_of(config, logits, labels)
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
-        return nnx.merge(graphdef, params)(clean(batch).astype(dtype))
+        signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
+        return nnx.merge(graphdef, params)(signal, valid_samples=valid)
 
     start = {} if encoder is None else {"encoder": encoder}
     return Recipe(build, start, None, loss, logits, lambda r: r, lambda params, _: params)
@@ -89,15 +87,17 @@ def attention_recipe(
 
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
         augment_key, dropout_key = jax.random.split(key)
-        signal, labels = augment(config, batch, augment_key, sampling_rate)
-        tokens = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype)).tokens
+        signal, valid, labels = augment(config, batch, augment_key, sampling_rate)
+        encoded = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype), valid_samples=valid)
         probe = nnx.merge(graphdef, params)
-        value = masked_bce(probe(jax.lax.stop_gradient(tokens), None, dropout_key), labels)
+        tokens = jax.lax.stop_gradient(encoded.tokens)
+        value = loss_of(config, probe(tokens, encoded.padding, dropout_key), labels)
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
-        tokens = nnx.merge(encoder_graphdef, frozen)(clean(batch).astype(dtype)).tokens
-        return nnx.merge(graphdef, params)(tokens, None)
+        signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
+        encoded = nnx.merge(encoder_graphdef, frozen)(signal, valid_samples=valid)
+        return nnx.merge(graphdef, params)(encoded.tokens, encoded.padding)
 
     return Recipe(
         build, {}, encoder, loss, logits, lambda r: r,
@@ -121,12 +121,13 @@ def linear_recipe(
 
     @jax.jit
     def pool(frozen: Any, batch: dict[str, Array]) -> Array:
-        output = nnx.merge(encoder_graphdef, frozen)(clean(batch))
+        valid = batch.get("valid_samples")
+        output = nnx.merge(encoder_graphdef, frozen)(clean(batch), valid_samples=valid)
         return mean_pool(output.tokens, output.padding)
 
     def encode(records: Records) -> np.ndarray:
         parts = [
-            np.asarray(pool(encoder, _signals(batch)))[:real]
+            np.asarray(pool(encoder, model_inputs(batch)))[:real]
             for batch, real in evaluation_batches(records, EVALUATION_BATCH)
         ]
         return np.concatenate(parts)
@@ -140,7 +141,7 @@ def linear_recipe(
         return nnx.merge(graphdef, params)(features[:, None, :], None)
 
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
-        value = masked_bce(head_logits(params, batch["features"]), batch["labels"])
+        value = loss_of(config, head_logits(params, batch["features"]), batch["labels"])
         return value, {"loss": value}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
@@ -154,6 +155,11 @@ def linear_recipe(
     return Recipe(build, {}, encoder, loss, logits, lambda _: training, assemble)
 
 
+def loss_of(config: FinetuneConfig, logits: Array, labels: Array) -> Array:
+    """The configured loss of a batch, (B, C), (B, C) -> scalar."""
+    return classification_loss(logits, labels, config.loss, config.compat.loss_normalization)
+
+
 def clean(batch: dict[str, Array]) -> Array:
     """Millivolts with missing leads zeroed, (B, T, L)."""
     return apply_lead_mask(to_millivolts(batch["signal"]), batch["lead_mask"])
@@ -161,15 +167,17 @@ def clean(batch: dict[str, Array]) -> Array:
 
 def augment(
     config: FinetuneConfig, batch: dict[str, Array], key: Array, sampling_rate: float
-) -> tuple[Array, Array]:
-    """Training signal (B, T', L) and labels (B, C) after the configured random changes."""
+) -> tuple[Array, Array | None, Array]:
+    """Training signal (B, T', L), its valid samples (B,) or None, and labels (B, C), after the
+    configured random changes.
+    """
     settings = config.augment
     keys = jax.random.split(key, 4)
     signal, labels = to_millivolts(batch["signal"]), batch["labels"].astype(jnp.float32)
-    lead_mask = batch["lead_mask"]
+    lead_mask, valid = batch["lead_mask"], batch.get("valid_samples")
     if settings.crop_seconds is not None:
         length = round(settings.crop_seconds * sampling_rate)
-        signal = random_crop(keys[0], signal, length)
+        signal, valid = random_crop(keys[0], signal, length, valid)
     if settings.gain_deviation:
         signal = random_gain(keys[1], signal, settings.gain_deviation)
     if settings.lead_masking:
@@ -177,11 +185,13 @@ def augment(
     signal = apply_lead_mask(signal, lead_mask)
     if settings.mixup:
         signal, labels = mixup(keys[3], signal, labels, settings.mixup)
-    return signal, labels
+        valid = None if valid is None else jnp.maximum(valid, valid[::-1])
+    return signal, valid, labels
 
 
-def _signals(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {"signal": batch["signal"], "lead_mask": batch["lead_mask"]}
+def model_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a model reads of a batch: not the labels, so that their number compiles nothing anew."""
+    return {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
 
 def _graphdef(build: Callable[[Array], nnx.Module]) -> Any:

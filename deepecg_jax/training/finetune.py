@@ -71,7 +71,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm)
+    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
         _, state, shardings = make_state(
             recipe.build, optimizer, mesh, jax.random.key(config.seed),

@@ -26,11 +26,16 @@ class LabelledSplit:
 
 def pretraining_sources(
     config: DataConfig, seed: int
-) -> tuple[list[Records], list[float], SignalContract]:
-    """Sources (with ``signal``, ``lead_mask`` and a numeric ``patient``), shares, contract."""
+) -> tuple[list[Records], list[float], SignalContract, int]:
+    """Sources (with ``signal``, ``lead_mask`` and a numeric ``patient``), shares, contract.
+
+    Zero-padded ECGs are left out, as the original drops segments that are not whole, and counted
+    in the last result.
+    """
     names = [config.dataset, *config.mix]
     shares = [1.0 - sum(config.mix.values()), *config.mix.values()]
     sources: list[Records] = []
+    padded = 0
     contract: SignalContract | None = None
     first_patient = 0
     for name in names:
@@ -39,6 +44,14 @@ def pretraining_sources(
             contract = split.contract
         require_same(contract, split.contract, names[0], name)
         keep = patients_subset(split, config.label_share, seed)
+        whole = split.valid_samples[keep] == split.contract.n_samples
+        padded += int((~whole).sum())
+        keep = keep[whole]
+        if not len(keep):
+            raise UserError(
+                f"every ECG of {config.dir}/{name}, split {config.train_split}, is zero-padded; "
+                "pretraining needs two whole segments of each."
+            )
         patients = np.asarray(split.index["patient_id"].to_pylist())
         _, numbers = np.unique(patients, return_inverse=True)
         columns = {"patient": (numbers[keep] + first_patient).astype(np.int32)}
@@ -47,19 +60,26 @@ def pretraining_sources(
             Selected(maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), columns)
         )
     assert contract is not None
-    return sources, shares, contract
+    return sources, shares, contract, padded
 
 
 def labelled_split(
     config: DataConfig, split_name: str, labels: tuple[str, ...], share: float, seed: int
 ) -> LabelledSplit:
-    """The records of a split with a column of the chosen labels."""
+    """The records of a split with a column of the chosen labels.
+
+    Where an ECG of the split is zero-padded, the records also carry ``valid_samples``.
+    """
     split = open_split(config.dir, config.dataset, split_name)
     names, columns = select_labels(labels, split.label_names, f"{config.dir}/{config.dataset}")
     keep = patients_subset(split, share, seed)
     chosen = split.labels[keep][:, columns]
+    columns_of = {"labels": chosen}
+    valid = split.valid_samples[keep]
+    if (valid < split.contract.n_samples).any():
+        columns_of["valid_samples"] = valid
     records = Selected(
-        maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), {"labels": chosen}
+        maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), columns_of
     )
     return LabelledSplit(records, chosen, names, split, keep)
 

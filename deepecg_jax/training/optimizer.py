@@ -3,10 +3,12 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from deepecg_jax.config import OptimizerConfig, ScheduleConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.objectives.config import CompatConfig
 
 
 def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) -> optax.Schedule:
@@ -28,21 +30,41 @@ def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) ->
 
 
 def make_optimizer(
-    optimizer: OptimizerConfig, schedule: optax.Schedule, clip_norm: float | None
+    optimizer: OptimizerConfig,
+    schedule: optax.Schedule,
+    clip_norm: float | None,
+    compat: CompatConfig,
 ) -> optax.GradientTransformation:
     """Clipping (if any), then AdamW."""
     steps = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-    steps.append(
-        optax.adamw(
-            schedule,
-            b1=optimizer.beta1,
-            b2=optimizer.beta2,
-            eps=optimizer.epsilon,
-            weight_decay=optimizer.weight_decay,
-            mask=None if optimizer.decay_all else _matrices,
-        )
+    adam = optax.scale_by_adam if compat.adam_epsilon == "corrected" else scale_by_fairseq_adam
+    mask = None if optimizer.decay_all else _matrices
+    return optax.chain(
+        *steps,
+        adam(optimizer.beta1, optimizer.beta2, optimizer.epsilon),
+        optax.add_decayed_weights(optimizer.weight_decay, mask),
+        optax.scale_by_learning_rate(schedule),
     )
-    return optax.chain(*steps)
+
+
+def scale_by_fairseq_adam(beta1: float, beta2: float, epsilon: float) -> Any:
+    """Adam whose epsilon joins the second moment before its bias is corrected.
+
+    sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon), as fairseq's Adam; torch and optax
+    divide by sqrt(v / (1 - beta2^t)) + epsilon.
+    """
+    adam = optax.scale_by_adam(beta1, beta2, epsilon)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        mu = optax.tree.update_moment(updates, state.mu, beta1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, beta2, 2)
+        count = optax.safe_increment(state.count)
+        scale = jnp.sqrt(1 - beta2**count) / (1 - beta1**count)
+        steps = jax.tree.map(lambda m, v: scale * m / (jnp.sqrt(v) + epsilon), mu, nu)
+        return steps, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
+
+    return optax.GradientTransformation(adam.init, update)
 
 
 def _matrices(params: Any) -> Any:

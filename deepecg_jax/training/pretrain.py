@@ -33,18 +33,19 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         return finished
 
     # ---- data -------------------------------------------------------------------------------
-    sources, shares, contract = pretraining_sources(config.data, config.seed)
+    sources, shares, contract, padded = pretraining_sources(config.data, config.seed)
     host, hosts = host_batch_rows(config.train.global_batch)
     console.print(
         f"pretraining on {' + '.join(f'{len(source):,}' for source in sources)} ECGs of "
         f"{' + '.join([config.data.dataset, *config.data.mix])}"
+        + (f" ({padded:,} zero-padded ECGs left out)" if padded else "")
     )
 
     # ---- mesh, optimizer, state (shapes first) ----------------------------------------------
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm)
+    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
             lambda key: WCRPretrainer(config.model, key),
@@ -65,7 +66,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
         def loss(params, batch, key, number, frozen):  # noqa: ANN001, ANN202, ARG001
             model = nnx.merge(graphdef, params)
-            return wcr_loss(model, batch, key, number, config.objective, dtype)
+            return wcr_loss(model, batch, key, number, config.objective, config.compat, dtype)
 
         step = make_step(
             loss, optimizer, schedule, shardings, mesh, config.seed + 1,

@@ -8,7 +8,7 @@ from deepecg_jax.config import StoppingConfig
 from deepecg_jax.data.batches import evaluation_batches
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
-from deepecg_jax.training.classifier import EVALUATION_BATCH, Recipe
+from deepecg_jax.training.classifier import EVALUATION_BATCH, Recipe, model_inputs
 from deepecg_jax.training.inputs import LabelledSplit
 from deepecg_jax.training.state import State
 
@@ -33,8 +33,8 @@ class Validation:
         """Probabilities of the held-out records, (n, C) float32."""
         parts = []
         for batch, real in evaluation_batches(self._split.records, EVALUATION_BATCH):
-            inputs = {"signal": batch["signal"], "lead_mask": batch["lead_mask"]}
-            parts.append(np.asarray(self._probabilities(params, self._frozen, inputs))[:real])
+            scores = self._probabilities(params, self._frozen, model_inputs(batch))
+            parts.append(np.asarray(scores)[:real])
         return np.concatenate(parts)
 
     def auroc_by_label(self, scores: np.ndarray) -> dict[str, float]:

@@ -116,6 +116,13 @@ def test_short_recordings_are_padded_or_rejected(signals, tmp_path) -> None:
     write_challenge(tmp_path / "s", "A0002", signals[1], COMMENTS["A0001"])
     padded = build("cinc2021", tmp_path / "pad", tmp_path / "s")
     assert padded.summary["counts"]["padded"] == 1 and padded.summary["records"] == 2
+    valid = np.concatenate(
+        [
+            open_split(tmp_path / "pad", "cinc2021", name).valid_samples
+            for name in padded.summary["splits"]
+        ]
+    )
+    assert sorted(valid) == [2000, 2500]
     options = {"short": "reject"}
     refused = build("cinc2021", tmp_path / "reject", tmp_path / "s", options=options)
     assert refused.summary["rejects"]["by_reason"] == {"standardize: too_short": 1}

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
+from deepecg_jax.config import OptimizerConfig
 from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.architecture import Architecture, HeadConfig
 from deepecg_jax.interop.weights import flatten, nest
@@ -26,8 +28,11 @@ from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.models.wcr.quantizer import gumbel_temperature
 from deepecg_jax.models.wcr.transformer import transformer_layer
 from deepecg_jax.objectives.cmsc import cmsc_loss
+from deepecg_jax.objectives.config import CompatConfig, LossConfig
 from deepecg_jax.objectives.contrastive import count_negatives, masked_token_infonce
+from deepecg_jax.objectives.losses import classification_loss, elementwise_loss
 from deepecg_jax.objectives.masking import take_tokens
+from deepecg_jax.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.real
 FORWARD, GRADIENT = 2e-5, 1e-3
@@ -205,23 +210,16 @@ def test_padding(pretrain: Case, folder: Path) -> None:
     _assert_close(mean_pool(output.tokens, output.padding), arrays["pooled"], "pooled")
 
 
-@pytest.mark.parametrize("mode", ["eval", "train"])
-def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, mode: str) -> None:
-    arrays, noise, temperature = dict(pretrain.arrays), None, 1.0
+def _objective(
+    pretrain: Case, config: WCRConfig, arrays: dict[str, np.ndarray], noise: Any, temperature: float
+) -> Any:
+    """The SUM loss of the reference and its parts, as a function of the parameters."""
     hidden = jnp.asarray(pretrain.hidden)
-    rows, masked = hidden.shape
-    if mode == "train":
-        arrays |= dict(np.load(folder / "pretrain_train_mode.npz"))
-        noise = jnp.asarray(arrays["gumbel_noise"]).reshape(
-            rows, masked, config.codebook_groups, config.codewords
-        )
-        temperature = float(arrays["temp"])
-    counts = _counts(arrays, masked)
+    counts = _counts(arrays, hidden.shape[1])
     patient = jnp.asarray(arrays["patient_id"])[::2]
     size = float(arrays["sample_size"])
 
     def objective(pure: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """The SUM loss of the reference, and the parts."""
         model = _module(pretrain.graph, pure)
         output = model.encoder(
             jnp.asarray(pretrain.signal),
@@ -246,6 +244,7 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
             "prob_perplexity": quantized.probability_perplexity,
             "code_perplexity": quantized.code_perplexity,
             "diversity": diversity,
+            "features_pen": output.features_penalty,
             "cmsc_pooled": pooled,
             "cmsc_loss": cmsc,
             "loss_infonce_sum": nce.loss * size,
@@ -253,6 +252,19 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
         }
         return loss * size, parts
 
+    return objective
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, mode: str) -> None:
+    arrays, noise, temperature = dict(pretrain.arrays), None, 1.0
+    if mode == "train":
+        arrays |= dict(np.load(folder / "pretrain_train_mode.npz"))
+        noise = jnp.asarray(arrays["gumbel_noise"]).reshape(
+            *pretrain.hidden.shape, config.codebook_groups, config.codewords
+        )
+        temperature = float(arrays["temp"])
+    objective = _objective(pretrain, config, arrays, noise, temperature)
     (loss, parts), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(pretrain.pure)
     assert (np.asarray(parts["q_codes"]) == arrays["q_codes"]).all()
     checked = ["q_x", "prob_perplexity", "code_perplexity", "loss_infonce_sum"]
@@ -268,6 +280,52 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
     _assert_gradients(found, expected)
     norm = np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in found.values()))
     assert norm == pytest.approx(float(arrays["grad_norm_of_total"]), rel=1e-4)
+
+
+def test_three_adam_steps(pretrain: Case, folder: Path, config: WCRConfig) -> None:
+    """Losses before and after each step, and the weights after three, with fairseq's epsilon."""
+    stored = np.load(folder / "adam.npz")
+    arrays, size = pretrain.arrays, float(pretrain.arrays["sample_size"])
+    objective = _objective(pretrain, config, arrays, None, 1.0)
+    step = jax.jit(jax.value_and_grad(objective, has_aux=True))
+    settings = OptimizerConfig(
+        learning_rate=float(stored["lr"]), beta1=float(stored["betas"][0]),
+        beta2=float(stored["betas"][1]), epsilon=float(stored["eps"]),
+        weight_decay=float(stored["weight_decay"]),
+    )  # fmt: skip
+    schedule = optax.constant_schedule(settings.learning_rate)
+    ends = {}
+    for epsilon in ("uncorrected", "corrected"):
+        compat = CompatConfig(adam_epsilon=epsilon)
+        optimizer = make_optimizer(settings, schedule, None, compat)
+        params = jax.tree.map(jnp.asarray, pretrain.pure)
+        state = optimizer.init(params)
+        for number in range(4):
+            (loss, parts), gradient = step(params)
+            if epsilon == "uncorrected":
+                weighted = {"diversity": 0.1, "features_pen": 10.0, "cmsc_loss": 1.0}
+                found = [loss, parts["loss_infonce_sum"]]
+                found += [weight * parts[name] * size for name, weight in weighted.items()]
+                for i, value in enumerate(found):
+                    _assert_close(value, stored["losses"][number, i], f"step {number}, loss {i}")
+            if number < 3:
+                gradient = jax.tree.map(lambda g: g / size, gradient)
+                updates, state = optimizer.update(gradient, state, params)
+                params = optax.apply_updates(params, updates)
+        flat = flatten(jax.tree.map(np.asarray, params))
+        ends[epsilon] = torch_names.to_torch(flat, pretrain.links)
+    expected = load_file(folder / "params_after_3_adam_steps.safetensors")
+    start = load_file(folder / "params.safetensors")
+    # a gradient that is rounding noise becomes a step of the full learning rate: leave it out
+    names = [name for name in expected if not name.endswith(ZERO_GRADIENT)]
+    for name in names:
+        error = np.abs(ends["uncorrected"][name] - expected[name]).max()
+        assert error < 2e-6, f"{name}: {error:.1e}"
+    moved = max(np.abs(expected[name] - start[name]).max() for name in names)
+    assert moved > 1e-3
+    # the two epsilons can be told apart, so the first comparison means something
+    apart = max(np.abs(ends["corrected"][name] - expected[name]).max() for name in names)
+    assert apart > 1e-5
 
 
 def test_gumbel_temperature(folder: Path) -> None:
@@ -344,3 +402,28 @@ def test_classifier_gradient_of_bce(finetune: Any, folder: Path) -> None:
     links = torch_names.links_of(architecture)
     found = torch_names.to_torch(flatten(jax.tree.map(np.asarray, gradient)), links)
     _assert_gradients(found, load_file(folder / "finetune_grads_bce.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("bce", "bce"), ("binary_focal", "focal"), ("asymmetric", "asymmetric"),
+     ("mlsml", "soft_margin"), ("mse2", "squared_error")],
+)  # fmt: skip
+def test_all_five_losses(finetune: Any, name: str, kind: Any) -> None:
+    """Values, elementwise values, and the gradient of the head, from the stored pooled vectors."""
+    module, _, arrays = finetune
+    config = LossConfig(kind=kind)
+    labels = jnp.asarray(arrays["labels"], jnp.float32)
+    size = float(arrays[f"sample_size_{name}"])
+    pooled = jnp.asarray(arrays["pooled"])
+    each = elementwise_loss(jnp.asarray(arrays["logits"]), labels, config)
+    stored = arrays[f"loss_elementwise_{name}"]
+    _assert_close(each.mean(-1) if stored.ndim == 1 else each, stored, name)
+
+    def loss(kernel: jax.Array) -> jax.Array:
+        logits = pooled @ kernel + module.head.projection.bias[...]
+        return classification_loss(logits, labels, config, "positives") * size
+
+    value, slope = jax.value_and_grad(loss)(module.head.projection.kernel[...])
+    _assert_close(value, arrays[f"loss_{name}"], f"loss_{name}")
+    _assert_close(slope.T, arrays[f"grad_proj_weight_{name}"], f"gradient of {name}", GRADIENT)

@@ -100,6 +100,30 @@ def test_lead_mask_zeroes_leads(classifier: bundle.Bundle, signals: np.ndarray) 
     assert np.abs(classifier.logits(zeroed) - classifier.logits(signals)).max() > 1e-3
 
 
+def test_padding_is_neither_attended_to_nor_averaged(
+    classifier: bundle.Bundle, signals: np.ndarray
+) -> None:
+    padded = signals.copy()
+    padded[1, 200:] = 0.0
+    samples = np.array([320, 200, 320, 320, 320])
+    with jax.default_matmul_precision("highest"):
+        expected = classifier.model(jnp.asarray(padded), valid_samples=jnp.asarray(samples))
+    found = classifier.logits(padded, valid_samples=samples, batch_size=4)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    ignored = classifier.logits(padded, batch_size=4)
+    assert np.abs(found[1] - ignored[1]).max() > 1e-3
+    np.testing.assert_allclose(np.delete(found, 1, 0), np.delete(ignored, 1, 0), atol=1e-6)
+    # tokens after the end have no influence: those before it do not change with them
+    tokens = classifier.encode(padded, valid_samples=samples)[1]
+    assert not np.allclose(tokens[:12], classifier.encode(padded)[1, :12], atol=1e-4)
+    np.testing.assert_array_equal(
+        classifier.logits(signals, valid_samples=np.full(5, 320)), classifier.logits(signals)
+    )
+    for wrong in (samples[:4], samples * 2, samples * 1.0, samples * 0):
+        with pytest.raises(UserError, match="valid_samples must be 5 whole numbers"):
+            classifier.logits(padded, valid_samples=wrong)
+
+
 def test_refused_signals(classifier: bundle.Bundle, signals: np.ndarray) -> None:
     broken = signals.copy()
     broken[2, 10, 7] = np.nan

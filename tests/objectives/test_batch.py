@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop
 from deepecg_jax.objectives.batch import random_lead_mask, split_segments, to_millivolts
-from deepecg_jax.objectives.classification import drop_leads, masked_bce, mixup, random_crop
 from deepecg_jax.objectives.reconstruction import lead_reconstruction_loss
 
 
@@ -34,22 +34,23 @@ def test_lead_masking_keeps_one_recorded_lead():
     assert not bool(nothing.any())
 
 
-def test_unknown_labels_do_not_count():
-    logits = jnp.array([[2.0, -1.0], [0.5, 3.0]])
-    labels = jnp.array([[1.0, -1.0], [0.0, 1.0]])
-    known = [np.log1p(np.exp(-2.0)), np.log1p(np.exp(0.5)), np.log1p(np.exp(-3.0))]
-    assert float(masked_bce(logits, labels)) == pytest.approx(np.mean(known), rel=1e-6)
-    assert float(masked_bce(logits, -jnp.ones((2, 2)))) == 0.0
-    slope = jax.grad(lambda z: masked_bce(z, labels))(logits)
-    assert float(slope[0, 1]) == 0.0 and float(slope[0, 0]) < 0
-
-
 def test_crop_is_a_piece_of_the_same_ecg():
     x = jnp.arange(50.0)[None, :, None] + 100.0 * jnp.arange(4)[:, None, None]
-    pieces = np.asarray(random_crop(jax.random.key(1), x, 20))[..., 0]
+    cropped, valid = random_crop(jax.random.key(1), x, 20)
+    assert valid is None
+    pieces = np.asarray(cropped)[..., 0]
     for i, piece in enumerate(pieces):
         assert (np.diff(piece) == 1).all() and piece[0] // 100 == i
     assert len({piece[0] % 100 for piece in pieces}) > 1
+
+
+def test_crop_of_a_padded_ecg_has_padding_only_at_its_end():
+    samples = jnp.array([50, 30, 12])
+    x = (jnp.arange(50)[None, :] < samples[:, None]).astype(jnp.float32)[..., None]
+    for seed in range(5):
+        pieces, valid = random_crop(jax.random.key(seed), x, 20, samples)
+        assert valid is not None and valid.tolist() == [20, 20, 12]
+        np.testing.assert_array_equal(pieces[..., 0], np.arange(20) < np.asarray(valid)[:, None])
 
 
 def test_drop_leads_never_adds_one():

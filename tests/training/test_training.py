@@ -15,7 +15,7 @@ from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
 from deepecg_jax.data.batches import training_batches
 from deepecg_jax.errors import StoppedBySignal, UserError
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
-from deepecg_jax.objectives.config import WCRObjectiveConfig
+from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
 from deepecg_jax.objectives.wcr import wcr_loss
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import LOGICAL_AXES, make_mesh, require_divisible
@@ -29,7 +29,9 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
     """Train the small model; `stop_at` raises in the data like a kill before that step."""
     workdir.mkdir(exist_ok=True)
     schedule = make_schedule(ScheduleConfig(warmup_steps=2), 1e-2, settings.steps)
-    optimizer = make_optimizer(OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm)
+    optimizer = make_optimizer(
+        OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm, CompatConfig()
+    )
     objective = WCRObjectiveConfig(negatives=10, mask_span=3)
 
     def batches(step):
@@ -47,7 +49,9 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
         )  # fmt: skip
 
         def loss(params, batch, key, number, frozen):
-            return wcr_loss(nnx.merge(graphdef, params), batch, key, number, objective)
+            return wcr_loss(
+                nnx.merge(graphdef, params), batch, key, number, objective, CompatConfig()
+            )
 
         step = make_step(
             loss, optimizer, schedule, shardings, mesh, seed, settings.accumulation,

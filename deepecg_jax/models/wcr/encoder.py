@@ -77,7 +77,8 @@ class WCREncoder(nnx.Module):
             x = jnp.where(masked[..., None], self.mask_embedding[...].astype(x.dtype), x)
         padding = None
         if valid_samples is not None:
-            valid_tokens = config.n_tokens(valid_samples)
+            # at least one: a row without any token would be NaN
+            valid_tokens = jnp.maximum(config.n_tokens(valid_samples), 1)
             padding = jnp.arange(x.shape[1])[None, :] >= valid_tokens[:, None]
         x = x + self.positional(x)
         tokens = self.transformer(x, padding, keys[2])

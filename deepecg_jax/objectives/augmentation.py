@@ -1,4 +1,4 @@
-"""Multi-label classification where some labels are unknown, and the augmentation of its input."""
+"""Random changes of labelled ECGs in training."""
 
 import jax
 import jax.numpy as jnp
@@ -6,22 +6,21 @@ import jax.numpy as jnp
 Array = jax.Array
 
 
-def masked_bce(logits: Array, labels: Array) -> Array:
-    """Mean binary cross-entropy with logits over the known labels.
+def random_crop(
+    key: Array, signal: Array, length: int, valid_samples: Array | None = None
+) -> tuple[Array, Array | None]:
+    """A random piece of each ECG, (B, T, L) -> (B, length, L), and its valid samples, (B,) or None.
 
-    logits: (B, C) float32; labels: (B, C), 0..1, negative where unknown.
+    valid_samples: (B,) samples before zero padding, or None if none is padded. A piece contains
+    padding only where the ECG is shorter than ``length``.
     """
-    known = labels >= 0
-    target = jnp.where(known, labels, 0.0).astype(jnp.float32)
-    # log(1 + exp(-|z|)) form: no overflow
-    loss = jnp.maximum(logits, 0) - logits * target + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-    return jnp.sum(loss * known) / jnp.maximum(known.sum(), 1)
-
-
-def random_crop(key: Array, signal: Array, length: int) -> Array:
-    """A random piece of each ECG, (B, T, L) -> (B, length, L)."""
-    starts = jax.random.randint(key, (signal.shape[0],), 0, signal.shape[1] - length + 1)
-    return jax.vmap(lambda x, start: jax.lax.dynamic_slice_in_dim(x, start, length))(signal, starts)
+    last = signal.shape[1] - length
+    if valid_samples is not None:
+        last = jnp.maximum(valid_samples - length, 0)
+        valid_samples = jnp.minimum(valid_samples, length)
+    starts = jax.random.randint(key, (signal.shape[0],), 0, last + 1)
+    pieces = jax.vmap(lambda x, start: jax.lax.dynamic_slice_in_dim(x, start, length))
+    return pieces(signal, starts), valid_samples
 
 
 def random_gain(key: Array, signal: Array, deviation: float) -> Array:
