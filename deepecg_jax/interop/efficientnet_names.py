@@ -21,8 +21,13 @@ def efficientnet_links(config: EfficientNetConfig, head: HeadConfig | None) -> l
         for _ in range(stage.depth):
             links += _block(f"blocks.{j}", f"features.{j}", stage, n_in)
             n_in, j = stage.width, j + 1
-    links += [*_normed("tail", "final_conv", "final_norm.norm"), Link("tail.bias", "final_conv.bias")]
-    norms = [link.torch.removesuffix("running_mean") for link in links if link.jax.endswith("norm.mean")]
+    links += [
+        *_normed("tail", "final_conv", "final_norm.norm"),
+        Link("tail.bias", "final_conv.bias"),
+    ]
+    norms = [
+        link.torch.removesuffix("running_mean") for link in links if link.jax.endswith("norm.mean")
+    ]
     links += [
         Link("batches", f"{name}num_batches_tracked", (i,), shape=(), dtype="int64")
         for i, name in enumerate(norms)

@@ -1,1 +1,1 @@
-"""The EfficientNet family: DeepECG-SL's supervised one-dimensional EfficientNet and its variants."""
+"""The EfficientNet family: DeepECG-SL's one-dimensional EfficientNet and its variants."""

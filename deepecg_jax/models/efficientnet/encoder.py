@@ -65,5 +65,5 @@ class EfficientNetEncoder(nnx.Module):
             x = block(x, None if key is None else jax.random.fold_in(key, i))
         x = self.tail(x, training)
         if training:
-            self.batches[...] = self.batches[...] + 1
+            self.batches.set_value(self.batches[...] + 1)
         return Tokens(x, None)

@@ -49,4 +49,4 @@ class BatchNorm(nnx.Module):
     def _update(self, mean: Array, variance: Array) -> None:
         for running, new in ((self.mean, mean), (self.variance, variance)):
             old = running[...]
-            running[...] = old + self.momentum * (jax.lax.stop_gradient(new) - old)
+            running.set_value(old + self.momentum * (jax.lax.stop_gradient(new) - old))
