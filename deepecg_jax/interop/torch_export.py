@@ -14,7 +14,9 @@ from deepecg_jax.interop.bundle import WEIGHTS, Bundle, load
 from deepecg_jax.interop.folders import whole_folder, write_json
 
 MODULE = "torch_model.py"
-TEMPLATE = Path(__file__).parent / "templates" / MODULE
+_FOLDER = Path(__file__).parent / "templates"
+# one self-contained file a family; each is written as torch_model.py
+TEMPLATES = {"wcr": _FOLDER / MODULE, "efficientnet": _FOLDER / "torch_efficientnet.py"}
 _README = """\
 # PyTorch model
 
@@ -52,9 +54,11 @@ def export_torch(bundle_path: str | Path, out: str | Path, verify: bool = True) 
     )
     with whole_folder(out, MODULE) as part:
         weights.write(part / WEIGHTS, state)
+        template = TEMPLATES[bundle.architecture.model.kind]
         # not copied: the installed file may be read-only
-        (part / MODULE).write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
-        sidecars.write(part, bundle, "fairseq", weights.fingerprint(state), usage)
+        (part / MODULE).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        layout = torch_names.LAYOUTS[bundle.architecture.model.kind]
+        sidecars.write(part, bundle, layout, weights.fingerprint(state), usage)
         certificate = _certify(bundle, part) if verify else parity.not_verified(bundle)
         write_json(part / parity.FILE_NAME, certificate)
     return certificate

@@ -25,6 +25,9 @@ from deepecg_jax.interop.weights import Weights
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 
+# whose names a family's state dict has in PyTorch
+LAYOUTS = {"wcr": "fairseq", "efficientnet": "deepecg-sl"}
+
 
 def encoder_links(config: WCRConfig, jax: str = "", torch: str = "") -> list[Link]:
     """Links of a `WCREncoder`; ``jax`` and ``torch`` are prefixes of the names."""
