@@ -3,6 +3,7 @@
 from typing import NamedTuple, Protocol
 
 import jax
+from flax import nnx
 
 Array = jax.Array
 
@@ -28,8 +29,8 @@ class Tokens(NamedTuple):
     padding: Array | None
 
 
-class Encoder(Protocol):
-    """An NNX module from signals to tokens.
+class Encoder(nnx.Module):
+    """From signals to tokens.
 
     Variables other than `nnx.Param` are running statistics (`nnx.BatchStat`): a call with a key
     updates them in place, and no optimizer touches them.
@@ -44,7 +45,7 @@ class Encoder(Protocol):
         key: Array | None = None,
     ) -> HasTokens:
         """(B, T, L) millivolts -> tokens; ``key`` trains (dropout and the like), None evaluates."""
-        ...
+        raise NotImplementedError
 
 
 def scale_gradient(x: Array, factor: float) -> Array:

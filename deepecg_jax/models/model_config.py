@@ -7,6 +7,8 @@ from pydantic import Discriminator, Tag
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 
+KINDS = ("wcr", "efficientnet")
+
 
 def kind_of(values: Any) -> Any:
     """The ``kind`` of a configuration, given as such or as a dictionary (there: wcr if absent)."""
@@ -15,5 +17,9 @@ def kind_of(values: Any) -> Any:
 
 ModelConfig = Annotated[
     Annotated[WCRConfig, Tag("wcr")] | Annotated[EfficientNetConfig, Tag("efficientnet")],
-    Discriminator(kind_of),
+    Discriminator(
+        kind_of,
+        custom_error_type="unknown_kind",
+        custom_error_message=f"kind must be {' or '.join(KINDS)}",
+    ),
 ]

@@ -7,13 +7,13 @@ from flax import nnx
 from deepecg_jax.models.efficientnet.blocks import BLOCKS, NormedConv, leaky_relu
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.norm import BatchNorm
-from deepecg_jax.models.encoder import Tokens, scale_gradient
+from deepecg_jax.models.encoder import Encoder, Tokens, scale_gradient
 
 Array = jax.Array
 _STEM_TAPS = 3
 
 
-class EfficientNetEncoder(nnx.Module):
+class EfficientNetEncoder(Encoder):
     """One-dimensional EfficientNet (Tan and Le 2021) of DeepECG-SL.
 
     The tokens are the normalised features before the mean over time, so a linear head (mean, then
