@@ -124,6 +124,10 @@ class PretrainConfig(Settings):
     task: Literal["pretrain"] = "pretrain"
     seed: int = Field(default=0, ge=0, description="all randomness: weights, order, masks, noise")
     workdir: str = Field(description="run folder; the same command resumes in it")
+    init_from: str | None = Field(
+        default=None,
+        description="a workdir or bundle to continue pretraining from, or null: from scratch",
+    )
     data: DataConfig
     model: WCRConfig
     objective: WCRObjectiveConfig

@@ -9,6 +9,13 @@ import typer
 from deepecg_jax.cli.console import console
 
 
+class Layout(StrEnum):
+    """Files of a PyTorch export."""
+
+    native = "native"
+    fairseq = "fairseq"
+
+
 class ExportFormat(StrEnum):
     """Where a bundle can go."""
 
@@ -23,6 +30,10 @@ def command(
         ExportFormat, typer.Option("--format", help="The runtime that will use the model.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    layout: Annotated[
+        Layout,
+        typer.Option(help="--format torch: fairseq adds checkpoint.pt as fairseq-signals has it."),
+    ] = Layout.native,
     verify: Annotated[
         bool,
         typer.Option(
@@ -32,8 +43,16 @@ def command(
     ] = True,
 ) -> None:
     """Export a bundle to PyTorch, ONNX or StableHLO, with a parity certificate."""
+    from functools import partial
+
+    from deepecg_jax.errors import UserError
+
+    if layout is Layout.fairseq and format is not ExportFormat.torch:
+        raise UserError(f"--layout fairseq is a PyTorch file; it does not go with {format.value}.")
     if format is ExportFormat.torch:
-        from deepecg_jax.interop.torch_export import export_torch as export
+        from deepecg_jax.interop.torch_export import export_torch
+
+        export = partial(export_torch, layout=layout.value)
     elif format is ExportFormat.onnx:
         from deepecg_jax.interop.onnx_export import export_onnx as export
     else:

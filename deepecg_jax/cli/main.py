@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "predict": "deepecg_jax.cli.predict",
     "evaluate": "deepecg_jax.cli.evaluate",
     "export": "deepecg_jax.cli.export",
+    "import": "deepecg_jax.cli.import_checkpoint",
     "doctor": "deepecg_jax.cli.doctor",
 }
 

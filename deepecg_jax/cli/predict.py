@@ -24,6 +24,14 @@ def command(
     more: Annotated[
         list[Path] | None, typer.Argument(metavar="", hidden=True, show_default=False)
     ] = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert",
+            help="Convert the data set's signals where the bundle expects others (rate, duration, "
+            "z-score) instead of refusing them.",
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
 ) -> None:
     """Predict the findings of a split of a data set, or of recording files."""
@@ -48,5 +56,7 @@ def command(
         count = len(records) - len(rejects)
     else:
         assert data_dir is not None and dataset is not None
-        count = predict_split(loaded, data_dir, dataset, split, out, batch_size, console)
+        count = predict_split(
+            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert
+        )
     console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")

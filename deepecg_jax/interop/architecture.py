@@ -15,6 +15,8 @@ from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 
 Task = Literal["encoder", "classifier"]
 Schema = TypeVar("Schema")
@@ -95,6 +97,19 @@ class Architecture:
                 f"{architecture.task!r}."
             )
         return architecture
+
+
+def pretraining_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of what only pretraining needs (quantizer, projections), by dotted name."""
+    if not isinstance(model, WCRConfig):
+        raise UserError(f"an encoder of kind {model.kind} has no parameters of pretraining.")
+    module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
+    pure = nnx.to_pure_dict(nnx.split(module)[1])
+    return {
+        name: tuple(leaf.shape)
+        for name, leaf in flatten(pure).items()
+        if not name.startswith("encoder.")
+    }
 
 
 def parse(schema: TypeAdapter[Schema], values: Any, where: str) -> Schema:

@@ -1,8 +1,9 @@
 """The bundle: one folder with everything that is needed to use a model again, or to refuse it.
 
 ``model.safetensors``, ``config.json``, ``signal.json``, ``labels.json``, ``thresholds.json``,
-``metrics.json`` and ``README.md`` (the model card). Written whole or not at all, loaded whole or
-not at all.
+``metrics.json`` and ``README.md`` (the model card); after pretraining also
+``pretraining.safetensors``, what only a continued pretraining needs. Written whole or not at all,
+loaded whole or not at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +15,24 @@ import numpy as np
 from deepecg_jax import __version__
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import model_card, weights
-from deepecg_jax.interop.architecture import HEAD, Architecture, HeadConfig, parse
+from deepecg_jax.interop.architecture import (
+    HEAD,
+    Architecture,
+    HeadConfig,
+    parse,
+    pretraining_shapes,
+)
 from deepecg_jax.interop.folders import read_json, whole_folder, write_json
 from deepecg_jax.interop.runner import Runner
 from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.heads import Classifier
 from deepecg_jax.models.model_config import ModelConfig
-from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.contract import load as load_contract
 
 SCHEMA = 1
 WEIGHTS, CONFIG, LABELS = "model.safetensors", "config.json", "labels.json"
+PRETRAINING = "pretraining.safetensors"
 THRESHOLDS, METRICS, CARD = "thresholds.json", "metrics.json", "README.md"
 
 
@@ -34,7 +42,8 @@ class Bundle:
     ``labels``: names in the order of the logits, empty for an encoder. ``signal``: the contract
     (its duration is what the model was made for; ``encode`` takes any T). ``thresholds``: by label,
     from validation data. ``metrics``, ``config``: what the JSON files hold. ``weights``: float32
-    by dotted name. ``model``: the NNX module.
+    by dotted name. ``pretraining``: the same of the quantizer and the projections, or None.
+    ``model``: the NNX module.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class Bundle:
         thresholds: dict[str, float],
         metrics: dict[str, Any],
         config: dict[str, Any],
+        pretraining: weights.Weights | None = None,
     ):
         self.folder = folder
         self.architecture = architecture
@@ -56,6 +66,7 @@ class Bundle:
         self.thresholds = thresholds
         self.metrics = metrics
         self.config = config
+        self.pretraining = pretraining
         self.model: Encoder | Classifier = architecture.module(arrays)
         self._runner = Runner(self.model, architecture.model, signal, str(folder))
 
@@ -138,6 +149,7 @@ def save(
     thresholds: Mapping[str, float] | None = None,
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    pretraining: Mapping[Any, Any] | None = None,
 ) -> Path:
     """Write a bundle and return its folder; an older bundle there is replaced.
 
@@ -147,6 +159,7 @@ def save(
     labels: names in the order of the logits; none for an encoder.
     thresholds: by label, from validation data only.
     metrics, provenance: JSON values for the record and the model card (data set, steps, ...).
+    pretraining: pure nested dict of a `WCRPretrainer` without its encoder, to continue from.
     UserError if a tensor is missing, extra, mis-shaped or not finite, or a name does not fit.
     """
     if head is not None and not isinstance(head, HeadConfig):
@@ -158,6 +171,10 @@ def save(
     arrays = weights.as_numpy(weights.flatten(params))
     weights.check(arrays, architecture.shapes(), "the parameters to save")
     weights.check_finite(arrays, "the parameters to save")
+    further = None
+    if pretraining is not None:
+        further = weights.as_numpy(weights.flatten(pretraining))
+        weights.check(further, pretraining_shapes(model), "the pretraining parameters to save")
     config = {
         "schema": SCHEMA,
         **architecture.to_dict(),
@@ -165,8 +182,12 @@ def save(
         "deepecg_jax": __version__,
         "provenance": dict(provenance or {}),
     }
+    if further is not None:
+        config["pretraining_fingerprint"] = weights.fingerprint(further)
     with whole_folder(folder, CONFIG) as part:
         weights.write(part / WEIGHTS, arrays)
+        if further is not None:
+            weights.write(part / PRETRAINING, further)
         write_json(part / CONFIG, config)
         signal.save(part)
         write_json(part / LABELS, list(names))
@@ -224,13 +245,25 @@ def load(path: str | Path) -> Bundle:
     metrics = read_json(folder / METRICS, dict) if (folder / METRICS).is_file() else {}
     arrays = weights.read(folder / WEIGHTS)
     weights.check(arrays, architecture.shapes(), str(folder / WEIGHTS))
+    _check_fingerprint(arrays, config.get("fingerprint"), folder / WEIGHTS)
+    further = None
+    if (folder / PRETRAINING).is_file():
+        further = weights.read(folder / PRETRAINING)
+        shapes = pretraining_shapes(architecture.model)
+        weights.check(further, shapes, str(folder / PRETRAINING))
+        _check_fingerprint(further, config.get("pretraining_fingerprint"), folder / PRETRAINING)
+    return Bundle(
+        folder, architecture, arrays, signal, labels, thresholds, metrics, config, further
+    )
+
+
+def _check_fingerprint(arrays: weights.Weights, stored: Any, path: Path) -> None:
     found = weights.fingerprint(arrays)
-    if found != config.get("fingerprint"):
+    if found != stored:
         raise UserError(
-            f"{folder / WEIGHTS} was changed after it was saved: its fingerprint is "
-            f"{found[:12]}..., {CONFIG} says {str(config.get('fingerprint'))[:12]}...."
+            f"{path} was changed after it was saved: its fingerprint is {found[:12]}..., {CONFIG} "
+            f"says {str(stored)[:12]}...."
         )
-    return Bundle(folder, architecture, arrays, signal, labels, thresholds, metrics, config)
 
 
 def _check_labels(labels: list[Any], head: Any, where: str) -> tuple[str, ...]:
@@ -264,9 +297,5 @@ def _check_signal(signal: SignalContract, model: ModelConfig, where: str) -> Non
         raise UserError(
             f"{where}: the signal contract has {len(signal.leads)} leads, the model {model.leads}."
         )
-    require_same(
-        signal,
-        SignalContract(signal.sampling_rate, signal.seconds, "mV", signal.leads, "millivolt"),
-        f"{where}'s signal contract",
-        "what the encoder takes",
-    )
+    if signal.unit != "mV":
+        raise UserError(f"{where}: the unit of the signal contract is {signal.unit}, not mV.")

@@ -12,6 +12,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.predictions import write_predictions
 from deepecg_jax.interop.bundle import Bundle
 from deepecg_jax.signals.contract import require_same
+from deepecg_jax.signals.convert import convert, in_millivolts, zscore
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import SignalError
 from deepecg_jax.signals.standardize import standardize
@@ -25,13 +26,19 @@ def predict_split(
     out: Path,
     batch_size: int,
     console: Console,
+    conversion: bool = False,
 ) -> int:
     """Predict every record of a split; labels the data set does not have stay empty (null).
 
-    UserError if the signal contracts differ or the bundle has no head. Returns the row count.
+    conversion: convert the data set's signals to the bundle's contract where they differ; an ECG
+        that is longer than the bundle's window gets the mean probability of its whole windows.
+    UserError if the signal contracts differ (without ``conversion``) or the bundle has no head.
+    Returns the row count.
     """
     split = open_split(data_dir, dataset, split_name)
-    require_same(bundle.signal, split.contract, str(bundle.folder), f"{data_dir}/{dataset}")
+    where = f"{data_dir}/{dataset}"
+    if not conversion:
+        require_same(bundle.signal, split.contract, str(bundle.folder), where)
     columns = [
         split.label_names.index(name) if name in split.label_names else -1 for name in bundle.labels
     ]
@@ -44,19 +51,17 @@ def predict_split(
     scores, labels, fields = [], [], {"record_id": [], "patient_id": [], "age": [], "sex": [],
                                       "site": []}  # fmt: skip
     valid = split.valid_samples
-    padded = bool((valid < split.contract.n_samples).any())
     start = time.perf_counter()
     for begin in range(0, len(split), batch_size):
         rows = split.__getitems__(range(begin, min(begin + batch_size, len(split))))
         signal = np.stack([row["signal"] for row in rows]).astype(np.float32) * 1e-3
-        scores.append(
-            bundle.probabilities(
-                signal,
-                lead_mask=np.stack([row["lead_mask"] for row in rows]),
-                valid_samples=valid[begin : begin + batch_size] if padded else None,
-                batch_size=batch_size,
-            )
-        )
+        signal = np.where(np.stack([row["lead_mask"] for row in rows])[:, None], signal, 0.0)
+        pieces = valid[begin : begin + batch_size]
+        if conversion:
+            windows, pieces = convert(signal, pieces, split.contract, bundle.signal, where)
+        else:
+            windows, pieces = signal[:, None], pieces[:, None]
+        scores.append(mean_over_windows(bundle, windows, pieces, batch_size))
         known = np.stack([row["labels"] for row in rows])
         labels.append(np.where(np.array(columns) < 0, -1, known[:, columns]))
         for name, values in fields.items():
@@ -78,29 +83,64 @@ def predict_split(
     return len(split)
 
 
+def mean_over_windows(
+    bundle: Bundle, windows: np.ndarray, valid_samples: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """Mean probabilities over the windows of each ECG that hold any signal, (N, labels).
+
+    windows: (N, W, T, L) in the bundle's form; valid_samples: (N, W).
+    """
+    n, count = windows.shape[:2]
+    flat = bundle.probabilities(
+        windows.reshape(n * count, *windows.shape[2:]),
+        valid_samples=np.maximum(valid_samples.reshape(-1), 1),
+        batch_size=batch_size,
+    )
+    weight = (valid_samples > 0).astype(np.float32)
+    weight /= weight.sum(1, keepdims=True)
+    return (flat.reshape(n, count, -1) * weight[..., None]).sum(1)
+
+
 def predict_records(
     bundle: Bundle, paths: Sequence[Path], out: Path, batch_size: int
 ) -> list[tuple[Path, str]]:
-    """Predict recording files, their first window each; returns (path, reason) of those left out.
+    """Predict recording files, the mean over the whole windows of each.
 
-    UserError when none can be read.
+    Files are brought to the bundle's contract. Returns (path, reason) of those left out; UserError
+    when none can be read.
     """
-    windows, recordings, rejects = [], [], []
+    contract = bundle.signal
+    recordings, rejects = [], []
+    scores: list[np.ndarray] = []
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []  # (W, T, L), (W,) of each recording
+
+    def flush() -> None:
+        windows = np.concatenate([part for part, _ in waiting])
+        valid = np.concatenate([part for _, part in waiting])
+        flat = bundle.probabilities(windows, valid_samples=valid, batch_size=batch_size)
+        ends = np.cumsum([len(part) for part, _ in waiting])
+        scores.extend(part.mean(0) for part in np.split(flat, ends[:-1]))
+        waiting.clear()
+
     for path in paths:
         try:
             recording = read(path)
-            windows.append(standardize(recording, bundle.signal)[0])
-            recordings.append(recording)
+            pieces = standardize(recording, in_millivolts(contract), windows="all")
         except SignalError as error:
             rejects.append((path, str(error)))
-    if not windows:
+            continue
+        windows = np.stack([piece.signal for piece in pieces])
+        valid = np.array([piece.valid_samples for piece in pieces])
+        if contract.scaling == "fairseq":
+            windows = zscore(windows[None], valid[None])[0]
+        recordings.append(recording)
+        waiting.append((windows, valid))
+        if sum(len(part) for part, _ in waiting) >= 4 * batch_size:
+            flush()
+    if waiting:
+        flush()
+    if not recordings:
         raise UserError(f"none of the {len(paths)} recordings can be used; {rejects[0][1]}")
-    scores = bundle.probabilities(
-        np.stack([window.signal for window in windows]),
-        lead_mask=np.stack([window.lead_mask for window in windows]),
-        valid_samples=np.array([window.valid_samples for window in windows]),
-        batch_size=batch_size,
-    )
     write_predictions(
         out,
         [recording.record_id for recording in recordings],
@@ -109,6 +149,6 @@ def predict_records(
         [recording.sex for recording in recordings],
         bundle.labels,
         None,
-        scores,
+        np.stack(scores),
     )
     return rejects

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import parity, sidecars, torch_names, weights
+from deepecg_jax.interop import fairseq_checkpoint, parity, sidecars, torch_names, weights
 from deepecg_jax.interop.bundle import WEIGHTS, Bundle, load
 from deepecg_jax.interop.folders import whole_folder, write_json
+from deepecg_jax.interop.torch_files import read_checkpoint
 
 MODULE = "torch_model.py"
 _FOLDER = Path(__file__).parent / "templates"
@@ -35,16 +36,20 @@ To train on: `model.train()`, then `torch_model.save(model, ".")`.
 """
 
 
-def export_torch(bundle_path: str | Path, out: str | Path, verify: bool = True) -> dict[str, Any]:
+def export_torch(
+    bundle_path: str | Path, out: str | Path, verify: bool = True, layout: str = "native"
+) -> dict[str, Any]:
     """Write the PyTorch folder of a bundle and return its ``parity.json``.
 
     ``model.safetensors``, ``torch_model.py``, ``config.json``, ``signal.json``, ``labels.json``,
     ``thresholds.json`` if the bundle has any, ``parity.json``, and two texts. The comparison runs
     the written files on 16 synthetic ECGs in three lengths. UserError, with nothing written, if
     the outputs differ by more than 1e-4 or PyTorch is not installed; ``verify=False`` skips it.
+    With ``layout="fairseq"`` the folder also has ``checkpoint.pt`` as fairseq-signals writes it,
+    and it is that file's tensors that are compared.
     """
     bundle = load(bundle_path)
-    if verify:
+    if verify or layout == "fairseq":
         require_torch()
     state = torch_names.to_torch(bundle.weights, torch_names.links_of(bundle.architecture))
     usage = _README.format(
@@ -57,11 +62,26 @@ def export_torch(bundle_path: str | Path, out: str | Path, verify: bool = True) 
         template = TEMPLATES[bundle.architecture.model.kind]
         # not copied: the installed file may be read-only
         (part / MODULE).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-        layout = torch_names.LAYOUTS[bundle.architecture.model.kind]
-        sidecars.write(part, bundle, layout, weights.fingerprint(state), usage)
+        names = torch_names.LAYOUTS[bundle.architecture.model.kind]
+        sidecars.write(part, bundle, names, weights.fingerprint(state), usage)
+        if layout == "fairseq":
+            fairseq_checkpoint.write_checkpoint(bundle, part / fairseq_checkpoint.FILE_NAME)
+            _use_checkpoint(part, state)
         certificate = _certify(bundle, part) if verify else parity.not_verified(bundle)
         write_json(part / parity.FILE_NAME, certificate)
     return certificate
+
+
+def _use_checkpoint(folder: Path, state: weights.Weights) -> None:
+    """Write ``model.safetensors`` anew with the tensors that ``checkpoint.pt`` holds.
+
+    What the checkpoint does not hold (a classifier's unused mask embedding) stays; what only the
+    checkpoint holds (the quantizer) is not part of the module.
+    """
+    stored = read_checkpoint(folder / fairseq_checkpoint.FILE_NAME).state
+    weights.write(
+        folder / WEIGHTS, {name: stored.get(name, value) for name, value in state.items()}
+    )
 
 
 def require_torch() -> None:

@@ -1,6 +1,7 @@
 """``deepecg pretrain``: unlabelled ECGs to an encoder bundle."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.batches import training_batches
-from deepecg_jax.interop import bundle
+from deepecg_jax.interop import bundle, weights
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.inputs import host_batch_rows, pretraining_sources
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import make_mesh, require_divisible
@@ -41,6 +43,8 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         + (f" ({padded:,} zero-padded ECGs left out)" if padded else "")
     )
 
+    start = starting_point(config, contract, console)
+
     # ---- mesh, optimizer, state (shapes first) ----------------------------------------------
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
@@ -53,6 +57,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             mesh,
             jax.random.key(config.seed),
             ema=config.train.ema_decay is not None,
+            start_from=start,
         )
         count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
         console.print(
@@ -91,7 +96,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             ),
             state,
         )  # fmt: skip
-        params = weights_of(state)["encoder"]
+        params = dict(weights_of(state))
 
     # ---- bundle -----------------------------------------------------------------------------
     last = read_metrics(workdir / "metrics.jsonl")[-1]
@@ -99,7 +104,8 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         finished,
         model=config.model,
         head=None,
-        params=jax.tree.map(jnp.asarray, params),
+        params=jax.tree.map(jnp.asarray, params.pop("encoder")),
+        pretraining=jax.tree.map(jnp.asarray, params),
         labels=None,
         thresholds=None,
         signal=contract,
@@ -108,3 +114,30 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     )
     console.print(f"encoder written to {finished}")
     return finished
+
+
+def starting_point(
+    config: PretrainConfig, contract: SignalContract, console: Console
+) -> dict[str, Any]:
+    """Parameters of ``init_from``: of its encoder, and of quantizer and projections if it has them.
+
+    UserError if the encoder there is another than ``model``, or expects other signals.
+    """
+    if config.init_from is None:
+        return {}
+    loaded = bundle.load(config.init_from)
+    require_same(loaded.signal, contract, str(config.init_from), f"{config.data.dir}")
+    graph = nnx.split(nnx.eval_shape(lambda: WCRPretrainer(config.model, jax.random.key(0))))
+    like = nnx.to_pure_dict(graph[1])
+    encoder = weights.flatten(loaded.encoder_params)
+    flat = {f"encoder.{name}": value for name, value in encoder.items()}
+    flat |= loaded.pretraining or {}
+    shapes = {name: tuple(leaf.shape) for name, leaf in weights.flatten(like).items()}
+    if loaded.pretraining is None:
+        shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
+        like = {"encoder": like["encoder"]}
+        console.print(f"[yellow]{config.init_from} has an encoder only: quantizer and "
+                      "projections start anew[/yellow]")  # fmt: skip
+    weights.check(flat, shapes, f"{config.init_from} (model in this config)")
+    console.print(f"starting from {config.init_from} ({loaded.fingerprint[:12]})")
+    return weights.nest(flat, like)

@@ -14,7 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
 from deepecg_jax.models.wcr.positional import grouped_convolution
+from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.resample import resample
+from deepecg_jax.signals.standardize import standardize
 from deepecg_jax.signals.synthetic import generate
 
 
@@ -41,6 +44,11 @@ def main() -> None:
     ours = best(lambda: resample(signal, 500, 250), 20)
     peer = best(lambda: resample_poly(signal, 1, 2, axis=0), 20)
     print(f"resampling 500 to 250 Hz: {peer / ours:.1f} times scipy.signal.resample_poly")
+
+    ecg = generate(np.arange(1), 0).signal[0]
+    recording = Recording(resample(ecg, 250, 500), STANDARD_LEADS, 500.0)
+    seconds = best(lambda: standardize(recording), 20)
+    print(f"standardising 500 Hz: {1 / seconds:,.0f} ECG/s")
 
     x = jnp.asarray(rng.normal(size=(16, 78, 256)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(128, 16, 256)), jnp.float32)

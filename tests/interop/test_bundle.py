@@ -268,8 +268,7 @@ def _arguments(classifier: bundle.Bundle, **changes: Any) -> dict[str, Any]:
         ({"thresholds": {"VT": 0.5}}, "VT is not a label"),
         ({"thresholds": {"AF": 1.5}}, "must be a number from 0 to 1"),
         ({"signal": SignalContract(leads=("I", "II"))}, "2 leads, the model 12"),
-        ({"signal": SignalContract(scaling="deepecg")}, "scaling is deepecg"),
-        ({"signal": SignalContract(unit="uV")}, "unit is uV"),
+        ({"signal": SignalContract(unit="uV")}, "unit of the signal contract is uV, not mV"),
     ],
 )
 def test_refused_to_save(

@@ -1,7 +1,5 @@
 """Generated recordings as data: shape, determinism, lead algebra, patients, prevalences, speed."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -197,12 +195,3 @@ def test_age_and_sex_shift_the_ecg(truth, labels):
     assert shift(beats.pr, old, young) > 3
     for name in ("Afib", "Left bundle branch block", "Ventricular paced"):
         assert shift(column[name].astype(float), old, young) > 3, name
-
-
-def test_throughput_is_measured(record_property):
-    """Not asserted: it belongs to the machine. Seen by `pytest -rA` or in a JUnit file."""
-    started, used = time.perf_counter(), time.process_time()
-    generate(np.arange(256))
-    elapsed, used = time.perf_counter() - started, time.process_time() - used
-    record_property("ecg_per_second", 256 / elapsed)
-    print(f"{256 / elapsed:.0f} ECG/s, {1000 * used / 256:.2f} ms of processor time an ECG")

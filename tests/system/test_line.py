@@ -200,6 +200,44 @@ def test_predicting_files_leaves_out_the_broken_one(classifier, tmp_path):
     assert "none of the 1 recordings" in refused.stderr
 
 
+def test_pretraining_continues_from_a_bundle(runs, tmp_path):
+    """With its quantizer; a model of another shape is refused by the names of its tensors."""
+    run = ["pretrain", "configs/pretrain/wcr_tiny.yaml", f"data.dir={runs}/data", *SMALL]
+    deepecg(*run, f"workdir={tmp_path}/more", f"init_from={runs}/pre", "train.steps=3")
+    start, end = runs / "pre" / "bundle", tmp_path / "more" / "bundle"
+    first = json.loads((tmp_path / "more" / "metrics.jsonl").read_text().splitlines()[0])
+    last = json.loads((runs / "pre" / "metrics.jsonl").read_text().splitlines()[-1])
+    # six steps of training apart from a random start: it went on where the other ended
+    assert first["loss"] < last["loss"] * 1.2
+    for name in ("model.safetensors", "pretraining.safetensors"):
+        before, after = load_file(start / name), load_file(end / name)
+        moved = max(np.abs(before[key] - after[key]).max() for key in before)
+        assert 0 < moved < 0.1, name
+    wrong = deepecg(
+        *run, f"workdir={tmp_path}/no", f"init_from={runs}/pre", "model.ffn_width=48", code=2
+    )
+    assert "expected (1, 32, 48)" in wrong.stderr
+
+
+def test_another_contract_is_converted_when_asked(classifier, runs, tmp_path):
+    """A classifier of 500 Hz z-scores on a data set of 250 Hz millivolts."""
+    from deepecg_jax.interop import bundle
+    from deepecg_jax.signals.contract import SignalContract
+
+    loaded = bundle.load(classifier)
+    contract = SignalContract(sampling_rate=500.0, seconds=5.0, scaling="fairseq")
+    bundle.save(
+        tmp_path / "b", model=loaded.architecture.model, head=loaded.architecture.head,
+        params=loaded.params, labels=loaded.labels, signal=contract,
+    )  # fmt: skip
+    data = ["--data-dir", runs / "data", "--dataset", "synthetic", "--out", tmp_path / "p.parquet"]
+    refused = deepecg("predict", tmp_path / "b", *data, code=2)
+    assert "sampling_rate is 500" in refused.stderr
+    deepecg("predict", tmp_path / "b", *data, "--convert")
+    scores = pq.read_table(tmp_path / "p.parquet")["score:Afib"].to_numpy()
+    assert np.isfinite(scores).all() and scores.std() > 0
+
+
 def test_usage_errors():
     assert "No such command" in deepecg("pretrane", code=2).stderr
     assert "Missing argument" in deepecg("pretrain", code=2).stderr

@@ -130,9 +130,13 @@ class WCRConfig(BaseModel):
     def summary(self) -> str:
         """One clause on the architecture, for a model card."""
         norm = "pre-LN" if self.layer_norm_first else "post-LN"
+        stem = " ".join(
+            f"{layer.width}x{layer.kernel}/{layer.stride}" for layer in self.conv_layers
+        )
         return (
             f"wav2vec 2.0-style encoder: {self.layers} {norm} transformer layers of width "
-            f"{self.width}, one token every {self.samples_per_token} samples"
+            f"{self.width} with {self.heads} heads, stem {stem} (width x kernel / stride), one "
+            f"token every {self.samples_per_token} samples"
         )
 
     @property
