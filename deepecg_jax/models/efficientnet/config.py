@@ -70,16 +70,26 @@ class EfficientNetConfig(BaseModel):
 
     kind: Literal["efficientnet"] = "efficientnet"
     variant: Literal[
-        "b0_v1", "b0_v2", "b1_v2", "b2_v2", "b3_v2", "b4_v2", "b5_v2", "s_v2", "m_v2", "l_v2"
-    ] = Field(
+        "b0_v1",
+        "b0_v2",
+        "b1_v2",
+        "b2_v2",
+        "b3_v2",
+        "b4_v2",
+        "b5_v2",
+        "s_v2",
+        "m_v2",
+        "l_v2",
+        "custom",
+    ] = Field(  # fmt: skip
         default="s_v2",
-        description="named shape that fills stem_width, stages and width where not given here",
+        description="named shape that fills stem_width, stages and width where not given here; "
+        "custom: none, all are given",
     )
     leads: int = Field(default=12, ge=1, description="input channels")
     stem_width: int = Field(default=12, ge=1, description="channels of the first convolution")
     stages: tuple[Stage, ...] = Field(
         default=(),
-        min_length=1,
         description="(block, width, depth, kernel, stride, expansion, reduction) of each stage; "
         "block is fused or mbconv, kernel odd",
     )
@@ -118,7 +128,9 @@ class EfficientNetConfig(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _odd_kernels(self) -> "EfficientNetConfig":
+    def _stages(self) -> "EfficientNetConfig":
+        if not self.stages:
+            raise ValueError("stages must name at least one stage (variant=custom fills none)")
         for i, stage in enumerate(self.stages):
             if stage.kernel % 2 == 0:
                 raise ValueError(f"stages.{i}: kernel={stage.kernel} must be odd")
