@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.head_config import HeadConfig
+from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.config import CompatConfig, LossConfig, WCRObjectiveConfig
 
@@ -191,10 +193,11 @@ class FinetuneConfig(Settings):
         min_length=1, description="findings or label columns; a name ending in * takes all that fit"
     )
     data: DataConfig
-    model: WCRConfig | None = Field(
+    model: ModelConfig | None = Field(
         default=None,
         description="the encoder when init_from is null; otherwise the shape is read from there, "
-        "and only dropout, remat and scan_unroll are taken from here",
+        "and only what regularises or speeds up training (dropout, stochastic depth, remat, ...) "
+        "is taken from here",
     )
     head: HeadConfig = Field(
         default_factory=HeadConfig, description="mode=linear and mode=attention set its kind"
@@ -220,6 +223,13 @@ class FinetuneConfig(Settings):
             raise ValueError("init_from is null (from scratch), so model must describe the encoder")
         if self.data.mix:
             raise ValueError("data.mix is for pretraining: other data sets carry other labels")
+        if isinstance(self.model, EfficientNetConfig):
+            part = self.train.global_batch // self.train.accumulation
+            if part % self.model.norm_groups:
+                raise ValueError(
+                    f"model.norm_groups={self.model.norm_groups} must divide train.global_batch / "
+                    f"train.accumulation = {part}"
+                )
         return self
 
 

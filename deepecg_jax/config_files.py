@@ -3,13 +3,14 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepecg_jax.config import FinetuneConfig, PretrainConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.model_config import KINDS, kind_of
 from deepecg_jax.resources import configs_dir
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
@@ -52,7 +53,8 @@ def make_config(
     where: str = "config",
 ) -> Config:
     """The same from a dictionary."""
-    for override in overrides:
+    # the family first, whatever the order typed: it decides what the other keys mean
+    for override in sorted(overrides, key=lambda text: not text.startswith("model.kind=")):
         _apply(values, override)
     task = schema.model_fields["task"].default
     if values.get("task", task) != task:
@@ -84,6 +86,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"the value of {override!r} is not valid YAML.") from error
+    if key == "model.kind" and kind_of(values.get("model") or {}) != value:
+        values["model"] = {}  # the fields of one family mean nothing in another
     *parents, last = key.split(".")
     node = values
     for parent in parents:
@@ -110,7 +114,7 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
     """All problems of a config in one sentence."""
     problems = []
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
+        name = _key(problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, _keys(schema), n=1, cutoff=0.4)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -130,7 +134,20 @@ def _keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
     names: list[str] = []
     for name, field in schema.model_fields.items():
         names.append(prefix + name)
-        for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                names += _keys(part, f"{prefix}{name}.")
+        for section in _sections(field.annotation):
+            names += _keys(section, f"{prefix}{name}.")
     return names
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The schemas that an annotation, such as a union, allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Dotted key of a problem; pydantic puts the kind of a model between model and its field."""
+    if place[:1] == ("model",) and place[1:2] and place[1] in KINDS:
+        place = (place[0], *place[2:])
+    return ".".join(str(part) for part in place)

@@ -18,7 +18,7 @@ ALLOWED = {
     "models": {"errors"},
     "objectives": {"errors", "models"},
     "config": {"models", "objectives"},
-    "config_files": {"config", "errors", "resources"},
+    "config_files": {"config", "errors", "models", "resources"},
     "evaluation": {"errors", "labels"},
     "interop": {"errors", "signals", "labels", "data", "models", "evaluation", "objectives"},
     "training": {

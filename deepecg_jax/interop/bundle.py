@@ -15,12 +15,18 @@ import numpy as np
 from deepecg_jax import __version__
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import model_card, weights
-from deepecg_jax.interop.architecture import Architecture, HeadConfig, parse, pretraining_shapes
+from deepecg_jax.interop.architecture import (
+    HEAD,
+    Architecture,
+    HeadConfig,
+    parse,
+    pretraining_shapes,
+)
 from deepecg_jax.interop.folders import read_json, whole_folder, write_json
 from deepecg_jax.interop.runner import Runner
+from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.heads import Classifier
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.contract import load as load_contract
 
@@ -61,7 +67,7 @@ class Bundle:
         self.metrics = metrics
         self.config = config
         self.pretraining = pretraining
-        self.model: WCREncoder | Classifier = architecture.module(arrays)
+        self.model: Encoder | Classifier = architecture.module(arrays)
         self._runner = Runner(self.model, architecture.model, signal, str(folder))
 
     @property
@@ -135,7 +141,7 @@ class Bundle:
 def save(
     folder: str | Path,
     *,
-    model: WCRConfig,
+    model: ModelConfig,
     head: HeadConfig | Mapping[str, Any] | None,
     params: Mapping[Any, Any],
     labels: Sequence[str] | None,
@@ -149,7 +155,7 @@ def save(
 
     model, head: the architecture; ``head=None`` for an encoder alone.
     params: pure nested dict of the module's parameters (``nnx.to_pure_dict``): of a `Classifier`
-        (``encoder``, ``head``), or of a `WCREncoder` where ``head`` is None.
+        (``encoder``, ``head``), or of an encoder where ``head`` is None.
     labels: names in the order of the logits; none for an encoder.
     thresholds: by label, from validation data only.
     metrics, provenance: JSON values for the record and the model card (data set, steps, ...).
@@ -157,7 +163,7 @@ def save(
     UserError if a tensor is missing, extra, mis-shaped or not finite, or a name does not fit.
     """
     if head is not None and not isinstance(head, HeadConfig):
-        head = parse(HeadConfig, dict(head), "bundle head")
+        head = parse(HEAD, dict(head), "bundle head")
     names = _check_labels(list(labels or []), head, "bundle")
     thresholds = _check_thresholds(dict(thresholds or {}), names, "bundle thresholds")
     _check_signal(signal, model, "bundle")
@@ -187,7 +193,7 @@ def save(
         write_json(part / LABELS, list(names))
         write_json(part / THRESHOLDS, thresholds)
         write_json(part / METRICS, dict(metrics or {}))
-        card = model_card.render(config, signal, names, thresholds, dict(metrics or {}))
+        card = model_card.render(config, model, signal, names, thresholds, dict(metrics or {}))
         (part / CARD).write_text(card, encoding="utf-8")
     return Path(folder)
 
@@ -286,7 +292,7 @@ def _check_thresholds(
     return {name: float(value) for name, value in thresholds.items()}
 
 
-def _check_signal(signal: SignalContract, model: WCRConfig, where: str) -> None:
+def _check_signal(signal: SignalContract, model: ModelConfig, where: str) -> None:
     if len(signal.leads) != model.leads:
         raise UserError(
             f"{where}: the signal contract has {len(signal.leads)} leads, the model {model.leads}."

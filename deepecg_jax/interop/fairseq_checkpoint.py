@@ -27,6 +27,7 @@ def state_dict(bundle: Bundle) -> dict[str, np.ndarray]:
         return {name: value for name, value in state.items() if name != "encoder.mask_emb"}
     if bundle.pretraining is None:
         return torch_names.to_torch(bundle.weights, torch_names.links_of(architecture))
+    assert isinstance(architecture.model, WCRConfig)  # no other family has `pretraining`
     whole = {f"encoder.{name}": value for name, value in bundle.weights.items()}
     state = torch_names.to_torch(
         whole | bundle.pretraining, torch_names.pretrainer_links(architecture.model)

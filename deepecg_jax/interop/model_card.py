@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract
 
 _INTENDED_USE = """\
@@ -13,20 +14,20 @@ subgroups (`deepecg evaluate`) before drawing any conclusion."""
 
 def render(
     config: Mapping[str, Any],
+    model: ModelConfig,
     signal: SignalContract,
     labels: Sequence[str],
     thresholds: Mapping[str, float],
     metrics: Mapping[str, Any],
 ) -> str:
     """Markdown text from what the bundle's other files hold."""
-    model, head = config["model"], config["head"]
+    head = config["head"]
     kind = "ECG encoder" if head is None else f"ECG classifier with {len(labels)} labels"
-    norm = "pre-LN" if model["layer_norm_first"] else "post-LN"
     provenance = config["provenance"]
     sections = [
-        f"# {kind} (WCR, {model['size']})",
-        f"wav2vec 2.0-style encoder: {model['layers']} {norm} transformer layers of width "
-        f"{model['width']}, one token every {_stride(model)} samples"
+        f"# {kind} ({model.title})",
+        model.summary[0].upper()
+        + model.summary[1:]
         + ("." if head is None else f", and a {head['kind']} head.")
         + f" Made with deepecg_jax {config['deepecg_jax']}. Weights (SHA-256): "
         f"`{config['fingerprint']}`.",
@@ -53,13 +54,6 @@ def render(
         _INTENDED_USE,
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _stride(model: Mapping[str, Any]) -> int:
-    product = 1
-    for _, _, stride in model["conv_layers"]:
-        product *= stride
-    return product
 
 
 def _usage(classifier: bool) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from flax import nnx
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.heads import Classifier
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract, require_same
 
 Output = Literal["tokens", "logits"]
@@ -21,8 +21,8 @@ class Runner:
 
     def __init__(
         self,
-        module: WCREncoder | Classifier,
-        config: WCRConfig,
+        module: Encoder | Classifier,
+        config: ModelConfig,
         contract: SignalContract,
         name: str,
     ):
@@ -131,7 +131,7 @@ class Runner:
 
 
 def apply(
-    module: WCREncoder | Classifier,
+    module: Encoder | Classifier,
     signals: jax.Array,
     output: Output,
     valid_samples: jax.Array | None = None,

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.layers import Linear, Norm, dropout, gelu
-from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.models.wcr.encoder import mean_pool
 
 Array = jax.Array
 
@@ -68,7 +69,7 @@ class AttentionHead(nnx.Module):
 class Classifier(nnx.Module):
     """Encoder and head: signal to logits."""
 
-    def __init__(self, encoder: WCREncoder, head: LinearHead | AttentionHead):
+    def __init__(self, encoder: Encoder, head: LinearHead | AttentionHead):
         self.encoder = encoder
         self.head = head
 

@@ -11,15 +11,16 @@ from flax import nnx
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.batches import ArrayRecords, Records, evaluation_batches
+from deepecg_jax.models.build import build_encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.wcr.encoder import mean_pool
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.losses import classification_loss
-from deepecg_jax.training.state import split_model
+from deepecg_jax.training.state import new_statistics, split_model
 
 EVALUATION_BATCH = 64
 MODEL_INPUTS = ("signal", "lead_mask", "valid_samples")
@@ -40,7 +41,7 @@ class Recipe:
 
 
 def full_recipe(
-    config: FinetuneConfig, head: HeadConfig, model: WCRConfig, encoder: dict[str, Any] | None,
+    config: FinetuneConfig, head: HeadConfig, model: ModelConfig, encoder: dict[str, Any] | None,
     n_labels: int, sampling_rate: float,
 ) -> Recipe:  # fmt: skip
     """All weights are trained, from ``encoder`` or from scratch."""
@@ -48,7 +49,7 @@ def full_recipe(
     def build(key: Array) -> nnx.Module:
         encoder_key, head_key = jax.random.split(key)
         return Classifier(
-            WCREncoder(model, encoder_key), build_head(head, model.width, n_labels, head_key)
+            build_encoder(model, encoder_key), build_head(head, model.width, n_labels, head_key)
         )
 
     graphdef = _graphdef(build)
@@ -57,12 +58,13 @@ def full_recipe(
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
         augment_key, dropout_key = jax.random.split(key)
         signal, valid, labels = augment(config, batch, augment_key, sampling_rate)
-        logits = nnx.merge(graphdef, params)(
+        classifier = nnx.merge(graphdef, params)
+        logits = classifier(
             signal.astype(dtype), valid_samples=valid, feature_gradient=config.feature_gradient,
             key=dropout_key,
         )  # fmt: skip
         value = loss_of(config, logits, labels)
-        return value, {"loss": value}
+        return value, {"loss": value, **new_statistics(classifier)}
 
     def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
         signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
@@ -73,7 +75,7 @@ def full_recipe(
 
 
 def attention_recipe(
-    config: FinetuneConfig, head: HeadConfig, model: WCRConfig, encoder: dict[str, Any],
+    config: FinetuneConfig, head: HeadConfig, model: ModelConfig, encoder: dict[str, Any],
     n_labels: int, sampling_rate: float,
 ) -> Recipe:  # fmt: skip
     """The encoder is frozen and evaluated without dropout; an attentive probe is trained."""
@@ -82,7 +84,7 @@ def attention_recipe(
         return build_head(head, model.width, n_labels, key)
 
     graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))
+    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
     dtype = as_dtype(config.train.compute_dtype)
 
     def loss(params, batch, key, step, frozen):  # noqa: ANN001, ANN202, ARG001
@@ -106,7 +108,7 @@ def attention_recipe(
 
 
 def linear_recipe(
-    config: FinetuneConfig, model: WCRConfig, encoder: dict[str, Any], n_labels: int,
+    config: FinetuneConfig, model: ModelConfig, encoder: dict[str, Any], n_labels: int,
     train_records: Records,
 ) -> Recipe:  # fmt: skip
     """A linear probe: every ECG is encoded once, the pooled vectors are standardised, and only a
@@ -117,7 +119,7 @@ def linear_recipe(
         return build_head(HeadConfig(kind="linear"), model.width, n_labels, key)
 
     graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: WCREncoder(model, key))
+    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
 
     @jax.jit
     def pool(frozen: Any, batch: dict[str, Array]) -> Array:

@@ -14,9 +14,9 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.thresholds import fit_thresholds
 from deepecg_jax.interop import bundle
 from deepecg_jax.interop.architecture import Architecture
+from deepecg_jax.models.build import build_encoder
 from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.classifier import (
     Recipe,
@@ -62,7 +62,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     # ---- recipe, mesh, optimizer, state -----------------------------------------------------
     head_kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}
     head = config.head.model_copy(
-        update={"kind": head_kind[config.mode], "heads": config.head.heads or model.heads}
+        update={"kind": head_kind[config.mode], "heads": config.head.heads or model.attention_heads}
     )
     Architecture(model, head, len(names))  # refuses heads that do not divide the width
     recipe = make_recipe(config, head, model, encoder, training, contract)
@@ -141,7 +141,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
 
 def starting_point(
     config: FinetuneConfig, console: Console
-) -> tuple[dict[str, Any] | None, WCRConfig, SignalContract | None]:
+) -> tuple[dict[str, Any] | None, ModelConfig, SignalContract | None]:
     """Encoder parameters (None: from scratch), its shape, and its signal contract."""
     if config.init_from is None:
         assert config.model is not None  # the schema refuses both to be absent
@@ -151,9 +151,13 @@ def starting_point(
     model = loaded.architecture.model
     given = config.model
     if given is not None:
+        if given.kind != model.kind:
+            raise UserError(
+                f"model.kind is {given.kind}, but {config.init_from} holds an encoder of kind "
+                f"{model.kind}; set model.kind={model.kind}."
+            )
         model = model.model_copy(
-            update={"scan_unroll": given.scan_unroll, "remat": given.remat}
-            | {name: getattr(given, name) for name in type(given).model_fields if "dropout" in name}
+            update={name: getattr(given, name) for name in model.TRAINING_FIELDS}
         )
     console.print(f"encoder from {config.init_from} ({loaded.fingerprint[:12]})")
     return split_model(module)[1], model, loaded.signal
@@ -162,7 +166,7 @@ def starting_point(
 def make_recipe(
     config: FinetuneConfig,
     head: HeadConfig,
-    model: WCRConfig,
+    model: ModelConfig,
     encoder: dict[str, Any] | None,
     training: LabelledSplit,
     contract: SignalContract,
@@ -172,7 +176,7 @@ def make_recipe(
     if config.mode == "full":
         return full_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     if encoder is None:
-        encoder = split_model(WCREncoder(model, jax.random.key(config.seed)))[1]
+        encoder = split_model(build_encoder(model, jax.random.key(config.seed)))[1]
     if config.mode == "attention":
         return attention_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     return linear_recipe(config, model, encoder, n_labels, training.records)

@@ -20,7 +20,7 @@ from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.state import make_state
+from deepecg_jax.training.state import make_state, weights_of
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.workdir import check_workdir, start_workdir
 
@@ -96,7 +96,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             ),
             state,
         )  # fmt: skip
-        params = dict(state.get("ema", state["params"]))
+        params = dict(weights_of(state))
 
     # ---- bundle -----------------------------------------------------------------------------
     last = read_metrics(workdir / "metrics.jsonl")[-1]

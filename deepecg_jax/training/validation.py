@@ -10,7 +10,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
 from deepecg_jax.training.classifier import EVALUATION_BATCH, Recipe, model_inputs
 from deepecg_jax.training.inputs import LabelledSplit
-from deepecg_jax.training.state import State
+from deepecg_jax.training.state import State, weights_of
 
 
 class Validation:
@@ -49,7 +49,7 @@ class Validation:
 
     def update(self, number: int, state: State) -> tuple[State, dict[str, float], bool]:
         """Validate the current (averaged) weights; returns state, metrics, whether to stop."""
-        params = state.get("ema", state["params"])
+        params = weights_of(state)
         score = float(np.nanmean(list(self.auroc_by_label(self.scores(params)).values())))
         best = state["best"]
         if score > float(best["score"]):

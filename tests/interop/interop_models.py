@@ -29,5 +29,9 @@ def random_weights(architecture: Architecture, seed: int = 0) -> Weights:
         value = scale * rng.standard_normal(shape)
         if name.endswith(("scale", "gain")):
             value = value + 1.0
+        elif name.endswith("variance"):
+            value = 1.0 + np.abs(value)
+        elif name.endswith("batches"):
+            value = rng.integers(0, 1000, shape)
         values[name] = value.astype(np.float32)
     return values

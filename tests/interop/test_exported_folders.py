@@ -72,11 +72,11 @@ def test_torch_alone_gives_the_same_numbers(exported: Path, tmp_path: Path, name
 def test_a_wrong_twin_is_not_written(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = torch_export.TEMPLATE.read_text()
+    source = torch_export.TEMPLATES["wcr"].read_text()
     wrong = source.replace("F.gelu(self.fc1(x))", "F.gelu(self.fc1(x), approximate='tanh')")
     assert wrong != source
     (tmp_path / "wrong.py").write_text(wrong)
-    monkeypatch.setattr(torch_export, "TEMPLATE", tmp_path / "wrong.py")
+    monkeypatch.setitem(torch_export.TEMPLATES, "wcr", tmp_path / "wrong.py")
     with pytest.raises(UserError, match=r"differs from the bundle by .* nothing was written"):
         torch_export.export_torch(exported / "linear", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from deepecg_jax.models.encoder import scale_gradient
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool, scale_gradient
+from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
 from deepecg_jax.models.wcr.positional import grouped_convolution
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.models.wcr.stem import convolve

@@ -247,8 +247,11 @@ class Classifier(nn.Module):
         return self.proj(tokens.mean(1) if self.mean else tokens)
 
 
+DTYPES = {"F32": torch.float32, "I64": torch.int64}
+
+
 def read_safetensors(path) -> dict[str, Tensor]:
-    """Float32 tensors by name: 8 bytes of header length, a JSON header, then the raw values."""
+    """Tensors by name: 8 bytes of header length, a JSON header, then the raw values."""
     data = bytearray(Path(path).read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -256,9 +259,11 @@ def read_safetensors(path) -> dict[str, Tensor]:
     tensors = {}
     for name, entry in header.items():
         start, end = (8 + length + offset for offset in entry["data_offsets"])
-        if entry["dtype"] != "F32" or end > len(data):
+        dtype = DTYPES.get(entry["dtype"])
+        if dtype is None or end > len(data):
             raise ValueError(f"{path}: {name} is {entry['dtype']} or cut short")
-        values = torch.frombuffer(data, dtype=torch.float32, count=(end - start) // 4, offset=start)
+        count = (end - start) // dtype.itemsize
+        values = torch.frombuffer(data, dtype=dtype, count=count, offset=start)
         tensors[name] = values.reshape(entry["shape"]).clone()
     return tensors
 
@@ -266,11 +271,13 @@ def read_safetensors(path) -> dict[str, Tensor]:
 def write_safetensors(path, tensors) -> None:
     """Inverse of `read_safetensors`."""
     header, offset, blocks = {}, 0, []
-    for name, tensor in tensors.items():
-        values = tensor.detach().to("cpu", torch.float32).contiguous()
-        blocks.append(ctypes.string_at(values.data_ptr(), 4 * values.numel()))
+    ordered = sorted(tensors.items(), key=lambda item: item[1].is_floating_point())  # aligned
+    for name, tensor in ordered:
+        kind = "F32" if tensor.is_floating_point() else "I64"
+        values = tensor.detach().to("cpu", DTYPES[kind]).contiguous()
+        blocks.append(ctypes.string_at(values.data_ptr(), values.itemsize * values.numel()))
         place = [offset, offset + len(blocks[-1])]
-        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": place}
+        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": place}
         offset = place[1]
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -1,6 +1,6 @@
 """Shape and regularisation of a WCR encoder (wav2vec 2.0 for ECG), and its named sizes."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -40,6 +40,12 @@ class WCRConfig(BaseModel):
     """WCR encoder. ``size`` fills whatever is not given explicitly; the defaults are ``base``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # what a training may choose anew for weights that exist
+    TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
+        "dropout", "attention_dropout", "activation_dropout", "dropout_input", "dropout_features",
+        "remat", "scan_unroll",
+    )  # fmt: skip
 
     kind: Literal["wcr"] = "wcr"
     size: Literal["tiny", "small", "base", "large"] = Field(
@@ -114,6 +120,29 @@ class WCRConfig(BaseModel):
                 f"{self.code_dim}"
             )
         return self
+
+    @property
+    def title(self) -> str:
+        """Family and named size."""
+        return f"WCR, {self.size}"
+
+    @property
+    def summary(self) -> str:
+        """One clause on the architecture, for a model card."""
+        norm = "pre-LN" if self.layer_norm_first else "post-LN"
+        stem = " ".join(
+            f"{layer.width}x{layer.kernel}/{layer.stride}" for layer in self.conv_layers
+        )
+        return (
+            f"wav2vec 2.0-style encoder: {self.layers} {norm} transformer layers of width "
+            f"{self.width} with {self.heads} heads, stem {stem} (width x kernel / stride), one "
+            f"token every {self.samples_per_token} samples"
+        )
+
+    @property
+    def attention_heads(self) -> int:
+        """Heads of an attention head that does not name its own."""
+        return self.heads
 
     @property
     def code_dim(self) -> int:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.encoder import Encoder, scale_gradient
 from deepecg_jax.models.layers import Linear, Norm, dropout
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.positional import PositionalConv
@@ -24,7 +25,7 @@ class EncoderOutput(NamedTuple):
     padding: Array | None  # (B, N) bool, true where a token is padding
 
 
-class WCREncoder(nnx.Module):
+class WCREncoder(Encoder):
     """Conv stem, convolutional position and transformer (wav2vec 2.0, Baevski et al. 2020)."""
 
     def __init__(self, config: WCRConfig, key: Array):
@@ -82,13 +83,6 @@ class WCREncoder(nnx.Module):
         x = x + self.positional(x)
         tokens = self.transformer(x, padding, keys[2])
         return EncoderOutput(tokens, features, penalty, padding)
-
-
-def scale_gradient(x: Array, factor: float) -> Array:
-    """Identity forward, gradient times ``factor`` backward."""
-    if factor == 1.0:
-        return x
-    return x * factor + jax.lax.stop_gradient(x * (1.0 - factor))
 
 
 def mean_pool(tokens: Array, padding: Array | None) -> Array:

@@ -1,0 +1,1 @@
+"""The EfficientNet family: DeepECG-SL's one-dimensional EfficientNet and its variants."""
