@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "survival": "deepecg_jax.cli.survival",
     "sites": "deepecg_jax.cli.sites",
     "privacy": "deepecg_jax.cli.privacy",
+    "cost": "deepecg_jax.cli.cost",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
     "doctor": "deepecg_jax.cli.doctor",
