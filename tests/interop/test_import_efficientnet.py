@@ -122,7 +122,8 @@ def test_the_references_small_network(shared, tmp_path) -> None:
     made = import_efficientnet(folder / "mini_params.safetensors", tmp_path / "b",
                                input_scale=1.0, labels=tmp_path / "labels.json")  # fmt: skip
     stored = np.load(folder / "mini_outputs.npz")
-    ecg = np.load(folder.parent / "inputs.npz")["ecg"][:4, :, :1000] * stored["input_scale"]
+    ecg = np.load(folder.parent / "inputs.npz")["ecg"][:4, :, :1000]
+    ecg = ecg * stored["input_scale"][:, None, None]
     logits = made.logits(ecg.transpose(0, 2, 1))
     expected = stored["logits_eval"]
     assert np.abs(logits - expected).max() <= 2e-5 * np.abs(expected).max()
