@@ -1,5 +1,7 @@
 """Batch normalisation whose running statistics are state, not parameters."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -37,16 +39,48 @@ class BatchNorm(nnx.Module):
             return x * factor.astype(x.dtype) + offset.astype(x.dtype)
         if x.shape[0] % self.groups:
             raise ValueError(f"norm_groups={self.groups} must divide the batch of {x.shape[0]}")
-        grouped = x.reshape(self.groups, -1, *x.shape[1:]).astype(jnp.float32)
-        mean = grouped.mean((1, 2), keepdims=True)  # (G, 1, 1, C)
-        centred = grouped - mean
-        variance = jnp.mean(centred * centred, (1, 2), keepdims=True)
-        normed = centred * (jax.lax.rsqrt(variance + EPSILON) * self.scale[...]) + self.bias[...]
+        grouped = x.reshape(self.groups, -1, *x.shape[1:])
+        normed, mean, variance = normalise(grouped, self.scale[...], self.bias[...])
         count = grouped.shape[1] * grouped.shape[2]
         self._update(mean.mean((0, 1, 2)), variance.mean((0, 1, 2)) * (count / max(count - 1, 1)))
-        return normed.reshape(x.shape).astype(x.dtype)
+        return normed.reshape(x.shape)
 
     def _update(self, mean: Array, variance: Array) -> None:
         for running, new in ((self.mean, mean), (self.variance, variance)):
             old = running[...]
-            running.set_value(old + self.momentum * (jax.lax.stop_gradient(new) - old))
+            running.set_value(old + self.momentum * (new - old))
+
+
+@jax.custom_vjp
+def normalise(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """Normalise (G, B / G, T, C) over the middle axes; also the mean and the biased variance.
+
+    The two statistics are float32 and carry no gradient: they only go into the running ones. The
+    gradient is written out (Ioffe and Szegedy 2015, section 3): it keeps ``x`` alone, where
+    differentiating the lines below would keep centred and normalised arrays too.
+    """
+    return _forward(x, scale, bias)[0]
+
+
+def _forward(x: Array, scale: Array, bias: Array) -> tuple[Any, Any]:
+    wide = x.astype(jnp.float32)
+    mean = wide.mean((1, 2), keepdims=True)  # (G, 1, 1, C)
+    centred = wide - mean
+    variance = jnp.mean(centred * centred, (1, 2), keepdims=True)
+    inverse = jax.lax.rsqrt(variance + EPSILON)
+    normed = (centred * (inverse * scale) + bias).astype(x.dtype)
+    return (normed, mean, variance), (x, mean, inverse, scale)
+
+
+def _backward(kept: Any, slopes: Any) -> tuple[Array, Array, Array]:
+    x, mean, inverse, scale = kept
+    slope = slopes[0].astype(jnp.float32)
+    normed = (x.astype(jnp.float32) - mean) * inverse
+    to_bias = slope.mean((1, 2), keepdims=True)
+    to_scale = jnp.mean(slope * normed, (1, 2), keepdims=True)
+    count = x.shape[1] * x.shape[2]
+    to_x = (scale * inverse) * (slope - to_bias - normed * to_scale)
+    return to_x.astype(x.dtype), count * to_scale.sum((0, 1, 2)), count * to_bias.sum((0, 1, 2))
+
+
+normalise.defvjp(_forward, _backward)
