@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepecg_jax.interop.torch_export import TEMPLATE
+from deepecg_jax.interop.torch_export import TEMPLATES
 
 
 class Pretrainer(nn.Module):
@@ -20,7 +20,8 @@ class Pretrainer(nn.Module):
     def __init__(self, config: dict[str, Any], mask_share: float = 0.5, negatives: int = 100):
         super().__init__()
         template = types.ModuleType("torch_model")
-        exec(compile(TEMPLATE.read_text(encoding="utf-8"), str(TEMPLATE), "exec"), vars(template))
+        source = TEMPLATES["wcr"].read_text(encoding="utf-8")
+        exec(compile(source, "torch_model.py", "exec"), vars(template))
         self.encoder = template.Encoder(config)
         features, final = config["conv_layers"][-1][0], config["final_dim"]
         self.groups, self.words = config["codebook_groups"], config["codewords"]
