@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "deepecg_jax.cli.evaluate",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
+    "label": "deepecg_jax.cli.label",
     "doctor": "deepecg_jax.cli.doctor",
 }
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.labels.findings import FINDINGS, read_table
-from deepecg_jax.labels.reports.labeller import Labels, State
+from deepecg_jax.labels.reports.labeller import Labels
+from deepecg_jax.labels.reports.statements import State
 from deepecg_jax.labels.rules import FindingRules, label_vector, read_rules
 from deepecg_jax.labels.scp import finding_rules
 
@@ -97,9 +98,7 @@ def _measure(
     tp = (positive & (truth == 1) & counted).sum(0)
     fp = (positive & (truth == 0) & counted).sum(0)
     fn = (~positive & (truth == 1) & counted).sum(0)
-    findings = {
-        name: _scores(int(tp[j]), int(fp[j]), int(fn[j])) for j, name in enumerate(names)
-    }
+    findings = {name: _scores(int(tp[j]), int(fp[j]), int(fn[j])) for j, name in enumerate(names)}
     f1 = [own["f1"] for own in findings.values() if own["n_positive"]]
     return {
         "n": int(rows.sum()),
@@ -119,3 +118,35 @@ def _scores(tp: int, fp: int, fn: int) -> dict[str, float | int | None]:
         "recall": tp / (tp + fn) if tp + fn else None,
         "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
     }
+
+
+def disagreements(
+    ids: Sequence[str],
+    texts: Sequence[str],
+    labels: Sequence[Labels],
+    reference: Mapping[str, np.ndarray],
+    uncertain: Uncertain = Uncertain.present,
+) -> list[dict[str, str]]:
+    """Every pair where the report and the reference differ, with the words, to be read."""
+    rows = []
+    for name, known in reference.items():
+        finding = FINDINGS.index(name)
+        for i in np.flatnonzero(known >= 0).tolist():
+            state = labels[i].states.get(finding)
+            if state is State.uncertain and uncertain is Uncertain.left_out:
+                continue
+            doubted = state is State.uncertain and uncertain is Uncertain.present
+            if (state is State.present or doubted) == bool(known[i]):
+                continue
+            spans = labels[i].evidence.get(finding, ())
+            rows.append(
+                {
+                    "id": ids[i],
+                    "finding": name,
+                    "reference": "present" if known[i] else "absent",
+                    "report": "not mentioned" if state is None else state.name,
+                    "words": " ... ".join(texts[i][start:end] for start, end in spans),
+                    "text": texts[i],
+                }
+            )
+    return rows

@@ -68,9 +68,7 @@ def _blocked(clause: Sequence[Item], left: int, right: int, reach: int, stops: b
     return stopped or _apart(clause, left, right) > reach
 
 
-def _looks_forward(
-    clause: Sequence[Item], at: int, before: int | None, after: int | None
-) -> bool:
+def _looks_forward(clause: Sequence[Item], at: int, before: int | None, after: int | None) -> bool:
     """Whether a cue that may stand on either side belongs to what follows."""
     if before is None or after is None:
         return before is None

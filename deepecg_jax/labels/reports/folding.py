@@ -1,9 +1,9 @@
 """One spelling for all: case, umlauts, accents and broken encodings.
 
-Reports write the same word as ``ischämie``, ``ISCHÄMIE``, ``ischaemie``, ``ischamie``, ``ischÃ¤mie``
-(UTF-8 read as Latin-1) or ``isch?mie`` (a letter that was lost). `fold` removes case and marks,
-`variants` gives the spellings of a rule's word, `repair` undoes the wrong decoding and keeps track
-of positions, so that spans point into the text as it was given.
+Reports write the same word as ``ischämie``, ``ISCHÄMIE``, ``ischaemie``, ``ischamie``,
+``ischÃ¤mie`` (UTF-8 read as Latin-1) or ``isch?mie`` (a letter that was lost). `fold` removes case
+and marks, `variants` gives the spellings of a rule's word, `repair` undoes the wrong decoding and
+keeps track of positions, so that spans point into the text as it was given.
 """
 
 import re
@@ -39,7 +39,7 @@ def needs_repair(text: str) -> bool:
 
 
 def repair(text: str) -> tuple[str, list[int]]:
-    """The text with whole and rightly decoded letters, and for each of its characters the position in ``text``.
+    """The text with whole and rightly decoded letters, and where each of them stands in ``text``.
 
     The list has one more entry, the length of ``text``, for the end of the last span.
     """

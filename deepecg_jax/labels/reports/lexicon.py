@@ -20,6 +20,7 @@ END = -1
 _BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
 _SHORT = 4
 _REMEMBERED = 200_000
+_ENDS = frozenset(".;!\n")
 JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
 
@@ -34,7 +35,11 @@ class Meaning(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What is known of a word as it was written."""
+    """What is known of a word as it was written.
+
+    ``alone`` are its meanings if no longer phrase can start with it; ``idle`` is a word at which
+    nothing can start.
+    """
 
     symbols: tuple[int, ...]
     nodes: tuple[Node, ...]
@@ -46,6 +51,9 @@ class Word(NamedTuple):
     ranges: bool
     digit: int
     text: str
+    alone: tuple[Meaning, ...]
+    idle: bool
+    boundary: bool
 
 
 class Lexicon:
@@ -82,18 +90,10 @@ class Lexicon:
             different |= {form for word in file.different_words for form in variants(word)}
             different |= {form for word in file.language_words for form in variants(word)}
         self._speller = Speller(self._symbols, {*different, *self._between, *self._abbreviations})
-        self._words: dict[str, Word] = {}
+        self.words = _Words(self)
 
-    def word(self, written: str) -> Word:
-        """What is known of a word, in the spelling of a report."""
-        known = self._words.get(written)
-        if known is None:
-            if len(self._words) >= _REMEMBERED:
-                self._words.clear()  # a stream of rubbish must not fill the memory
-            known = self._words[written] = self._look_up(written)
-        return known
-
-    def _look_up(self, written: str) -> Word:
+    def look_up(self, written: str) -> Word:
+        """What is known of a word in the spelling of a report; ``words`` remembers it."""
         folded = fold(bare(written))
         symbols = self._match(folded)
         if not symbols and written not in JOINS:
@@ -108,17 +108,24 @@ class Lexicon:
         share = _UNIT // spoken.bit_count() if spoken else 0
         weight = sum(share << _BITS * i for i in range(len(self.languages)) if spoken >> i & 1)
         nodes = tuple(self.root[symbol] for symbol in symbols if symbol in self.root)
+        own = tuple(meaning for node in nodes for meaning in node.get(END, ()))
+        longer = any(len(node) > (END in node) for node in nodes)
+        lead = self._leads.get(folded, "")
+        boundary = written in _ENDS
         return Word(
             symbols=symbols,
             nodes=nodes,
             weight=weight,
-            lead=self._leads.get(folded, ""),
+            lead=lead,
             between=folded in self._between or written in ("/", "&"),
             abbreviation=folded in self._abbreviations,
             joins=written in JOINS or folded in self._joining,
             ranges=folded in self._ranging,
             digit=int(folded) if len(folded) == 1 and folded in "123456789" else 0,
             text=folded,
+            alone=() if longer else own,
+            idle=not (nodes or lead or boundary or written in JOINS),
+            boundary=boundary,
         )
 
     def _match(self, folded: str) -> tuple[int, ...]:
@@ -210,6 +217,19 @@ class Lexicon:
                 self._spoken[form] = self._spoken.get(form, 0) | language
 
 
+class _Words(dict[str, Word]):
+    """Words as they were written, looked up the first time they are asked for."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+
+    def __missing__(self, written: str) -> Word:
+        if len(self) >= _REMEMBERED:
+            self.clear()  # a stream of rubbish must not fill the memory
+        found = self[written] = self._lexicon.look_up(written)
+        return found
+
+
 def _all(patterns: Iterable[str]) -> dict[str, None]:
     return dict.fromkeys(phrase for pattern in patterns for phrase in expand(pattern))
 
@@ -228,5 +248,3 @@ def _lead_names() -> dict[str, str]:
     names |= {f"v{i}": f"V{i}" for i in range(1, 10)}
     names |= {f"d{fold(name)}": name for name in limb}
     return names | {f"d{i}": name for i, name in enumerate(limb, 1)}
-
-

@@ -1,48 +1,70 @@
 """A text to the items of the rules: one pass over its words."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from deepecg_jax.labels.reports.items import Item, Kind
 from deepecg_jax.labels.reports.lexicon import END, JOINS, Lexicon, Meaning, Word
 from deepecg_jax.labels.reports.tokens import TOKEN
 
-_ENDS = frozenset(".;!\n")
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
 _MOST_SKIPPED = 3
 
 
-class Scan(NamedTuple):
-    """The items of a text, the positions of its tokens, and its language ("" if unknown)."""
+class Tokens(NamedTuple):
+    """The words of a text and where they stand."""
 
-    items: list[Item]
+    words: list[Word]
     starts: list[int]
     ends: list[int]
-    language: str
+
+    @property
+    def weight(self) -> int:
+        """Sum of the languages of the words, for `Lexicon.spoken`."""
+        return sum([word.weight for word in self.words])
 
 
-def scan(text: str, lexicon: Lexicon) -> Scan:
-    """Find the longest phrases from left to right."""
-    words: list[Word] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    look_up = lexicon.word
-    before: Word | None = None
-    for match in TOKEN.finditer(text):
-        word = look_up(match.group())
-        if before is not None and before.abbreviation and match.group() == ".":
-            continue
-        words.append(word)
-        starts.append(match.start())
-        ends.append(match.end())
-        before = word
-    language, spoken = lexicon.spoken(sum(word.weight for word in words))
+def tokenize(text: str, lexicon: Lexicon) -> Tokens:
+    """Words, numbers and punctuation; the dot of an abbreviation is no token."""
+    matches = list(TOKEN.finditer(text))
+    known = lexicon.words
+    words = [known[match.group()] for match in matches]
+    if any([word.abbreviation for word in words]):
+        kept = [
+            i
+            for i, word in enumerate(words)
+            if not (i and word.text == "." and words[i - 1].abbreviation)
+        ]
+        matches, words = [matches[i] for i in kept], [words[i] for i in kept]
+    starts = [match.start() for match in matches]
+    return Tokens(words, starts, [match.end() for match in matches])
+
+
+def scan(text: str, tokens: Tokens, spoken: int) -> list[Item]:
+    """Find the longest phrases from left to right.
+
+    Args:
+        text: the report, or a part of it.
+        tokens: its words.
+        spoken: bits of the languages it may be in, from `Lexicon.spoken`.
+    """
+    words = tokens.words
     items: list[Item] = []
     at, count = 0, len(words)
     while at < count:
         word = words[at]
-        found, last = _longest(words, at, spoken) if word.nodes else (None, at)
+        if word.idle:
+            at += 1
+            continue
+        last = at + 1
+        if word.alone:
+            found = _spoken_meaning(word.alone, spoken)
+        elif word.nodes:
+            found, last = _longest(words, at, spoken)
+        else:
+            found = None
         if word.lead and (found is None or found.kind is Kind.PLACE):
-            leads, after = _leads(words, at, text, starts, ends)
+            leads, after = _leads(words, at, text, tokens)
             if leads:
                 items.append(Item(Kind.LEADS, leads, at, after))
                 at = after
@@ -51,12 +73,12 @@ def scan(text: str, lexicon: Lexicon) -> Scan:
             items.append(Item(found.kind, found.value, at, last))
             at = last
             continue
-        if word.text in _ENDS:
+        if word.boundary:
             items.append(Item(Kind.BOUNDARY, None, at, at + 1))
         elif word.text in JOINS:
             items.append(Item(Kind.JOIN, JOINS[word.text], at, at + 1))
         at += 1
-    return Scan(items, starts, ends, language)
+    return items
 
 
 def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int]:
@@ -89,7 +111,7 @@ def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, i
     return best, best_last
 
 
-def _spoken_meaning(meanings: list[Meaning], spoken: int) -> Meaning | None:
+def _spoken_meaning(meanings: Sequence[Meaning], spoken: int) -> Meaning | None:
     for meaning in meanings:
         if meaning.languages & spoken:
             return meaning
@@ -99,9 +121,7 @@ def _spoken_meaning(meanings: list[Meaning], spoken: int) -> Meaning | None:
     return None
 
 
-def _leads(
-    words: list[Word], at: int, text: str, starts: list[int], ends: list[int]
-) -> tuple[frozenset[str], int]:
+def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[frozenset[str], int]:
     """Leads of a list such as ``ii, iii, avf`` or ``V2-6`` that starts here, and its end."""
     found = [words[at].lead]
     last = at + 1
@@ -113,7 +133,7 @@ def _leads(
             ahead += 1
         if ahead >= len(words):
             break
-        gap = text[ends[ahead - 1] : starts[ahead]]
+        gap = text[tokens.ends[ahead - 1] : tokens.starts[ahead]]
         hyphen = "-" in gap or "–" in gap
         if ahead == last and not hyphen:
             break
@@ -127,7 +147,7 @@ def _leads(
         found.append(lead)
         last = ahead + 1
     if len(found) == 1 and words[at].text in _NEEDS_COMPANY:
-        before = text[: starts[at]].rstrip().rsplit(None, 1)
+        before = text[: tokens.starts[at]].rstrip().rsplit(None, 1)
         if not before or before[-1].casefold() not in ("in", "lead", "leads", "ableitung"):
             return frozenset(), at
     return frozenset(found), last

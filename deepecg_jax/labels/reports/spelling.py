@@ -46,9 +46,11 @@ class Speller:
     def __init__(self, words: Collection[str], known: Collection[str]) -> None:
         self._known = frozenset(known)
         self._by_length: dict[int, list[str]] = defaultdict(list)
+        self._by_start: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
         for word in sorted(words):
             if word.isalpha():
                 self._by_length[len(word)].append(word)
+                self._by_start[word[0], len(word)].append((_letters(word), word))
 
     def correct(self, word: str) -> str | None:
         """The rule word that is meant, None if there is none or more than one."""
@@ -57,10 +59,12 @@ class Speller:
         if word in self._known or not word.isalpha() or len(word) < ONE_EDIT_FROM:
             return None
         most = 2 if len(word) >= TWO_EDITS_FROM else 1
+        letters = _letters(word)
         best, nearest = most + 1, set[str]()
-        for length in range(len(word) - most, len(word) + most + 1):
-            for target in self._by_length.get(length, ()):
-                if target[0] != word[0] or len(target) < ONE_EDIT_FROM:
+        for length in range(max(len(word) - most, ONE_EDIT_FROM), len(word) + most + 1):
+            for own, target in self._by_start.get((word[0], length), ()):
+                # an edit changes at most two letters of the set: most words are out at once
+                if (letters ^ own).bit_count() > 2 * best:
                     continue
                 edits = distance(word, target, best)
                 if edits < best:
@@ -79,3 +83,11 @@ class Speller:
             if all(a == b or a in LOST for a, b in zip(word, target, strict=True))
         }
         return fitting.pop() if len(fitting) == 1 else None
+
+
+def _letters(word: str) -> int:
+    """The set of letters of a folded word as bits."""
+    bits = 0
+    for letter in word:
+        bits |= 1 << (ord(letter) & 63)
+    return bits
