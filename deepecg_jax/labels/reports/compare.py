@@ -99,7 +99,7 @@ def _measure(
     fp = (positive & (truth == 0) & counted).sum(0)
     fn = (~positive & (truth == 1) & counted).sum(0)
     findings = {name: _scores(int(tp[j]), int(fp[j]), int(fn[j])) for j, name in enumerate(names)}
-    f1 = [own["f1"] for own in findings.values() if own["n_positive"]]
+    f1 = [own["f1"] or 0.0 for own in findings.values() if own["n_positive"]]
     return {
         "n": int(rows.sum()),
         "findings": findings,

@@ -12,7 +12,7 @@ import unicodedata
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "æ": "ae", "œ": "oe"})
 _PLAIN = str.maketrans({"æ": "a", "ø": "o", "œ": "oe", "ß": "ss", "đ": "d", "ł": "l"})
 # UTF-8 lead bytes of Latin letters as Windows-1252 shows them, and one following byte
-_MOJIBAKE = re.compile("[ÃÅâ][-¿ŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,2}")
+_MOJIBAKE = re.compile("[ÃÅâ][\u0080-\u00bfŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,2}")
 _MARKED = re.compile("[^\\W\\d_][\u0300-\u036f]+")
 _REPAIRABLE = re.compile(f"{_MOJIBAKE.pattern}|{_MARKED.pattern}")
 LOST = "�#?"

@@ -131,7 +131,7 @@ class Labeller:
             return parts
         whole = [parts[0]]
         for part in parts[1:]:
-            last = whole[-1].rsplit(None, 1)
+            last = whole[-1][-20:].replace(".", " ").rsplit(None, 1)
             if last and (len(last[-1]) < 3 or self._lexicon.words[last[-1]].abbreviation):
                 whole[-1] += ". " + part
             else:
