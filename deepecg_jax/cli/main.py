@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "cost": "deepecg_jax.cli.cost",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
+    "label": "deepecg_jax.cli.label",
     "doctor": "deepecg_jax.cli.doctor",
 }
 
