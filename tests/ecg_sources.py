@@ -11,20 +11,26 @@ from deepecg_jax.signals.contract import STANDARD_LEADS
 STATEMENTS = ["{'SR': 100.0, 'NORM': 100.0}", "{'AFIB': 0.0, 'CLBBB': 80.0}", "{'PACE': 100.0}"]
 
 
-def write_wfdb(path: Path, signal: np.ndarray, rate: float = 250.0) -> None:
-    """``path``.hea and .dat (format 16) from (T, 12) millivolts, by the format's definition."""
+def write_wfdb(path: Path, signal: np.ndarray, rate: float = 250.0, gain: float = 1000.0) -> None:
+    """``path``.hea and .dat (format 16) from (T, 12) millivolts, by the format's definition.
+
+    gain: digital units a millivolt; NaN becomes the format's invalid sample.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    digital = np.rint(signal * 1000).astype("<i2")
+    digital = np.where(np.isnan(signal), -32768, np.rint(np.nan_to_num(signal) * gain))
+    digital = digital.astype("<i2")
     path.with_name(path.name + ".dat").write_bytes(digital.tobytes())
-    text = _header(path.name, f"{path.name}.dat 16", digital, rate)
+    text = _header(path.name, f"{path.name}.dat 16", digital, rate, gain)
     path.with_name(path.name + ".hea").write_text(text)
 
 
-def _header(name: str, file_and_format: str, digital: np.ndarray, rate: float) -> str:
+def _header(
+    name: str, file_and_format: str, digital: np.ndarray, rate: float, gain: float = 1000.0
+) -> str:
     lines = [f"{name} 12 {rate:g} {len(digital)}"]
     for lead, samples in zip(STANDARD_LEADS, digital.T, strict=True):
         checksum = int(samples.sum(dtype=np.int64).astype(np.int16))
-        lines.append(f"{file_and_format} 1000.0(0)/mV 16 0 {samples[0]} {checksum} 0 {lead}")
+        lines.append(f"{file_and_format} {gain}(0)/mV 16 0 {samples[0]} {checksum} 0 {lead}")
     return "\n".join(lines) + "\n"
 
 

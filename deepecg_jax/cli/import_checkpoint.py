@@ -13,6 +13,7 @@ class Kind(StrEnum):
     """Model families that can be imported."""
 
     wcr = "wcr"
+    efficientnet = "efficientnet"
 
 
 def command(
@@ -23,7 +24,13 @@ def command(
             "deepecg export --format torch wrote."
         ),
     ],
-    kind: Annotated[Kind, typer.Option(help="wcr: fairseq-signals (DeepECG-SSL, ECG-FM).")],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="wcr: fairseq-signals (DeepECG-SSL, ECG-FM). efficientnet: DeepECG-SL, as a state "
+            "dict or as the TorchScript archive that is published."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
     signal: Annotated[
         str | None,
@@ -41,23 +48,56 @@ def command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="JSON with the model's config, where the checkpoint holds none."),
+        typer.Option(help="wcr: JSON with the model's config, where the checkpoint holds none."),
     ] = None,
+    input_scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="efficientnet: factor on millivolts before the network. Default: 1 / 0.0048, as "
+            "the published weights want.",
+        ),
+    ] = None,
+    strides: Annotated[
+        str | None,
+        typer.Option(help="efficientnet: strides of the stages, such as 1,1,2,2,2,2, if unusual."),
+    ] = None,
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="efficientnet: also take a whole module saved with torch.save(module). This RUNS "
+            "CODE from the file: only for files whose maker you know.",
+        ),
+    ] = False,
 ) -> None:
     """Import published weights: all tensors fit, or nothing is written.
 
-    No code from a file is ever run. The architecture is read off the tensors and checked against
-    the config in the file; the fingerprint of the weights is printed and stored.
+    No code from a file is run (unless --trust-pickle says so). The architecture is read off the
+    tensors and checked against the config in the file; the fingerprint of the weights is printed
+    and stored.
     """
     from deepecg_jax.errors import UserError
-    from deepecg_jax.interop.import_checkpoint import import_wcr
+    from deepecg_jax.interop.import_checkpoint import import_efficientnet, import_wcr
     from deepecg_jax.interop.import_export import import_exported, is_exported
 
     if is_exported(checkpoint):
         if signal or labels or config:
             raise UserError(f"{checkpoint} says its signals, labels and config itself.")
         made = import_exported(checkpoint, out)
+    elif kind is Kind.efficientnet:
+        if config is not None:
+            raise UserError("--config belongs to --kind wcr; an EfficientNet's tensors say all.")
+        given = {} if input_scale is None else {"input_scale": input_scale}
+        made = import_efficientnet(
+            checkpoint, out, signal=signal, labels=labels, strides=_numbers(strides),
+            trust_pickle=trust_pickle, **given,
+        )  # fmt: skip
     else:
+        if trust_pickle or strides or input_scale is not None:
+            raise UserError(
+                "--trust-pickle, --strides and --input-scale belong to --kind efficientnet."
+            )
         made = import_wcr(checkpoint, out, signal=signal, labels=labels, config=config)
     model, contract = made.architecture.model, made.signal
     count = sum(value.size for value in made.weights.values())
@@ -68,7 +108,7 @@ def command(
     )
     console.print(
         f"{count / 1e6:.3f} M parameters"
-        + (f" + {extra / 1e6:.3f} M for pretraining" * bool(extra))
+        + (f" + {extra / 1e6:.3f} M for pretraining" if extra else "")
         + (f", {len(made.labels)} labels" if made.labels else "")
     )
     console.print(
@@ -77,3 +117,12 @@ def command(
     )
     console.print(f"fingerprint {made.fingerprint}")
     console.print(f"{out}", markup=False)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    from deepecg_jax.errors import UserError
+
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"--strides {text} is not a list such as 1,1,2,2,2,2.") from error

@@ -29,8 +29,15 @@ COMMANDS: dict[str, str] = {
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",
     "evaluate": "deepecg_jax.cli.evaluate",
+    "compare": "deepecg_jax.cli.compare",
+    "calibrate": "deepecg_jax.cli.calibrate",
+    "survival": "deepecg_jax.cli.survival",
+    "sites": "deepecg_jax.cli.sites",
+    "privacy": "deepecg_jax.cli.privacy",
+    "cost": "deepecg_jax.cli.cost",
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
+    "label": "deepecg_jax.cli.label",
     "doctor": "deepecg_jax.cli.doctor",
 }
 

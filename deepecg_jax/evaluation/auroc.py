@@ -4,23 +4,31 @@ AUROC is the weighted Mann-Whitney statistic: over all pairs of a positive and a
 share in which the positive scores higher, ties counting one half (Hanley and McNeil, Radiology 143,
 1982). With integer counts both sides of the fraction are integers, and they are computed as such:
 the result is the correctly rounded quotient as long as twice the number of pairs is below 2^53.
+Records with weights go through the same steps in float64.
 Average precision is the step-wise area of scikit-learn: the precision at every distinct score,
 weighted by the recall that is gained there.
 """
 
 import functools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepecg_jax.evaluation.ranking import CLOSE, MARK_AFTER, MARK_BEFORE, RankPlan
+from deepecg_jax.evaluation.devices import Devices
+from deepecg_jax.evaluation.ranking import CLOSE, MARK_AFTER, MARK_BEFORE, Ranking
 
 LANES = 512
-"""Resamples that are walked through side by side; bounds the memory."""
+"""Resamples that are walked through side by side on one device."""
+COUNTS_BYTES = 2**28
+"""Memory for the counts of one block of resamples on one device; bounds the lanes."""
+TABLE_BYTES = 2**29
+"""Memory for sorted tables that are kept between blocks of resamples."""
 _STEPS = 512
 _UNROLL = 4
 
@@ -30,7 +38,8 @@ def _walk(state: tuple, counts: jax.Array, table: jax.Array) -> tuple:
     """Advance all resamples by the steps of `table`.
 
     `state` is (true positives, false positives, both at the start of the open tie group, the pair
-    sum, the precision sum), each (R,); `counts` is (rows, R) with zeros from row N on.
+    sum, the precision sum), each (R,); `counts` is (rows, R) with zeros from row N on. Every
+    operation is element by element over R, so resamples may lie on any number of devices.
     """
     whole = state[0].dtype
 
@@ -53,87 +62,154 @@ def _walk(state: tuple, counts: jax.Array, table: jax.Array) -> tuple:
         # Twice the pairs that the group's positives lose: to negatives above fully, to tied
         # negatives by half.
         pairs = pairs + group * (fp_float + fp_mark.astype(jnp.float64))
-        precision = precision + group * tp_float / jnp.maximum(tp_float + fp_float, 1.0)
+        called = tp_float + fp_float
+        precision = precision + group * tp_float / jnp.where(called > 0, called, 1.0)
         return (tp, fp, tp_mark, fp_mark, pairs, precision), None
 
     return jax.lax.scan(step, state, table, unroll=_UNROLL)[0]
 
 
-def lane_blocks(n_resamples: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of blocks of at most `LANES` resamples."""
-    for start in range(0, n_resamples, LANES):
-        yield start, min(start + LANES, n_resamples)
+def lane_blocks(n_resamples: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of blocks of at most `lanes` resamples."""
+    for start in range(0, n_resamples, lanes):
+        yield start, min(start + lanes, n_resamples)
 
 
-def counts_by_record(counts: np.ndarray, lanes: int) -> np.ndarray:
+def rows_for(n_records: int) -> int:
+    """Rows of `counts_by_record`: at least one after the N records, for "nobody".
+
+    They come in steps of 256, so that data of similar size share a compiled program.
+    """
+    return -(-(n_records + 1) // 256) * 256
+
+
+def counts_by_record(counts: np.ndarray, lanes: int, weights: np.ndarray | None) -> np.ndarray:
     """(R, N) counts as the (rows, lanes) array that the kernels read, padded with zeros.
 
-    There is at least one row after the N records, for "nobody"; rows come in steps of 256, so that
-    data of similar size share a compiled program.
+    With `weights` (N,) the array holds count times weight as float64.
     """
     n_resamples, n_records = counts.shape
-    by_record = np.zeros((-(-(n_records + 1) // 256) * 256, lanes), counts.dtype)
+    dtype = counts.dtype if weights is None else np.float64
+    by_record = np.zeros((rows_for(n_records), lanes), dtype)
     by_record[:n_records, :n_resamples] = counts.T
+    if weights is not None:
+        by_record[:n_records] *= weights[:, None]
     return by_record
 
 
-def lanes_for(n_resamples: int) -> int:
-    """A few fixed widths, so that few programs are compiled."""
+def lanes_for(n_resamples: int, n_records: int, itemsize: int = 1, devices: int = 1) -> int:
+    """A few fixed widths, so that few programs are compiled, and within the memory for counts."""
     lanes = 16
-    while lanes < min(n_resamples, LANES):
-        lanes *= 2
-    return lanes
+    while lanes < min(n_resamples, LANES * devices):
+        wider = lanes * 2
+        if wider > 16 * devices and rows_for(n_records) * wider * itemsize > COUNTS_BYTES * devices:
+            break
+        lanes = wider
+    return -(-lanes // devices) * devices
 
 
-def walk_plans(plans: Sequence[RankPlan], counts: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Pair sums and average precision of every plan in every resample.
+class Walker:
+    """Walks rankings over blocks of counts, keeping their tables while they fit in memory.
+
+    Sorting happens once a ranking, as long as all tables together stay below `TABLE_BYTES`; those
+    beyond are sorted again for each block of resamples, which bounds the memory instead.
 
     Args:
-        plans: P rankings over the same N records.
-        counts: (rows, R) unsigned, zero from row N on (see `counts_by_record`).
-
-    Returns:
-        ``lost`` (R, P) float64, twice the number of (positive, negative) pairs in the wrong order,
-        ties once; and average precision (R, P), NaN in a resample without positives.
+        rankings: P rankings over the same N records.
+        devices: resamples are spread over these; ``None`` for the default device.
     """
-    with jax.enable_x64(True):
-        drawn = int(jnp.sum(counts, axis=0, dtype=jnp.int64).max())
-    lanes = counts.shape[1]
-    lost = np.empty((lanes, len(plans)))
-    precision = np.empty((lanes, len(plans)))
 
-    def run(index: int) -> None:
-        plan = plans[index]
-        whole = np.int32 if drawn * plan.largest_multiplicity < 2**31 else np.int64
-        # 64-bit types are switched on for this thread and this block only.
+    def __init__(self, rankings: Sequence[Ranking], devices: Devices | None = None) -> None:
+        self.rankings = rankings
+        self._kept: dict[int, list[np.ndarray]] = {}
+        self._room = TABLE_BYTES
+        self._lock = threading.Lock()
+        self._mesh = None
+        if devices is not None and len(devices) > 1:
+            self._mesh = Mesh(np.array(devices), ("resamples",), axis_types=(AxisType.Auto,))
+
+    def walk(self, by_record: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pair sums and average precision of every ranking in every resample.
+
+        Args:
+            by_record: (rows, R) unsigned or float64, zero from row N on (see `counts_by_record`).
+
+        Returns:
+            ``lost`` (R, P) float64, twice the weight of (positive, negative) pairs in the wrong
+            order, ties once; and average precision (R, P), NaN in a resample without positives.
+        """
+        whole = np.issubdtype(by_record.dtype, np.integer)
+        drawn = int(by_record.sum(axis=0, dtype=np.uint64).max()) if whole else 0
+        lanes = by_record.shape[1]
+        lost = np.empty((lanes, len(self.rankings)))
+        precision = np.empty((lanes, len(self.rankings)))
         with jax.enable_x64(True):
-            state = tuple(
-                jnp.zeros(lanes, dtype) for dtype in (whole,) * 4 + (np.float64, np.float64)
-            )
-            for start in range(0, len(plan.table), _STEPS):
-                state = _walk(state, counts, _padded(plan, start))
-            positives, pairs, gained = (np.asarray(state[i], np.float64) for i in (0, 4, 5))
-        lost[:, index] = pairs
-        with np.errstate(invalid="ignore"):
-            precision[:, index] = gained / np.where(positives > 0, positives, np.nan)
+            counts = self._put(by_record, None, "resamples")
 
-    longest_first = sorted(range(len(plans)), key=lambda i: -plans[i].table.size)
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        list(pool.map(run, longest_first))
-    return lost, precision
+        def run(index: int) -> None:
+            most = drawn * self.rankings[index].largest_multiplicity
+            kind = (np.int32 if most < 2**31 else np.int64) if whole else np.float64
+            # 64-bit types are switched on for this thread and this block only.
+            with jax.enable_x64(True):
+                state = tuple(
+                    self._put(np.zeros(lanes, dtype), "resamples")
+                    for dtype in (kind,) * 4 + (np.float64, np.float64)
+                )
+                for table in self._tables(index):
+                    for start in range(0, len(table), _STEPS):
+                        part = _padded(table, start, self.rankings[index].n_records)
+                        state = _walk(state, counts, self._put(part))
+                positives, pairs, gained = (np.asarray(state[i], np.float64) for i in (0, 4, 5))
+            lost[:, index] = pairs
+            with np.errstate(invalid="ignore"):
+                precision[:, index] = gained / np.where(positives > 0, positives, np.nan)
+
+        longest_first = sorted(range(len(self.rankings)), key=lambda i: -self.rankings[i].size())
+        # several devices already keep every core busy
+        threads = 1 if self._mesh is not None else max(1, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, longest_first))
+        return lost, precision
+
+    def _put(self, array: np.ndarray, *axes: str | None) -> jax.Array:
+        if self._mesh is None:
+            return jax.device_put(array)
+        return jax.device_put(array, NamedSharding(self._mesh, PartitionSpec(*axes)))
+
+    def _tables(self, index: int) -> Iterator[np.ndarray]:
+        if index in self._kept:
+            yield from self._kept[index]
+            return
+        kept: list[np.ndarray] | None = []
+        for table in self.rankings[index].tables():
+            yield table
+            if kept is not None:
+                kept.append(table)
+                if not self._reserve(table.nbytes):
+                    self._reserve(-sum(t.nbytes for t in kept[:-1]))
+                    kept = None
+        if kept is not None:
+            self._kept[index] = kept
+
+    def _reserve(self, n_bytes: int) -> bool:
+        with self._lock:
+            if n_bytes > self._room:
+                return False
+            self._room -= n_bytes
+            return True
 
 
-def _padded(plan: RankPlan, start: int) -> np.ndarray:
-    part = plan.table[start : start + _STEPS]
+def _padded(table: np.ndarray, start: int, n_records: int) -> np.ndarray:
+    part = table[start : start + _STEPS]
     if len(part) == _STEPS:
         return part
-    padding = np.full((_STEPS - len(part), part.shape[1]), plan.n_records, np.int32)
+    padding = np.full((_STEPS - len(part), part.shape[1]), n_records, np.int32)
     padding[:, 0] = 0
     return np.concatenate([part, padding])
 
 
 def auroc_from_pairs(lost: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """AUROC from `walk_plans` and the number of positives and negatives; NaN if one is zero."""
+    """AUROC from `Walker.walk` and the number of positives and negatives; NaN if one is zero."""
     pairs = 2.0 * positive * negative
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(pairs > 0, (pairs - lost) / pairs, np.nan)

@@ -3,35 +3,42 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.auroc import (
+    Walker,
     auroc_from_pairs,
     counts_by_record,
     lane_blocks,
     lanes_for,
-    walk_plans,
 )
-from deepecg_jax.evaluation.ranking import RankPlan, plan_ranking
-from deepecg_jax.evaluation.resampling import Resampler, narrow
+from deepecg_jax.evaluation.devices import Devices
+from deepecg_jax.evaluation.ranking import Ranking
+from deepecg_jax.evaluation.resampling import Sweep, narrow
 from deepecg_jax.evaluation.tallies import Tallies, tally
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """What metrics are computed from. Row 0 of each array is the sample itself.
+    """What metrics are computed from.
+
+    Row 0 of each array is the sample itself, R resamples follow, and then the jackknife's rows, if
+    any: together the rows of a `resampling.Sweep`.
 
     Attributes:
-        tallies: sums of shape (1 + R, C).
-        auroc: (1 + R, C), NaN where a class is absent.
-        auprc: (1 + R, C), average precision, NaN without positives.
+        tallies: sums of shape (rows, C).
+        auroc: (rows, C), NaN where a class is absent.
+        auprc: (rows, C), average precision, NaN without positives.
+        n: (C,) records of the sample with a known label, whatever their weight.
+        n_positive: (C,) positive ones among them.
     """
 
     tallies: Tallies
     auroc: np.ndarray
     auprc: np.ndarray
+    n: np.ndarray
+    n_positive: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,15 @@ def bootstrap_ranking(
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC and average precision together, each (R, C); see `bootstrap_auroc`."""
     labels, scores, counts = _checked(labels, scores, counts)
-    plans = [_plan(labels, scores, [j], None) for j in range(labels.shape[1])]
+    walker = Walker([Ranking(labels, scores, [j]) for j in range(labels.shape[1])])
     auroc = np.empty((len(counts), labels.shape[1]))
     auprc = np.empty_like(auroc)
-    lanes = lanes_for(len(counts))
+    lanes = lanes_for(len(counts), len(labels), counts.itemsize)
     no_thresholds = np.zeros(labels.shape[1])
-    for start, stop in lane_blocks(len(counts)):
-        by_record = counts_by_record(counts[start:stop], lanes)
+    for start, stop in lane_blocks(len(counts), lanes):
+        by_record = counts_by_record(counts[start:stop], lanes, None)
         sums = tally(by_record[: len(labels)], labels, scores, no_thresholds)
-        lost, precision = walk_plans(plans, jax.device_put(by_record))
+        lost, precision = walker.walk(by_record)
         auroc[start:stop] = auroc_from_pairs(lost, sums.positive, sums.negative)[: stop - start]
         auprc[start:stop] = precision[: stop - start]
     return auroc, auprc
@@ -93,39 +100,86 @@ def bootstrap(
     labels: np.ndarray,
     scores: np.ndarray,
     thresholds: np.ndarray,
-    resampler: Resampler,
-    resamples: int,
+    sweep: Sweep,
     pools: Mapping[str, Sequence[int]],
     groups: Mapping[str, np.ndarray],
+    weights: np.ndarray | None = None,
+    devices: Devices | None = None,
 ) -> Bootstrap:
-    """Sweep over the sample itself and `resamples` resamples of it.
+    """Every metric on every row of `sweep`.
 
     Args:
         labels: (N, C) int8, -1 unknown.
         scores: (N, C).
-        thresholds: (C,).
-        resampler: draws the resamples.
-        resamples: R.
+        thresholds: (C,), or (N, C) where records have their own.
+        sweep: the sample, its resamples, and the jackknife if asked for.
         pools: name -> indices of findings whose records are flattened together (micro averages).
         groups: name -> (N,) bool, records of a group.
+        weights: (N,) non-negative weight of each record; ``None`` for 1.
+        devices: spread the resamples over these; the result is the same to the bit.
     """
     everything = list(range(labels.shape[1]))
-    plans = [_plan(labels, scores, [j], None) for j in everything]
-    plans += [_plan(labels, scores, list(findings), None) for findings in pools.values()]
+    rankings = [Ranking(labels, scores, [j]) for j in everything]
+    rankings += [Ranking(labels, scores, list(findings)) for findings in pools.values()]
     for mask in groups.values():
-        plans += [_plan(labels, scores, [j], mask) for j in everything]
+        rankings += [Ranking(labels, scores, [j], mask) for j in everything]
+    limits = np.asarray(thresholds)
 
-    lanes = lanes_for(1 + resamples)
+    walker = Walker(rankings, devices)
+    itemsize = 1 if weights is None else 8
+    lanes = lanes_for(sweep.rows, len(labels), itemsize, len(devices) if devices else 1)
+    # The last bit of a sum of squares depends on the shape of the product, so products have the
+    # shape that one device has.
+    width = lanes_for(sweep.rows, len(labels), itemsize)
+
+    def tally_all(drawn: np.ndarray, mask: np.ndarray | slice) -> Tallies:
+        own = limits[mask] if limits.ndim == 2 else limits
+        return Tallies.concatenate(
+            [
+                tally(drawn[mask, at : at + width], labels[mask], scores[mask], own)
+                for at in range(0, drawn.shape[1], width)
+            ]
+        )
+
     blocks = []
-    for start, stop in lane_blocks(1 + resamples):
-        by_record = counts_by_record(_with_sample(resampler, start, stop), lanes)
+    for start, stop in lane_blocks(sweep.rows, lanes):
+        by_record = counts_by_record(sweep.counts(start, stop), lanes, weights)
         drawn = by_record[: len(labels)]
-        sums = [tally(drawn, labels, scores, thresholds)]
-        for mask in groups.values():
-            sums.append(tally(drawn[mask], labels[mask], scores[mask], thresholds))
-        lost, precision = walk_plans(plans, jax.device_put(by_record))
-        blocks.append(_split(sums, lost, precision, list(pools.values()), stop - start))
-    merged = [_concatenate([block[i] for block in blocks]) for i in range(len(blocks[0]))]
+        sums = [tally_all(drawn, mask) for mask in (slice(None), *groups.values())]
+        lost, precision = walker.walk(by_record)
+        blocks.append(split(sums, lost, precision, list(pools.values()), stop - start))
+    return merge(blocks, labels, pools, groups)
+
+
+def split(
+    sums: list[Tallies],
+    lost: np.ndarray,
+    precision: np.ndarray,
+    pools: list[Sequence[int]],
+    used: int,
+) -> list[tuple[Tallies, np.ndarray, np.ndarray]]:
+    """Cut the columns of one block into findings, pools and groups, in the order of the plans."""
+    parts = [sums[0]] + [sums[0].pooled(list(findings)) for findings in pools] + sums[1:]
+    result, column = [], 0
+    for part in parts:
+        columns = slice(column, column + part.known.shape[1])
+        auroc = auroc_from_pairs(lost[:, columns], part.positive, part.negative)
+        result.append((part.first(used), auroc[:used], precision[:used, columns]))
+        column = columns.stop
+    assert column == lost.shape[1]
+    return result
+
+
+def merge(
+    blocks: list[list[tuple[Tallies, np.ndarray, np.ndarray]]],
+    labels: np.ndarray,
+    pools: Mapping[str, Sequence[int]],
+    groups: Mapping[str, np.ndarray],
+) -> Bootstrap:
+    """Put blocks of rows (see `split`) together and name the parts."""
+    sizes = [_sizes(labels)] + [_sizes(labels[:, list(f)], pooled=True) for f in pools.values()]
+    sizes += [_sizes(labels[mask]) for mask in groups.values()]
+    merged = [_concatenate([block[i] for block in blocks], *size) for i, size in enumerate(sizes)]
     n_pools = len(pools)
     return Bootstrap(
         findings=merged[0],
@@ -134,56 +188,23 @@ def bootstrap(
     )
 
 
-def _with_sample(resampler: Resampler, start: int, stop: int) -> np.ndarray:
-    """Counts of the rows start..stop-1 of the sweep, where row 0 is the sample itself."""
-    drawn = resampler.counts(max(start, 1) - 1, stop - 1)
-    if start > 0:
-        return drawn
-    return np.concatenate([np.ones((1, len(resampler.cluster_of)), drawn.dtype), drawn])
-
-
-def _split(
-    sums: list[Tallies],
-    lost: np.ndarray,
-    precision: np.ndarray,
-    pools: list[Sequence[int]],
-    used: int,
-) -> list[Resampled]:
-    """Cut the columns of one block into findings, pools and groups, in the order of the plans."""
-    width = sums[0].known.shape[1]
-    parts = [sums[0]] + [sums[0].pooled(list(findings)) for findings in pools] + sums[1:]
-    result, column = [], 0
-    for part in parts:
-        columns = slice(column, column + part.known.shape[1])
-        auroc = auroc_from_pairs(lost[:, columns], part.positive, part.negative)
-        result.append(Resampled(part.first(used), auroc[:used], precision[:used, columns]))
-        column = columns.stop
-    assert column == lost.shape[1] and width <= column
-    return result
-
-
-def _concatenate(blocks: list[Resampled]) -> Resampled:
+def _concatenate(
+    blocks: list[tuple[Tallies, np.ndarray, np.ndarray]], n: np.ndarray, n_positive: np.ndarray
+) -> Resampled:
+    tallies, auroc, auprc = zip(*blocks, strict=True)
     return Resampled(
-        Tallies.concatenate([block.tallies for block in blocks]),
-        np.concatenate([block.auroc for block in blocks]),
-        np.concatenate([block.auprc for block in blocks]),
+        Tallies.concatenate(list(tallies)),
+        np.concatenate(auroc),
+        np.concatenate(auprc),
+        n,
+        n_positive,
     )
 
 
-def _plan(
-    labels: np.ndarray, scores: np.ndarray, findings: list[int], mask: np.ndarray | None
-) -> RankPlan:
-    """Rank the records of some findings, flattened, where the label is known (and `mask` holds)."""
-    rows, positive, values = [], [], []
-    for j in findings:
-        known = labels[:, j] >= 0
-        at = np.flatnonzero(known if mask is None else known & mask).astype(np.int32)
-        rows.append(at)
-        positive.append(labels[at, j] == 1)
-        values.append(scores[at, j])
-    return plan_ranking(
-        np.concatenate(rows), np.concatenate(positive), np.concatenate(values), len(labels)
-    )
+def _sizes(labels: np.ndarray, pooled: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Records with a known label, and positive ones, of each finding or of all together."""
+    counts = (labels >= 0).sum(axis=0), (labels == 1).sum(axis=0)
+    return (counts[0].sum()[None], counts[1].sum()[None]) if pooled else counts
 
 
 def _checked(

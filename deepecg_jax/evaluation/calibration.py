@@ -1,22 +1,28 @@
 """Does a score of 0.2 mean that one in five has the finding?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.aggregate import mean_defined, number
+from deepecg_jax.evaluation.aggregate import interval, macro_interval, number
+from deepecg_jax.evaluation.calibration_measures import (
+    MEASURES,
+    calibration_error,
+    measures,
+)
+from deepecg_jax.evaluation.calibration_sums import BINS, BinSums, Layout, Sums, equal_width
+from deepecg_jax.evaluation.lanes import count_blocks
+from deepecg_jax.evaluation.logistic import Recalibration, cox_recalibration
+from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.threshold_metrics import ratio
 
-BINS = 10
-_CLIP = 1e-7
-_MOST_STEPS = 100
+CURVE_POINTS = 101
+_Z = 1.959963984540054
 
 
 def reliability(positive: np.ndarray, scores: np.ndarray, bins: int = BINS) -> dict[str, Any]:
     """Expected calibration error over bins of equal width, and the bins.
-
-    The error is the mean over records of |share of positives - mean score| of the record's bin
-    (Naeini, Cooper and Hauskrecht, AAAI 2015). A bin holds its lower edge; the last holds 1 too.
 
     Args:
         positive: (M,) bool.
@@ -26,107 +32,191 @@ def reliability(positive: np.ndarray, scores: np.ndarray, bins: int = BINS) -> d
         ``ece`` and ``bins`` (``low``, ``high``, ``n``, ``mean_score``, ``positive_rate``), the
         empty ones left out.
     """
-    index = np.minimum((scores.astype(np.float64) * bins).astype(int), bins - 1)
-    n = np.bincount(index, minlength=bins)
-    used = np.flatnonzero(n)
-    mean_score = np.bincount(index, scores.astype(np.float64), bins)[used] / n[used]
-    rate = np.bincount(index, positive, bins)[used] / n[used]
-    error = float((n[used] * np.abs(rate - mean_score)).sum() / n.sum()) if len(used) else np.nan
-    return {
-        "ece": number(error),
-        "bins": [
-            {
-                "low": float(b / bins),
-                "high": float((b + 1) / bins),
-                "n": int(n[b]),
-                "mean_score": float(mean),
-                "positive_rate": float(share),
-            }
-            for b, mean, share in zip(used, mean_score, rate, strict=True)
-        ],
-    }
+    index = equal_width(scores, bins)
+    sums = BinSums(
+        *(
+            np.bincount(index, weights, bins)[None].astype(np.float64)
+            for weights in (None, positive, np.asarray(scores, np.float64))
+        )
+    )
+    edges = [(b / bins, (b + 1) / bins) for b in range(bins)]
+    return {"ece": number(calibration_error(sums)[0]), "bins": _bins(sums, edges)}
 
 
 def slope_and_intercept(
     positive: np.ndarray, scores: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Calibration slope, and calibration-in-the-large (Cox, Biometrika 45, 1958).
-
-    The slope is that of a logistic regression of the label on logit(score): below 1 the scores are
-    too extreme. The intercept is that of the same regression with the slope held at 1: below 0 the
-    scores are too high. Scores are clipped to 1e-7 .. 1 - 1e-7.
-
-    Returns:
-        (slope, intercept); ``None`` for one that has no finite maximum-likelihood estimate (a class
-        is absent, or the scores separate the classes).
-    """
-    if positive.all() or not positive.any():
-        return None, None
-    p = np.clip(scores.astype(np.float64), _CLIP, 1 - _CLIP)
-    logit = np.log(p) - np.log1p(-p)
-    y = positive.astype(np.float64)
-    ones = np.ones_like(logit)
-    separated = logit[positive].min() >= logit[~positive].max() or (
-        logit[positive].max() <= logit[~positive].min()
-    )
-    slope = None if separated else _logistic(np.stack([ones, logit], 1), np.zeros_like(logit), y)
-    intercept = _logistic(ones[:, None], logit, y)
-    return (
-        None if slope is None else float(slope[1]),
-        None if intercept is None else float(intercept[0]),
-    )
+    """(slope, intercept) of `logistic.cox_recalibration`."""
+    found = cox_recalibration(positive, scores)
+    return found.slope, found.intercept
 
 
-def _logistic(design: np.ndarray, offset: np.ndarray, y: np.ndarray) -> np.ndarray | None:
-    """Maximum likelihood by Newton's method with halved steps; ``None`` if it does not settle."""
-
-    def likelihood(beta: np.ndarray) -> float:
-        eta = design @ beta + offset
-        return float((y * eta - np.logaddexp(0, eta)).sum())
-
-    beta = np.zeros(design.shape[1])
-    best = likelihood(beta)
-    for _ in range(_MOST_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta + offset, -700, 700)))
-        gradient = design.T @ (y - p)
-        hessian = (design * (p * (1 - p))[:, None]).T @ design
-        if np.linalg.matrix_rank(hessian) < len(beta):
-            return None
-        step = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while likelihood(beta + size * step) < best - 1e-9 * abs(best) and size > 1e-6:
-            size /= 2
-        beta = beta + size * step
-        best = likelihood(beta)
-        if np.abs(size * step).max() < 1e-10:
-            return beta
-    return None
-
-
-def calibrate(labels: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def calibrate(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    names: Sequence[str],
+    resampler: Resampler | None = None,
+    resamples: int = 0,
+) -> dict[str, Any]:
     """The calibration part of ``metrics.json``.
 
     Args:
         labels: (N, C), 1, 0 or -1 unknown.
         scores: (N, C).
         names: the C findings.
+        resampler: draws the resamples (whole patients); without it there are no intervals.
+        resamples: how many.
 
     Returns:
-        ``findings`` (each ``ece``, ``slope``, ``intercept``, ``bins``), ``macro`` (mean ``ece``
-        over the findings with both classes) and ``micro`` (``ece`` and ``bins`` of all records x
-        findings).
+        ``bins`` (how many), ``curve_intervals`` and ``slope_intervals`` (how intervals were made),
+        and:
+
+        * ``findings``: name -> ``n``, ``n_positive``, ``ece``, ``slope``, ``intercept`` (numbers or
+          null), ``intervals``: every one of `MEASURES` and ``slope``, ``intercept`` as
+          ``{value, low, high, degenerate}``; ``bins`` (equal width) and ``bins_equal_mass``: each
+          ``{low, high, n, mean_score, positive_rate, positive_rate_low, positive_rate_high}``;
+          ``curve``: the smooth curve, ``{score, positive_rate, low, high}`` at up to 101 scores;
+        * ``macro``: ``ece`` and ``intervals``, means over the findings with both classes;
+        * ``micro``: all records x findings: ``ece``, ``intervals`` (without the measures that need
+          a smooth curve or bins of equal mass) and ``bins``.
+
+        Intervals of slope and intercept are Wald's with cluster-robust errors; the others are
+        percentiles over the resamples, in which bins and smoothing windows stay as they are.
     """
     known = labels >= 0
-    findings = {}
+    columns = range(len(names))
+    layouts = {
+        name: Layout(np.flatnonzero(known[:, j]), labels[known[:, j], j] == 1,
+                     scores[known[:, j], j], len(labels))
+        for j, name in zip(columns, names, strict=True) if known[:, j].any()
+    }  # fmt: skip
+    everywhere, _ = np.nonzero(known)
+    flat = Layout(everywhere, labels[known] == 1, scores[known], len(labels), flattened=True)
+    sums = _sweep([*layouts.values(), flat], len(labels), resampler, resamples)
+
+    findings, drawn = {}, np.full((len(MEASURES), 1 + resamples, len(names)), np.nan)
+    both = np.zeros((1 + resamples, len(names)), bool)
+    by_name = dict(zip(layouts, sums, strict=False))
     for j, name in enumerate(names):
-        positive, own = labels[known[:, j], j] == 1, scores[known[:, j], j]
-        slope, intercept = slope_and_intercept(positive, own) if len(own) else (None, None)
-        findings[name] = {"slope": slope, "intercept": intercept} | reliability(positive, own)
-    both = ((labels == 1).any(axis=0)) & ((labels == 0).any(axis=0))
-    eces = [findings[name]["ece"] for name, has in zip(names, both, strict=True) if has]
+        if name not in layouts:
+            findings[name] = _unlabelled()
+            continue
+        values = measures(layouts[name].x, by_name[name])
+        drawn[:, :, j] = [values[measure] for measure in MEASURES]
+        positives, records = (part.sum(axis=1) for part in
+                              (by_name[name].width.positive, by_name[name].width.n))  # fmt: skip
+        both[:, j] = (positives > 0) & (positives < records)
+        own = known[:, j]
+        clusters = None if resampler is None else resampler.cluster_of[own]
+        cox = cox_recalibration(labels[own, j] == 1, scores[own, j], clusters)
+        findings[name] = _finding(layouts[name], by_name[name], values, cox)
+    macro = {measure: macro_interval(drawn[m], both) for m, measure in enumerate(MEASURES)}
+    micro = measures(flat.x, sums[-1])
+    edges = [(b / BINS, (b + 1) / BINS) for b in range(BINS)]
     return {
         "bins": BINS,
+        "curve_intervals": "bootstrap percentiles" if resamples else None,
+        "slope_intervals": "cluster-robust Wald" if resampler is not None else None,
         "findings": findings,
-        "macro": {"ece": number(float(mean_defined(np.array(eces, np.float64))))},
-        "micro": reliability(labels[known] == 1, scores[known]),
+        "macro": {"ece": macro["ece"]["value"], "intervals": macro},
+        "micro": {
+            "ece": number(micro["ece"][0]),
+            "intervals": {measure: interval(value) for measure, value in micro.items()},
+            "bins": _bins(sums[-1].width, edges),
+        },
     }
+
+
+def _sweep(
+    layouts: Sequence[Layout], n_records: int, resampler: Resampler | None, resamples: int
+) -> list[Sums]:
+    """The sums of every layout: row 0 the sample itself, then its resamples."""
+    blocks = [
+        [layout.sums(counts) for layout in layouts]
+        for counts in count_blocks(n_records, resampler, resamples)
+    ]
+    return [Sums.concatenate(parts) for parts in zip(*blocks, strict=True)]
+
+
+def _finding(
+    layout: Layout, sums: Sums, values: Mapping[str, np.ndarray], cox: Recalibration
+) -> dict[str, Any]:
+    edges = [(b / BINS, (b + 1) / BINS) for b in range(BINS)]
+    assert sums.mass is not None and sums.smooth is not None
+    intervals = {measure: interval(value) for measure, value in values.items()}
+    intervals["slope"] = _wald(cox.slope, cox.slope_error)
+    intervals["intercept"] = _wald(cox.intercept, cox.intercept_error)
+    return {
+        "n": int(sums.width.n[0].sum()),
+        "n_positive": int(sums.width.positive[0].sum()),
+        "ece": number(values["ece"][0]),
+        "slope": cox.slope,
+        "intercept": cox.intercept,
+        "intervals": intervals,
+        "bins": _bins(sums.width, edges),
+        "bins_equal_mass": _bins(sums.mass, layout.edges),
+        "curve": _curve(layout.x, sums.smooth),
+    }
+
+
+def _unlabelled() -> dict[str, Any]:
+    """A finding of which nothing is known."""
+    nothing = interval(np.array([np.nan]))
+    return {
+        "n": 0,
+        "n_positive": 0,
+        "ece": None,
+        "slope": None,
+        "intercept": None,
+        "intervals": {measure: nothing for measure in (*MEASURES, "slope", "intercept")},
+        "bins": [],
+        "bins_equal_mass": [],
+        "curve": [],
+    }
+
+
+def _wald(value: float | None, error: float | None) -> dict[str, Any]:
+    low = high = None
+    if value is not None and error is not None:
+        low, high = value - _Z * error, value + _Z * error
+    return {"value": value, "low": low, "high": high, "degenerate": None}
+
+
+def _bins(sums: BinSums, edges: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+    rate, mean = ratio(sums.positive, sums.n), ratio(sums.score, sums.n)
+    rows = []
+    for b in np.flatnonzero(sums.n[0]).tolist():
+        band = interval(rate[:, b])
+        rows.append(
+            {
+                "low": float(edges[b][0]),
+                "high": float(edges[b][1]),
+                "n": int(sums.n[0, b]),
+                "mean_score": float(mean[0, b]),
+                "positive_rate": float(rate[0, b]),
+                "positive_rate_low": band["low"],
+                "positive_rate_high": band["high"],
+            }
+        )
+    return rows
+
+
+def _curve(x: np.ndarray, smooth: np.ndarray) -> list[dict[str, Any]]:
+    """The smooth curve at evenly spaced points of its range, with the resamples' band."""
+    grid = x
+    if len(x) > CURVE_POINTS:
+        wanted = np.linspace(x[0], x[-1], CURVE_POINTS)
+        grid = x[np.unique(np.abs(x[None, :] - wanted[:, None]).argmin(axis=1))]
+    at = np.searchsorted(x, grid)
+    rows = []
+    for score, column in zip(grid, smooth[:, at].T, strict=True):
+        band = interval(column)
+        rows.append(
+            {
+                "score": float(score),
+                "positive_rate": band["value"],
+                "low": band["low"],
+                "high": band["high"],
+            }
+        )
+    return rows

@@ -97,8 +97,10 @@ def unit_square(
     size: int = 150,
     dots: bool = False,
     mark: tuple[float, float] | None = None,
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    diagonal: bool = True,
 ) -> str:
-    """A curve in the unit square above its diagonal: ROC or reliability.
+    """A curve in the unit square: ROC, precision and recall, or reliability.
 
     Args:
         curve: (x, y) in 0..1.
@@ -108,6 +110,8 @@ def unit_square(
         size: side of the square in pixels.
         dots: mark every point of the curve.
         mark: one point to highlight, such as the operating threshold.
+        band: (x, low, high) shaded behind the curve.
+        diagonal: draw it.
     """
     left, top, below = 34, 40, 34
 
@@ -118,8 +122,14 @@ def unit_square(
         text(0, 13, shorten(title, size // 5), colour=INK, size=12),
         text(0, 28, note, size=10.5),
         f'<rect x="{left}" y="{top}" width="{size}" height="{size}" fill="none" stroke="{GRID}"/>',
-        line(left, top + size, left + size, top, GRID, 'stroke-dasharray="3 3"'),
     ]
+    if diagonal:
+        parts.append(line(left, top + size, left + size, top, GRID, 'stroke-dasharray="3 3"'))
+    if band is not None and len(band[0]):
+        xs, low, high = (list(map(float, part)) for part in band)
+        outline = list(zip(xs, high, strict=True)) + list(zip(xs, low, strict=True))[::-1]
+        corners = " ".join("{:.1f},{:.1f}".format(*point(p)) for p in outline)
+        parts.append(f'<polygon points="{corners}" fill="{ACCENT}" fill-opacity="0.15"/>')
     for tick in (0.0, 0.5, 1.0):
         parts.append(text(left + tick * size, top + size + 13, f"{tick:g}", "middle", size=9.5))
         parts.append(text(left - 5, top + (1 - tick) * size + 3.5, f"{tick:g}", "end", size=9.5))
@@ -169,3 +179,69 @@ def group_dots(groups: Sequence[str], rows: Sequence[tuple[str, Sequence[dict[st
             note = f"{group}  {estimate['value']:.3f}"
             parts.append(text(left + plot + 14, y + 4, note, colour=colour))
     return svg(left + plot + 150, height, "Metrics by group", parts)
+
+
+def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
+    """Cumulative incidence by risk group with 95 % bands, and the number at risk below.
+
+    Args:
+        curves: group -> rows with ``time_days``, ``incidence``, ``low``, ``high``, ``n_at_risk``.
+        years: length of the time axis.
+    """
+    left, plot, tall, top, pitch = 110, 560, 240, 16, 16
+    highest = max(
+        (
+            row["high"]
+            for rows in curves.values()
+            for row in rows
+            if row["time_days"] <= 365 * years
+        ),
+        default=1.0,
+    )
+    highest = min(1.0, max(0.02, highest * 1.05))
+
+    def point(days: float, value: float) -> tuple[float, float]:
+        return left + days / (365 * years) * plot, top + tall * (1 - min(value, highest) / highest)
+
+    parts = [
+        f'<rect x="{left}" y="{top}" width="{plot}" height="{tall}" fill="none" stroke="{GRID}"/>'
+    ]
+    for tick in ticks(0.0, highest):
+        y = point(0, tick)[1]
+        parts.append(line(left, y, left + plot, y, GRID))
+        parts.append(text(left - 8, y + 4, f"{100 * tick:g} %", "end"))
+    whole_years = range(int(years) + 1)
+    for year in whole_years:
+        parts.append(text(point(365 * year, 0)[0], top + tall + 16, f"{year} y", "middle"))
+    for g, (group, rows) in enumerate(curves.items()):
+        colour = GROUP_COLOURS[g % len(GROUP_COLOURS)]
+        shown = [row for row in rows if row["time_days"] <= 365 * years]
+        steps = {name: _steps(shown, name, 365 * years) for name in ("incidence", "low", "high")}
+        corners = " ".join(
+            "{:.1f},{:.1f}".format(*point(*p)) for p in steps["high"] + steps["low"][::-1]
+        )
+        path = " ".join("{:.1f},{:.1f}".format(*point(*p)) for p in steps["incidence"])
+        parts.append(f'<polygon points="{corners}" fill="{colour}" fill-opacity="0.13"/>')
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.7"/>'
+        )
+        end = point(*steps["incidence"][-1])
+        parts.append(text(left + plot + 8, end[1] + 4, group, colour=colour, size=12))
+        y = top + tall + 44 + pitch * g
+        parts.append(text(left - 8, y, f"{shorten(group, 14)} at risk", "end", colour, 10.5))
+        for year in whole_years:
+            later = [row["n_at_risk"] for row in rows if row["time_days"] >= 365 * year]
+            number = f"{later[0]:,.0f}" if later else "0"
+            parts.append(text(point(365 * year, 0)[0], y, number, "middle", colour, 10.5))
+    height = top + tall + 44 + pitch * len(curves)
+    return svg(left + plot + 150, height, "Cumulative incidence by risk group", parts)
+
+
+def _steps(rows: Sequence[dict[str, Any]], name: str, end: float) -> list[tuple[float, float]]:
+    """Corners of a step function from (0, 0) to ``end``."""
+    corners, value = [(0.0, 0.0)], 0.0
+    for row in rows:
+        corners.append((row["time_days"], value))
+        value = row[name]
+        corners.append((row["time_days"], value))
+    return [*corners, (end, value)]

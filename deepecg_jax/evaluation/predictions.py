@@ -10,11 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation import table_columns
+from deepecg_jax.evaluation.table_columns import LABEL, SCORE, UNKNOWN, WEIGHT
 
-LABEL = "label:"
-SCORE = "score:"
-UNKNOWN = -1
-SEXES = ("female", "male", "unknown")
 SURVIVAL_COLUMNS = ("time_days", "event")
 _IDENTITY = ("record_id", "patient_id", "age", "sex")
 
@@ -32,6 +30,8 @@ class Predictions:
         age: (N,) float64 years, NaN unknown.
         sex: (N,) text, ``female``, ``male`` or ``unknown``.
         extra: every further column of the file (``site``, ``time_days``, ...), unchanged.
+        weight: (N,) float64, how much each record counts, from the optional column ``weight``;
+            ``None`` when every record counts once.
     """
 
     names: tuple[str, ...]
@@ -42,6 +42,7 @@ class Predictions:
     age: np.ndarray
     sex: np.ndarray
     extra: Mapping[str, Any] = field(default_factory=dict)
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.record_id)
@@ -154,109 +155,24 @@ def _parse(table: pa.Table, path: str) -> Predictions:
         raise UserError(f"{path} has no column that starts with '{SCORE}'; nothing to evaluate.")
     if table.num_rows == 0:
         raise UserError(f"{path} has no rows; nothing to evaluate.")
-    record_id = _text(table, "record_id")
-    _require_unique(record_id, path)
+    record_id = table_columns.text(table, "record_id")
+    table_columns.require_unique(table, record_id, path)
     return Predictions(
         names=names,
-        labels=np.stack([_labels(table, name, path) for name in names], axis=1),
-        scores=np.stack([_scores(table, name, path) for name in names], axis=1),
+        labels=table_columns.stack_columns(
+            [lambda n=name: table_columns.labels(table, n, path) for name in names]
+        ),
+        scores=table_columns.stack_columns(
+            [lambda n=name: table_columns.scores(table, n, path) for name in names]
+        ),
         record_id=record_id,
-        patient_id=_text(table, "patient_id"),
-        age=_ages(table, path),
-        sex=_sexes(table, path),
+        patient_id=table_columns.text(table, "patient_id"),
+        age=table_columns.ages(table, path),
+        sex=table_columns.sexes(table, path),
         extra={
             name: table[name].to_numpy()
             for name in columns
-            if name not in _IDENTITY and not name.startswith((LABEL, SCORE))
+            if name not in (*_IDENTITY, WEIGHT) and not name.startswith((LABEL, SCORE))
         },
+        weight=table_columns.weights(table, path),
     )
-
-
-def _text(table: pa.Table, name: str) -> np.ndarray:
-    values = table[name].to_pylist()
-    return np.array(["" if value is None else str(value) for value in values], dtype=object)
-
-
-def _require_unique(record_id: np.ndarray, path: str) -> None:
-    values, counts = np.unique(record_id.astype(str), return_counts=True)
-    if (record_id == "").any():
-        raise UserError(f"{path} has rows without a record_id; give every row its own.")
-    if counts.max() > 1:
-        raise UserError(
-            f"{path} has record_id '{values[counts.argmax()]}' {counts.max()} times; keep one row "
-            "a recording (average the scores of its windows)."
-        )
-
-
-def _numbers(table: pa.Table, name: str, path: str) -> np.ndarray:
-    """A column as floats, null as NaN."""
-    column = table[name]
-    kind = column.type
-    if pa.types.is_boolean(kind):
-        column = column.cast(pa.int8())
-    elif pa.types.is_dictionary(kind) or not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
-    ):
-        raise UserError(f"{path}: column '{name}' holds {kind}, not numbers; convert it.")
-    wanted = np.float32 if kind == pa.float32() else np.float64
-    values = column.to_numpy()
-    return np.asarray(
-        np.where(values == None, np.nan, values) if values.dtype == object else values,  # noqa: E711
-        dtype=wanted,
-    )
-
-
-def _scores(table: pa.Table, finding: str, path: str) -> np.ndarray:
-    name = SCORE + finding
-    values = _numbers(table, name, path)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise UserError(
-            f"{path}: column '{name}' has {int(bad.sum())} missing, NaN or infinite scores (first "
-            f"in row {int(bad.argmax())}); every record needs a score."
-        )
-    bad = (values < 0) | (values > 1)
-    if bad.any():
-        raise UserError(
-            f"{path}: column '{name}' has {int(bad.sum())} scores outside 0..1 (first "
-            f"{values[bad.argmax()]:g} in row {int(bad.argmax())}); logits must go through a "
-            "sigmoid first."
-        )
-    return values
-
-
-def _labels(table: pa.Table, finding: str, path: str) -> np.ndarray:
-    name = LABEL + finding
-    if name not in table.column_names:
-        return np.full(table.num_rows, UNKNOWN, np.int8)
-    values = _numbers(table, name, path)
-    unknown = np.isnan(values)
-    bad = ~unknown & (values != 0) & (values != 1)
-    if bad.any():
-        raise UserError(
-            f"{path}: column '{name}' has the value {values[bad.argmax()]:g} in row "
-            f"{int(bad.argmax())}; a label is 1, 0 or null (unknown)."
-        )
-    return np.where(unknown, UNKNOWN, values).astype(np.int8)
-
-
-def _ages(table: pa.Table, path: str) -> np.ndarray:
-    ages = _numbers(table, "age", path).astype(np.float64)
-    bad = (ages < 0) | np.isinf(ages)
-    if bad.any():
-        raise UserError(
-            f"{path}: column 'age' has the value {ages[bad.argmax()]:g} in row "
-            f"{int(bad.argmax())}; ages are years, null if unknown."
-        )
-    return ages
-
-
-def _sexes(table: pa.Table, path: str) -> np.ndarray:
-    sex = _text(table, "sex")
-    sex[sex == ""] = "unknown"
-    strange = sorted(set(sex) - set(SEXES))
-    if strange:
-        raise UserError(
-            f"{path}: column 'sex' has the value '{strange[0]}'; use female, male or unknown."
-        )
-    return sex

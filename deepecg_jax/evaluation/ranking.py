@@ -5,8 +5,12 @@ changes, and on how often each record is drawn. A `RankPlan` is that order, writ
 steps from the highest score down. A step adds the counts of up to ``width`` negatives and of at
 most one positive; the kernel in `auroc` walks the table once for many resamples side by side.
 Negatives below the last positive change nothing but the number of negatives, and are left out.
+
+`Ranking` makes the tables when they are asked for, in slices of falling score when there are very
+many items, so that flattening 77 findings of a million records needs no sort of 77 million.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +26,11 @@ CLOSE = 4
 # resamples side by side), so common findings want narrow steps and rare ones wide steps.
 _WIDTHS = (4, 16)
 _STEP_COST = 13
+
+SLICE = 2**21
+"""Items that are sorted at once; more are cut into slices by score."""
+_MOST_SLICES = 16
+_SAMPLE = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,11 @@ class RankPlan:
 
 
 def plan_ranking(
-    rows: np.ndarray, positive: np.ndarray, scores: np.ndarray, n_records: int
+    rows: np.ndarray,
+    positive: np.ndarray,
+    scores: np.ndarray,
+    n_records: int,
+    keep_tail: bool = False,
 ) -> RankPlan:
     """Sort M items and cut them into steps.
 
@@ -55,12 +68,17 @@ def plan_ranking(
         positive: (M,) bool, the item's label.
         scores: (M,) the item's score; equal scores tie.
         n_records: number of records.
+        keep_tail: keep the negatives below the last positive, because more items will follow.
     """
     multiplicity = int(np.bincount(rows, minlength=1).max()) if len(rows) else 0
+    tail = rows[:0]
+    if keep_tail:
+        lowest = scores[positive].min() if positive.any() else np.inf
+        tail = rows[~positive & (scores < lowest)]
     rows, positive, scores = _descending(rows, positive, scores)
     at = np.flatnonzero(positive)
     if len(at) == 0:
-        return RankPlan(np.zeros((0, 2 + _WIDTHS[0]), np.int32), n_records, multiplicity)
+        return RankPlan(_tail_steps(tail, max(_WIDTHS), n_records), n_records, multiplicity)
 
     # Stretch k: the negatives between positive k-1 and positive k. Those that tie with positive k
     # come last in the stretch, because ties are sorted negatives first.
@@ -95,7 +113,18 @@ def plan_ranking(
     offset -= np.where(is_tied, untied[k], 0)
     step = first_step[k] + np.where(is_tied, before[k], 0) + offset // width
     table[step, 2 + offset % width] = rows[negative_at]
+    if len(tail):
+        table = np.concatenate([table, _tail_steps(tail, width, n_records)])
     return RankPlan(table, n_records, multiplicity)
+
+
+def _tail_steps(rows: np.ndarray, width: int, n_records: int) -> np.ndarray:
+    """Steps that only add negatives."""
+    table = np.full((-(-len(rows) // width), 2 + width), n_records, np.int32)
+    table[:, 0] = 0
+    index = np.arange(len(rows))
+    table[index // width, 2 + index % width] = rows
+    return table
 
 
 def _descending(
@@ -109,3 +138,70 @@ def _descending(
     end = int(np.flatnonzero(ranked)[-1]) + 1 if ranked.any() else 0
     order = order[:end]
     return rows[order], ranked[:end], scores[order]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One set of scored items: some findings of some records, flattened.
+
+    Attributes:
+        labels: (N, C) int8, -1 unknown.
+        scores: (N, C).
+        findings: which columns.
+        mask: (N,) bool, which records; ``None`` for all.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    findings: Sequence[int]
+    mask: np.ndarray | None = None
+
+    @property
+    def n_records(self) -> int:
+        """Number of records that rows refer to."""
+        return len(self.labels)
+
+    @property
+    def largest_multiplicity(self) -> int:
+        """How often one record occurs at most."""
+        return len(self.findings)
+
+    def size(self) -> int:
+        """Number of items at most."""
+        records = self.n_records if self.mask is None else int(self.mask.sum())
+        return records * len(self.findings)
+
+    def tables(self) -> Iterator[np.ndarray]:
+        """The table of steps, or several that continue each other, from the highest score down."""
+        edges = self._edges()
+        for k in range(len(edges) - 1):
+            last = k == len(edges) - 2
+            yield plan_ranking(
+                *self._items(edges[k], edges[k + 1]), self.n_records, keep_tail=not last
+            ).table
+
+    def _edges(self) -> list[float]:
+        """Falling scores that cut the items into slices, the first above and the last below all."""
+        slices = min(-(-self.size() // SLICE), _MOST_SLICES)
+        if slices <= 1:
+            return [np.inf, -np.inf]
+        step = max(1, self.size() // _SAMPLE)
+        sample = self.scores[:, list(self.findings)].reshape(-1)[::step]
+        inner = np.quantile(sample, np.arange(slices - 1, 0, -1) / slices, method="nearest")
+        return [np.inf, *sorted({float(edge) for edge in inner}, reverse=True), -np.inf]
+
+    def _items(self, above: float, lowest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, labels and scores of the items with lowest <= score < above."""
+        rows, positive, values = [], [], []
+        everything = above == np.inf and lowest == -np.inf
+        for j in self.findings:
+            use = self.labels[:, j] >= 0
+            if self.mask is not None:
+                use &= self.mask
+            if not everything:
+                use &= (self.scores[:, j] >= lowest) & (self.scores[:, j] < above)
+            at = np.flatnonzero(use).astype(np.int32)
+            rows.append(at)
+            positive.append(self.labels[at, j] == 1)
+            values.append(self.scores[at, j])
+        return np.concatenate(rows), np.concatenate(positive), np.concatenate(values)

@@ -1,42 +1,70 @@
 """``report.html``: one self-contained page for a person, from the same numbers as the JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deepecg_jax.evaluation.charts import forest, group_dots, unit_square
-from deepecg_jax.evaluation.curves import roc_curve
+from deepecg_jax.evaluation.errors_table import ConfidentError, most_confident_errors
+from deepecg_jax.evaluation.figures import Figure, write_figures
 from deepecg_jax.evaluation.predictions import Predictions
+from deepecg_jax.evaluation.report_figures import (
+    curve_figures,
+    discrimination_figure,
+    fairness_figure,
+    incidence_figure,
+    ranked_findings,
+    reliability_figures,
+)
 
-_GROUP_ROWS = (("AUROC", "auroc"), ("True-positive rate", "tpr"), ("False-positive rate", "fpr"),
-               ("PPV", "ppv"), ("Selection rate", "selection_rate"))  # fmt: skip
+Draw = Callable[[ConfidentError], str | None]
+"""Draws the ECG of an error as SVG, or says with None that its signal is not at hand."""
+
 _GAP_ROWS = (("AUROC", "auroc_difference"), ("True-positive rate", "tpr_difference"),
              ("False-positive rate", "fpr_difference"),
              ("Equalized odds", "equalized_odds_difference"))  # fmt: skip
 _TABLE = (("AUROC", "auroc"), ("AUPRC", "auprc"), ("Sensitivity", "sensitivity"),
-          ("Specificity", "specificity"), ("PPV", "ppv"), ("F1", "f1"))  # fmt: skip
-_RELIABILITY_SHOWN = 11
+          ("Specificity", "specificity"), ("PPV", "ppv"), ("NPV", "npv"),
+          ("F1", "f1"))  # fmt: skip
+_CALIBRATION = (("ECE", "ece"), ("ICI", "ici"), ("Brier", "brier"), ("Slope", "slope"),
+                ("Intercept", "intercept"))  # fmt: skip
 
 
 def write_report(
-    predictions: Predictions, metrics: Mapping[str, Any], path: str | Path, source: str
+    predictions: Predictions,
+    metrics: Mapping[str, Any],
+    path: str | Path,
+    source: str,
+    draw: Draw | None = None,
 ) -> None:
-    """Write the page.
+    """Write the page, and each of its figures as SVG and CSV in ``figures/`` beside it.
 
     Args:
         predictions: the table that was evaluated.
         metrics: the result of `evaluate.evaluate` on it.
         path: the HTML file.
         source: what the page calls the predictions, such as the file's name.
+        draw: draws the ECGs of the most confident errors, where the signals are at hand.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(render_report(predictions, metrics, source), encoding="utf-8")
+    path = Path(path)
+    page, figures = build_report(predictions, metrics, source, draw)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    write_figures(path.parent / "figures", figures)
 
 
-def render_report(predictions: Predictions, metrics: Mapping[str, Any], source: str) -> str:
+def render_report(
+    predictions: Predictions, metrics: Mapping[str, Any], source: str, draw: Draw | None = None
+) -> str:
     """The page as text; the same input gives the same text."""
+    return build_report(predictions, metrics, source, draw)[0]
+
+
+def build_report(
+    predictions: Predictions, metrics: Mapping[str, Any], source: str, draw: Draw | None = None
+) -> tuple[str, list[Figure]]:
+    """The page and the figures in it."""
     environment = Environment(
         loader=PackageLoader("deepecg_jax.evaluation"),
         autoescape=True,
@@ -47,30 +75,41 @@ def render_report(predictions: Predictions, metrics: Mapping[str, Any], source: 
     environment.filters["ci"] = _with_interval
     environment.filters["fixed"] = _fixed
     environment.filters["thousands"] = lambda n: f"{n:,}"
-    findings = metrics["findings"]
-    ranked = sorted(
-        (name for name in findings if findings[name]["auroc"]["value"] is not None),
-        key=lambda name: -findings[name]["auroc"]["value"],
-    )
-    averages = [
-        ("macro average", metrics["macro"]["auroc"], True),
-        ("micro average", metrics["micro"]["auroc"], True),
+    findings, ranked = metrics["findings"], ranked_findings(metrics)
+    forest = discrimination_figure(metrics)
+    rocs, precisions = curve_figures(predictions, metrics)
+    reliability = reliability_figures(metrics)
+    blocks = [_fairness(name, part) for name, part in metrics["fairness"].items()]
+    survival = [
+        {"name": name, "part": part, "figure": incidence_figure(name, part)}
+        for name, part in metrics["survival"].items()
     ]
-    return environment.get_template("report.html").render(
+    errors = [
+        (error, draw(error) if draw is not None else None)
+        for error in most_confident_errors(predictions)
+    ]
+    page = environment.get_template("report.html").render(
         m=metrics,
         source=source,
         abstract=abstract(metrics),
         columns=_TABLE,
+        calibration_columns=_CALIBRATION,
+        ranked=ranked,
         without_both=[name for name in findings if name not in ranked],
-        forest=forest(
-            [(name, findings[name]["auroc"], False) for name in ranked] + averages, "AUROC"
-        ),
-        rocs=[_roc(predictions, metrics, name) for name in ranked],
-        fairness=[_fairness(name, part) for name, part in metrics["fairness"].items()],
+        forest=forest,
+        rocs=rocs,
+        precisions=precisions,
+        fairness=blocks,
         gap_rows=_GAP_ROWS,
-        reliability=_reliability(metrics, ranked),
+        reliability=reliability,
+        survival=survival,
+        errors=errors,
         most_degenerate=_most_degenerate(metrics),
     )
+    figures = [forest, *rocs, *precisions, *reliability]
+    figures += [block["figure"] for block in blocks if block["figure"] is not None]
+    figures += [part["figure"] for part in survival]
+    return page, figures
 
 
 def abstract(metrics: Mapping[str, Any]) -> list[str]:
@@ -123,50 +162,18 @@ def _fixed(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _roc(predictions: Predictions, metrics: Mapping[str, Any], name: str) -> str:
-    j = predictions.names.index(name)
-    known = predictions.labels[:, j] >= 0
-    curve = roc_curve(predictions.labels[known, j] == 1, predictions.scores[known, j])
-    finding = metrics["findings"][name]
-    at = (1 - finding["specificity"]["value"], finding["sensitivity"]["value"])
-    note = f"AUROC {finding['auroc']['value']:.3f}, {finding['n_positive']:,} positive"
-    return unit_square(curve, name, note, ("false-positive rate", "true-positive rate"), mark=at)
-
-
-def _reliability(metrics: Mapping[str, Any], ranked: list[str]) -> list[str]:
-    calibration, findings = metrics["calibration"], metrics["findings"]
-    common = sorted(ranked, key=lambda name: -findings[name]["n_positive"])[:_RELIABILITY_SHOWN]
-    parts = [("all findings, flattened", calibration["micro"])]
-    parts += [(name, calibration["findings"][name]) for name in common]
-    return [
-        unit_square(
-            [(b["mean_score"], b["positive_rate"]) for b in part["bins"]],
-            name,
-            f"ECE {_fixed(part['ece'])}",
-            ("mean score", "share positive"),
-            dots=True,
-        )
-        for name, part in parts
-    ]
-
-
 def _fairness(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
     groups = list(part["groups"])
-    rows = [
-        (title, [part["groups"][group]["intervals"][metric] for group in groups])
-        for title, metric in _GROUP_ROWS
-    ]
     gaps = part.get("equalized_odds_difference", {}).get("by_finding", {})
     widest = [
         (name, min(part["groups"][group]["by_finding"][name]["n_positive"] for group in groups))
         for name in sorted(gaps, key=lambda name: -gaps[name]["value"])[:10]
     ]
-    compared = bool(part["findings_compared"])
     return {
         "attribute": attribute,
         "part": part,
-        "figure": group_dots(groups, rows) if compared else None,
-        "comparable": compared and len(groups) > 1,
+        "figure": fairness_figure(attribute, part),
+        "comparable": bool(part["findings_compared"]) and len(groups) > 1,
         "widest": widest,
     }
 

@@ -1,7 +1,7 @@
 """Weighted sums over records, of every finding in every resample, as matrix products."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -15,24 +15,44 @@ _EXACT_IN_FLOAT32 = 2**24
 class Tallies:
     """Weighted sums, each (R, C) float64; the counts among them are exact integers.
 
+    The four cells of the confusion matrix are summed one by one and never obtained by subtraction,
+    so that with fractional weights an empty cell is exactly 0.
+
     Attributes:
         true_positive: records that have the finding and score at or above the threshold.
-        predicted: records with a known label that score at or above the threshold.
-        positive: records that have the finding.
-        known: records whose label is known.
+        false_positive: records without the finding that do so.
+        false_negative: records that have the finding and score below the threshold.
+        true_negative: records without the finding that do so.
         squared_error: sum of (score - label)^2 over known labels.
+        expected: sum of the scores over known labels.
     """
 
     true_positive: np.ndarray
-    predicted: np.ndarray
-    positive: np.ndarray
-    known: np.ndarray
+    false_positive: np.ndarray
+    false_negative: np.ndarray
+    true_negative: np.ndarray
     squared_error: np.ndarray
+    expected: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Records with a known label that score at or above the threshold."""
+        return self.true_positive + self.false_positive
+
+    @property
+    def positive(self) -> np.ndarray:
+        """Records that have the finding."""
+        return self.true_positive + self.false_negative
 
     @property
     def negative(self) -> np.ndarray:
         """Records that are known not to have the finding."""
-        return self.known - self.positive
+        return self.false_positive + self.true_negative
+
+    @property
+    def known(self) -> np.ndarray:
+        """Records whose label is known."""
+        return self.positive + self.negative
 
     def pooled(self, findings: np.ndarray | list[int]) -> "Tallies":
         """The sums over a set of findings, flattened: (R, 1)."""
@@ -47,13 +67,7 @@ class Tallies:
         return (self.positive > 0) & (self.negative > 0)
 
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return (
-            self.true_positive,
-            self.predicted,
-            self.positive,
-            self.known,
-            self.squared_error,
-        )
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     @classmethod
     def concatenate(cls, blocks: "list[Tallies]") -> "Tallies":
@@ -72,24 +86,22 @@ def _chunk_sums(
     *,
     exact_in_float32: bool,
 ) -> tuple:
-    known = labels >= 0
-    positive = labels == 1
-    predicted = known & (scores >= thresholds)
+    positive, negative = labels == 1, labels == 0
+    reached = scores >= thresholds
     dtype = jnp.float32 if exact_in_float32 else jnp.float64
-    weights = counts.T.astype(dtype)
+    cells = (positive & reached, negative & reached, positive & ~reached, negative & ~reached)
+    indicators = jnp.concatenate([cell.astype(dtype) for cell in cells], axis=1)
+    wide = scores.astype(jnp.float64)
+    error = jnp.where(labels >= 0, wide - labels, 0.0)
+    known_score = jnp.where(labels >= 0, wide, 0.0)
+    amounts = jnp.concatenate([error * error, known_score], axis=1)
 
-    def count(indicator: jax.Array) -> jax.Array:
-        product = jnp.matmul(weights, indicator.astype(dtype), precision="highest")
-        return product.astype(jnp.float64)
-
-    error = jnp.where(known, scores.astype(jnp.float64) - labels, 0.0)
-    squared = counts.T.astype(jnp.float64) @ (error * error)
+    weights = counts.T
+    counted = jnp.matmul(weights.astype(dtype), indicators, precision="highest")
+    summed = weights.astype(jnp.float64) @ amounts
     return (
-        count(positive & predicted),
-        count(predicted),
-        count(positive),
-        count(known),
-        squared,
+        *jnp.split(counted.astype(jnp.float64), len(cells), axis=1),
+        *jnp.split(summed, 2, axis=1),
     )
 
 
@@ -99,28 +111,32 @@ def tally(
     """Sum over records.
 
     Args:
-        counts: (N, R) unsigned, how often each record is in each resample.
+        counts: (N, R), how often each record is in each resample (unsigned integers), or its
+            weight there (float64).
         labels: (N, C) int8, -1 unknown.
         scores: (N, C).
-        thresholds: (C,), a score at or above it is positive.
+        thresholds: (C,) or (N, C), a score at or above it is positive.
     """
     n = len(labels)
     chunk = 256
     while chunk < min(n, _CHUNK):
         chunk *= 2
-    largest = int(counts.max()) if counts.size else 0
-    exact = largest * _CHUNK < _EXACT_IN_FLOAT32
+    whole = np.issubdtype(counts.dtype, np.integer)
+    largest = int(counts.max()) if whole and counts.size else 0
+    exact = whole and largest * _CHUNK < _EXACT_IN_FLOAT32
     limits = comparable_thresholds(thresholds, scores.dtype)
-    total: tuple = tuple(np.zeros((counts.shape[1], labels.shape[1])) for _ in range(5))
+    width = len(fields(Tallies))
+    total: tuple = tuple(np.zeros((counts.shape[1], labels.shape[1])) for _ in range(width))
     for start in range(0, n, chunk):
         part = slice(start, min(start + chunk, n))
         short = chunk - (part.stop - part.start)
+        own_limits = limits if limits.ndim == 1 else np.pad(limits[part], ((0, short), (0, 0)))
         with jax.enable_x64(True):
             sums = _chunk_sums(
                 np.pad(counts[part], ((0, short), (0, 0))),
                 np.pad(labels[part], ((0, short), (0, 0)), constant_values=-1),
                 np.pad(scores[part], ((0, short), (0, 0))),
-                limits,
+                own_limits,
                 exact_in_float32=exact,
             )
             total = tuple(t + np.asarray(s) for t, s in zip(total, sums, strict=True))

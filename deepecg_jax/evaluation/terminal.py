@@ -31,9 +31,10 @@ def print_metrics(metrics: Mapping[str, Any], console: Console) -> None:
     hidden = len(metrics["findings"]) - _MOST_ROWS
     if hidden > 0:
         console.print(f"[dim]and {hidden} more findings in metrics.json and report.html[/dim]")
-    fairness = _fairness(metrics)
-    if fairness.row_count:
-        console.print(fairness)
+    parts = {name: part for name, part in metrics["fairness"].items() if "tpr_difference" in part}
+    names = list(parts)
+    for start in range(0, len(names), 2):
+        console.print(_fairness({name: parts[name] for name in names[start : start + 2]}, start))
 
 
 def _findings(metrics: Mapping[str, Any]) -> Table:
@@ -60,14 +61,17 @@ def _estimates(values: Mapping[str, Any]) -> list[str]:
     return [estimate(values[key], key == "auroc") for _, key in _FINDING_COLUMNS]
 
 
-def _fairness(metrics: Mapping[str, Any]) -> Table:
-    table = _table("Group differences (largest - smallest, mean over findings)")
-    parts = {name: part for name, part in metrics["fairness"].items() if "tpr_difference" in part}
+def _fairness(parts: Mapping[str, Any], start: int) -> Table:
+    """Two attributes side by side, which fits 80 columns."""
+    title = "Group differences (largest - smallest, mean over findings)"
+    table = _table(title if start == 0 else "")
     table.add_column("")
     for name, part in parts.items():
-        table.add_column(f"{name} ({', '.join(part['groups'])})", no_wrap=True)
-    for title, key in _GAPS if parts else ():
-        table.add_row(title, *(estimate(part[f"{key}_difference"]) for part in parts.values()))
+        groups = list(part["groups"])
+        shown = ", ".join(groups) if len(groups) <= 3 else f"{len(groups)} groups"
+        table.add_column(escape(f"{name} ({shown})"), no_wrap=True)
+    for row, key in _GAPS:
+        table.add_row(row, *(estimate(part[f"{key}_difference"]) for part in parts.values()))
     return table
 
 

@@ -1,4 +1,4 @@
-"""The eight metrics of a finding, computed from sums over records.
+"""The nine metrics of a finding, computed from sums over records.
 
 A metric whose denominator is zero is undefined and stands as NaN; nothing is replaced by 0 or 0.5.
 """
@@ -8,7 +8,8 @@ import numpy as np
 from deepecg_jax.evaluation.bootstrap import Resampled
 from deepecg_jax.evaluation.tallies import Tallies
 
-METRICS = ("auroc", "auprc", "f1", "sensitivity", "specificity", "ppv", "npv", "brier")
+METRICS = ("auroc", "auprc", "f1", "sensitivity", "specificity", "ppv", "npv", "brier",
+           "accuracy")  # fmt: skip
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -18,22 +19,21 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def threshold_metrics(tallies: Tallies) -> dict[str, np.ndarray]:
-    """F1, sensitivity, specificity, PPV, NPV and Brier score, each of the tallies' shape (R, C).
+    """F1, sensitivity, specificity, PPV, NPV, Brier score and accuracy, each (R, C).
 
     F1 is 2 TP / (2 TP + FP + FN): 0 when nothing is found, undefined only when there is neither a
     positive nor a predicted positive. The Brier score is the mean of (score - label)^2.
     """
-    true_positive = tallies.true_positive
-    false_positive = tallies.predicted - true_positive
-    false_negative = tallies.positive - true_positive
-    true_negative = tallies.negative - false_positive
+    tp, fp = tallies.true_positive, tallies.false_positive
+    fn, tn = tallies.false_negative, tallies.true_negative
     return {
-        "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "sensitivity": ratio(true_positive, tallies.positive),
-        "specificity": ratio(true_negative, tallies.negative),
-        "ppv": ratio(true_positive, tallies.predicted),
-        "npv": ratio(true_negative, true_negative + false_negative),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "ppv": ratio(tp, tp + fp),
+        "npv": ratio(tn, tn + fn),
         "brier": ratio(tallies.squared_error, tallies.known),
+        "accuracy": ratio(tp + tn, tallies.known),
     }
 
 

@@ -1,7 +1,7 @@
 """``deepecg import``: other people's weights become a bundle, completely or not at all."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from flax import nnx
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import bundle, torch_names, wcr_import, weights
+from deepecg_jax.interop.efficientnet_import import DEPLOYED_INPUT_SCALE, import_state
 from deepecg_jax.interop.folders import read_json
 from deepecg_jax.interop.torch_files import Checkpoint, read_checkpoint, require_float32
 from deepecg_jax.labels.findings import FINDINGS
@@ -80,6 +81,44 @@ def import_wcr(
     bundle.save(
         out, model=architecture.model, head=architecture.head, params=params, labels=names,
         signal=contract, provenance=provenance, pretraining=pretraining,
+    )  # fmt: skip
+    return bundle.load(out)
+
+
+def import_efficientnet(
+    path: str | Path,
+    out: str | Path,
+    input_scale: float = DEPLOYED_INPUT_SCALE,
+    strides: Sequence[int] | None = None,
+    signal: SignalContract | str | None = None,
+    labels: str | Path | None = None,
+    trust_pickle: bool = False,
+) -> bundle.Bundle:
+    """DeepECG-SL's EfficientNet to a bundle; returns it loaded.
+
+    Args:
+        path: a state dict (``.pt``, ``.safetensors``) or the TorchScript archive that DeepECG
+            ships; with ``trust_pickle`` also a whole module saved with ``torch.save``.
+        out: the bundle folder.
+        input_scale: what millivolts are multiplied by before the network; the default is that of
+            the published weights, which take counts of 4.8 uV.
+        strides: of each run of equal blocks, where the tensors fit no named variant.
+        signal, labels: as for `import_wcr`.
+
+    Raises UserError as `import_wcr` does.
+    """
+    checkpoint = read_checkpoint(path, trust_pickle)
+    require_float32(checkpoint)
+    where = str(checkpoint.path)
+    found = import_state(checkpoint.state, input_scale=input_scale, strides=strides, where=where)
+    names = read_labels(labels, found.n_labels, where)
+    provenance = {
+        "task": "import", "kind": "efficientnet", "file": checkpoint.path.name,
+        "tensors": len(checkpoint.state),
+    }  # fmt: skip
+    bundle.save(
+        out, model=found.model, head=found.head, params=found.params, labels=names,
+        signal=choose_contract(signal, checkpoint, found.model.leads), provenance=provenance,
     )  # fmt: skip
     return bundle.load(out)
 

@@ -140,7 +140,9 @@ def predict_records(
     if waiting:
         flush()
     if not recordings:
-        raise UserError(f"none of the {len(paths)} recordings can be used; {rejects[0][1]}")
+        path, reason = rejects[0]
+        many = f"none of the {len(paths)} recordings can be used; the first, " * (len(paths) > 1)
+        raise UserError(f"{many}{path}: {reason}")
     write_predictions(
         out,
         [recording.record_id for recording in recordings],

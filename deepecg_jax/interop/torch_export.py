@@ -15,6 +15,8 @@ from deepecg_jax.interop.folders import whole_folder, write_json
 from deepecg_jax.interop.torch_files import read_checkpoint
 
 MODULE = "torch_model.py"
+# expected largest difference in half precision, as a share of the largest output
+HALF_BOUNDS = {"float16": 0.02, "bfloat16": 0.1}
 _FOLDER = Path(__file__).parent / "templates"
 # one self-contained file a family; each is written as torch_model.py
 TEMPLATES = {"wcr": _FOLDER / MODULE, "efficientnet": _FOLDER / "torch_efficientnet.py"}
@@ -102,16 +104,20 @@ def load_folder(folder: Path) -> Any:
     return module.load(folder)
 
 
-def run_folder(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The model of an exported folder as a function of (N, T, leads) numpy millivolts."""
+def run_folder(folder: Path, dtype: Any = None) -> Callable[[np.ndarray], np.ndarray]:
+    """The model of an exported folder as a function of (N, T, leads) numpy millivolts.
+
+    dtype: a torch type for weights and activations, float32 if None.
+    """
     import torch
 
-    model = load_folder(folder)
+    dtype = dtype or torch.float32
+    model = load_folder(folder).to(dtype)
 
     def run(signals: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             channels_first = np.ascontiguousarray(signals.transpose(0, 2, 1), dtype=np.float32)
-            return model(torch.from_numpy(channels_first)).numpy()
+            return model(torch.from_numpy(channels_first).to(dtype)).float().numpy()
 
     return run
 
@@ -120,10 +126,32 @@ def _certify(bundle: Bundle, folder: Path) -> dict[str, Any]:
     import torch
 
     samples = bundle.signal.n_samples
-    return parity.certify(
+    certificate = parity.certify(
         bundle,
         run_folder(folder),
         name="PyTorch",
         lengths=(samples, samples // 2, samples * 4 // 5),
         versions={"torch": torch.__version__},
     )
+    certificate["reduced_precision"] = {
+        name: _half_precision(bundle, run_folder(folder, getattr(torch, name)), share)
+        for name, share in HALF_BOUNDS.items()
+    }
+    return certificate
+
+
+def _half_precision(
+    bundle: Bundle, run: Callable[[np.ndarray], np.ndarray], share: float
+) -> dict[str, Any]:
+    """What a user loses who runs the module in half precision; it does not stop an export, whose
+    weights are float32. ``max_abs_difference`` is null where the type overflows.
+    """
+    signals = parity.realistic_signals(bundle.signal)
+    expected = parity.reference(bundle, signals)
+    difference = float(np.abs(expected - run(signals)).max())
+    bound = share * float(np.abs(expected).max())
+    return {
+        "max_abs_difference": difference if np.isfinite(difference) else None,
+        "bound": bound,
+        "within_bound": bool(difference <= bound),
+    }

@@ -160,7 +160,8 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, np.ndarray]:
                 f"{path}: {name} is bfloat16, but weights are float32; save the float32 "
                 "checkpoint, or convert it knowing that precision was lost."
             )
-        state[str(name)] = np.ascontiguousarray(tensor.numpy())
+        # ascontiguousarray gives a number one axis
+        state[str(name)] = np.ascontiguousarray(tensor.numpy()).reshape(tensor.shape)
     if not state:
         raise UserError(f"{path} holds no tensors under model or state_dict, nor at its top level.")
     return state

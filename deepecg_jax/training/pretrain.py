@@ -15,6 +15,7 @@ from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.objectives.wcr import wcr_loss
 from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
 from deepecg_jax.training.inputs import host_batch_rows, pretraining_sources
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import make_mesh, require_divisible
@@ -33,6 +34,8 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     if finished.is_dir():
         console.print(f"{workdir} is finished: the encoder is in {finished}")
         return finished
+
+    keep_freed_memory_on_cpu()
 
     # ---- data -------------------------------------------------------------------------------
     sources, shares, contract, padded = pretraining_sources(config.data, config.seed)

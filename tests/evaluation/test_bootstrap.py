@@ -14,7 +14,7 @@ from deepecg_jax.evaluation.bootstrap import (
     bootstrap_auroc,
     bootstrap_ranking,
 )
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling import Resampler, Sweep
 
 
 def oracle(labels, scores, counts):
@@ -136,7 +136,7 @@ def test_sweep_pools_and_groups_equal_the_same_records_by_hand(predictions):
     mask = p.sex == "female"
     resampler = Resampler.of_patients(p.patient_id, 11)
     swept = bootstrap(
-        p.labels, p.scores, np.full(5, 0.5), resampler, 4, {"two": [0, 2]}, {"female": mask}
+        p.labels, p.scores, np.full(5, 0.5), Sweep(resampler, 4), {"two": [0, 2]}, {"female": mask}
     )
     counts = np.concatenate([np.ones((1, len(p)), int), resampler.counts(0, 4)])
     np.testing.assert_allclose(

@@ -49,7 +49,7 @@ def test_page_is_complete_self_contained_and_well_formed(predictions, metrics, t
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert parser.seen.count("svg") == 1 + 4 + 2 + 5
+    assert parser.seen.count("svg") == 1 + 4 + 4 + 3 + 5
     outside = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page)
     assert outside == ["data:,"]
     assert "http" not in page

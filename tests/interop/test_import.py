@@ -105,6 +105,9 @@ def test_fairseq_file_and_back_is_bit_exact(files, tmp_path, name) -> None:
 
     parity = export_torch(files / f"{name}_bundle", tmp_path / "out", layout="fairseq")
     assert parity["verified"] and parity["max_abs_difference"] <= 1e-4
+    for half in ("float16", "bfloat16"):
+        stated = parity["reduced_precision"][half]
+        assert 1e-4 < stated["max_abs_difference"] <= stated["bound"]
     before = bundle.load(files / f"{name}_bundle")
     after = import_wcr(tmp_path / "out" / "checkpoint.pt", tmp_path / "b",
                        labels=labels_of(files, name))  # fmt: skip

@@ -83,7 +83,7 @@ def test_loss_curve_is_the_same_on_one_and_eight_devices(
     np.testing.assert_allclose(one, eight, rtol=2e-5)
     # parameters and Adam's moments really are spread
     kernel = state["params"]["encoder"]["transformer"]["up_kernel"]
-    moment = state["opt_state"][1][0].mu["encoder"]["transformer"]["up_kernel"]
+    moment = state["opt_state"][1].mu["encoder"]["transformer"]["up_kernel"]
     assert kernel.sharding.spec == moment.sharding.spec == P(None, "fsdp", "tensor")
 
 

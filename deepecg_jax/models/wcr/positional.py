@@ -53,7 +53,7 @@ def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
     taps = kernel.shape[0]
     size = width // groups
     token_basis, tap_basis, inverse = (
-        jnp.asarray(a, x.dtype) for a in _fourier_bases(n, taps)
+        jnp.asarray(a, x.dtype) for a in fourier_bases(n, taps)
     )  # (n, 2F), (taps, 2F), (2F, n)
     n_bins = token_basis.shape[1] // 2
     # real and imaginary parts side by side: a complex product is one real product twice as wide
@@ -69,7 +69,7 @@ def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
 
 
 @functools.cache
-def _fourier_bases(n: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fourier_bases(n: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Real discrete Fourier matrices of the tokens and the taps, and the inverse.
 
     The transform is long enough (n plus the reach of the kernel) that wrapped products never

@@ -1,0 +1,1 @@
+"""What a model gives away about those it was trained on."""

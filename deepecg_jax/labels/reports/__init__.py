@@ -1,0 +1,1 @@
+"""Free-text ECG reports in English, French, German and Swedish to the 77 findings."""

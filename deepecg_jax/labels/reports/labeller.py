@@ -1,0 +1,160 @@
+"""Reports to findings: `Labeller.label` reads one text, `Labeller.label_all` many."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.folding import needs_repair, repair
+from deepecg_jax.labels.reports.lexicon import Lexicon
+from deepecg_jax.labels.reports.scan import Tokens, scan, tokenize
+from deepecg_jax.labels.reports.schema import Rules, shipped_rules
+from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
+
+_REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What one report says.
+
+    Attributes:
+        states: number of a finding (position in ``FINDINGS``) -> its state.
+        evidence: number of a finding -> spans [start, end) in the text, in their order: the words
+            that name it and the words that deny it or doubt it.
+        language: code of the language, "" if no word of the text is known.
+    """
+
+    states: dict[int, State]
+    evidence: dict[int, tuple[Span, ...]]
+    language: str
+
+    def named(self) -> dict[str, str]:
+        """Finding -> ``present``, ``uncertain`` or ``absent``, in the order of ``FINDINGS``."""
+        return {FINDINGS[i]: self.states[i].name for i in sorted(self.states)}
+
+
+class _Sentence:
+    """A sentence seen before: its words, and what it says in a set of languages."""
+
+    __slots__ = ("said", "tokens", "weight")
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+        self.weight = tokens.weight
+        self.said: dict[int, list[Statement]] = {}
+
+
+class Labeller:
+    """Reads reports by rules. Sentences that come again are read once.
+
+    Args:
+        rules: the rule files; the shipped ones by default.
+        language: read only this language; by default each report may be in any of them.
+
+    Raises:
+        UserError: the rules have no such language.
+    """
+
+    def __init__(self, rules: Rules | None = None, language: str | None = None) -> None:
+        rules = shipped_rules() if rules is None else rules
+        if language is not None and language not in rules.languages:
+            raise UserError(
+                f"there are no rules for language {language!r}; there are rules for "
+                f"{', '.join(rules.languages)} (leave --language out to detect it)."
+            )
+        self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
+        self._interpreter = Interpreter(rules.common)
+        self._not_text = [re.compile(pattern) for pattern in rules.common.not_report_text]
+        self._implications = [
+            (tuple(FINDINGS.index(name) for name in rule.when), FINDINGS.index(rule.then))
+            for rule in rules.common.implications
+        ]
+        self._sentences: dict[str, _Sentence] = {}
+
+    def label(self, text: str) -> Labels:
+        """Read one report."""
+        if needs_repair(text):
+            fixed, positions = repair(text)
+            labels = self.label(fixed)
+            evidence = {
+                i: tuple((positions[start], positions[end]) for start, end in spans)
+                for i, spans in labels.evidence.items()
+            }
+            return Labels(labels.states, evidence, labels.language)
+        for pattern in self._not_text:
+            text = pattern.sub(lambda match: " " * len(match.group()), text)
+        parts = self._split(text)
+        sentences = [self._sentence(part) for part in parts]
+        language, spoken = self._lexicon.spoken(sum([s.weight for s in sentences]))
+        states: dict[int, State] = {}
+        spans: dict[int, list[Span]] = {}
+        offset = 0
+        for part, sentence in zip(parts, sentences, strict=True):
+            said = sentence.said.get(spoken)
+            if said is None:
+                items = scan(part, sentence.tokens, spoken)
+                said = self._interpreter.read(items, part, sentence.tokens)
+                sentence.said[spoken] = said
+            for finding, state, own in said:
+                before = states.get(finding)
+                if before is None or state < before:
+                    states[finding] = state
+                    spans[finding] = [(start + offset, end + offset) for start, end in own]
+                elif state is before:
+                    spans[finding] += [(start + offset, end + offset) for start, end in own]
+            offset += len(part) + 2
+        for when, then in self._implications:
+            self._imply(when, then, states, spans)
+        evidence = {
+            i: tuple(found) if len(found) == 1 else tuple(sorted(set(found)))
+            for i, found in spans.items()
+        }
+        return Labels(states, evidence, language)
+
+    def label_all(self, texts: Iterable[str]) -> list[Labels]:
+        """Read many reports; equal texts are read once and share their result."""
+        known: dict[str, Labels] = {}
+        labelled: list[Labels] = []
+        for text in texts:
+            found = known.get(text)
+            if found is None:
+                found = known[text] = self.label(text)
+            labelled.append(found)
+        return labelled
+
+    def _split(self, text: str) -> Sequence[str]:
+        """Sentences: parts between ". " that end in a word, not in a number or abbreviation."""
+        parts = text.split(". ")
+        if len(parts) == 1:
+            return parts
+        whole = [parts[0]]
+        for part in parts[1:]:
+            last = whole[-1][-20:].replace(".", " ").rsplit(None, 1)
+            if last and (len(last[-1]) < 3 or self._lexicon.words[last[-1]].abbreviation):
+                whole[-1] += ". " + part
+            else:
+                whole.append(part)
+        return whole
+
+    def _sentence(self, part: str) -> _Sentence:
+        found = self._sentences.get(part)
+        if found is None:
+            if len(self._sentences) >= _REMEMBERED:
+                self._sentences.clear()
+            found = self._sentences[part] = _Sentence(tokenize(part, self._lexicon))
+        return found
+
+    @staticmethod
+    def _imply(
+        when: Sequence[int], then: int, states: dict[int, State], spans: dict[int, list[Span]]
+    ) -> None:
+        for finding in when:
+            if finding not in states:
+                return
+        weakest = max(states[finding] for finding in when)
+        if weakest is State.absent or then in states:
+            return
+        states[then] = weakest
+        spans[then] = [span for finding in when for span in spans[finding]]

@@ -1,0 +1,250 @@
+"""The rules compiled for reading: words to symbols, phrases to a tree of symbols.
+
+The tree is walked once from each word of a text, over all languages at a time, and the longest
+phrase wins. A word is looked up, folded and corrected the first time it is seen, then remembered.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.folding import fold, variants
+from deepecg_jax.labels.reports.items import AND, COMMA, OR, Cue, Kind, Sign
+from deepecg_jax.labels.reports.patterns import expand
+from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
+from deepecg_jax.labels.reports.spelling import Speller
+from deepecg_jax.labels.reports.tokens import bare, words_of
+
+Node = dict[int, Any]
+END = -1
+_BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
+_SHORT = 4
+_REMEMBERED = 200_000
+_ENDS = frozenset(".;!\n")
+JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
+_STATES = ("present", "uncertain", "absent")
+
+
+class Meaning(NamedTuple):
+    """What a phrase is in one set of languages; ``short`` needs one of them to be spoken."""
+
+    languages: int
+    short: bool
+    kind: Kind
+    value: Any
+
+
+class Word(NamedTuple):
+    """What is known of a word as it was written.
+
+    ``alone`` are its meanings if no longer phrase can start with it; ``idle`` is a word at which
+    nothing can start.
+    """
+
+    symbols: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    weight: int
+    lead: str
+    between: bool
+    abbreviation: bool
+    joins: bool
+    ranges: bool
+    digit: int
+    text: str
+    alone: tuple[Meaning, ...]
+    idle: bool
+    boundary: bool
+
+
+class Lexicon:
+    """Words and phrases of a set of rules.
+
+    Args:
+        rules: the rule files.
+        languages: the languages to read; phrases of others do not exist then.
+    """
+
+    def __init__(self, rules: Rules, languages: tuple[str, ...]) -> None:
+        self.languages = languages
+        self.common = rules.common
+        self.root: Node = {}
+        self._symbols: dict[str, int] = {}
+        self._prefixes: dict[str, int] = {}
+        self._spoken: dict[str, int] = {}
+        self._between: set[str] = set()
+        self._abbreviations: set[str] = set()
+        self._joining: set[str] = set()
+        self._ranging: set[str] = set()
+        self._leads = _lead_names()
+        different: set[str] = set()
+        files = [file for file in rules.files if file.language in languages]
+        for file in files:
+            language = 1 << languages.index(file.language)
+            self._add_file(file, language)
+            for word in file.language_words:
+                self._speak(word, language)
+            self._between |= {form for word in file.between for form in variants(word)}
+            self._abbreviations |= {fold(word) for word in file.abbreviations}
+            self._joining |= {fold(word) for word in (*file.and_words, *file.or_words)}
+            self._ranging |= {fold(word) for word in file.range_words}
+            different |= {form for word in file.different_words for form in variants(word)}
+            different |= {form for word in file.language_words for form in variants(word)}
+        self._speller = Speller(self._symbols, {*different, *self._between, *self._abbreviations})
+        self.words = _Words(self)
+
+    def look_up(self, written: str) -> Word:
+        """What is known of a word in the spelling of a report; ``words`` remembers it."""
+        folded = fold(bare(written))
+        symbols = self._match(folded)
+        if not symbols and written not in JOINS:
+            corrected = self._speller.correct(folded)
+            if corrected is not None:
+                folded = corrected
+                symbols = self._match(folded)
+        spoken = self._spoken.get(folded, 0)
+        for prefix in self._prefixes:
+            if folded.startswith(prefix):
+                spoken |= self._spoken.get(prefix + "*", 0)
+        share = _UNIT // spoken.bit_count() if spoken else 0
+        weight = sum(share << _BITS * i for i in range(len(self.languages)) if spoken >> i & 1)
+        nodes = tuple(self.root[symbol] for symbol in symbols if symbol in self.root)
+        own = tuple(meaning for node in nodes for meaning in node.get(END, ()))
+        longer = any(len(node) > (END in node) for node in nodes)
+        lead = self._leads.get(folded, "")
+        boundary = written in _ENDS
+        return Word(
+            symbols=symbols,
+            nodes=nodes,
+            weight=weight,
+            lead=lead,
+            between=folded in self._between or written in ("/", "&"),
+            abbreviation=folded in self._abbreviations,
+            joins=written in JOINS or folded in self._joining,
+            ranges=folded in self._ranging,
+            digit=int(folded) if len(folded) == 1 and folded in "123456789" else 0,
+            text=folded,
+            alone=() if longer else own,
+            idle=not (nodes or lead or boundary or written in JOINS),
+            boundary=boundary,
+        )
+
+    def _match(self, folded: str) -> tuple[int, ...]:
+        own = self._symbols.get(folded)
+        found = [] if own is None else [own]
+        found += [number for text, number in self._prefixes.items() if folded.startswith(text)]
+        return tuple(found)
+
+    def spoken(self, weight: int) -> tuple[str, int]:
+        """The language of a text whose words weigh ``weight``, and all languages it may mix.
+
+        Returns:
+            (code, "" if no word is of any language; bits of the languages with half its weight).
+        """
+        shares = [weight >> _BITS * i & ((1 << _BITS) - 1) for i in range(len(self.languages))]
+        most = max(shares)
+        if most == 0:
+            return "", 0
+        mixed = sum(1 << i for i, share in enumerate(shares) if 2 * share >= most)
+        return self.languages[shares.index(most)], mixed
+
+    def _add_file(self, file: LanguageFile, language: int) -> None:
+        together: dict[str, list[tuple[int, int]]] = {}
+        for finding, states in file.findings.items():
+            for state, name in enumerate(_STATES):
+                for phrase in _all(getattr(states, name)):
+                    together.setdefault(phrase, []).append((FINDINGS.index(finding), state))
+        for phrase, values in together.items():
+            self._add(phrase, language, Kind.FINDING, tuple(values))
+        for concept, phrases in file.concepts.items():
+            for phrase in phrases:
+                self._add_sign(concept, phrase, language)
+        plain: list[tuple[Kind, Any, list[str]]] = [
+            (Kind.OTHER, None, file.other),
+            (Kind.LEAD_WORD, None, file.lead_words),
+            (Kind.PLACE, None, file.place_words),
+            (Kind.JOIN, AND, file.and_words),
+            (Kind.JOIN, OR, file.or_words),
+            (Kind.STOP, None, file.stop),
+            *((Kind.SITE, self._sites(site), phrases) for site, phrases in file.sites.items()),
+            *((Kind.AGE, age, phrases) for age, phrases in file.ages.items()),
+            *((Kind.QUANTITY, name, phrases) for name, phrases in file.quantities.items()),
+            *_cues("no", file.negation),
+            *_cues("maybe", file.uncertainty),
+            *_cues("past", file.history),
+        ]
+        for kind, value, phrases in plain:
+            for phrase in _all(phrases):
+                self._add(phrase, language, kind, value)
+
+    def _add_sign(self, concept: str, phrase: str | SitedPhrase, language: int) -> None:
+        if isinstance(phrase, str):
+            phrase = SitedPhrase(phrase=phrase)
+        sites = self._sites(phrase.site) if phrase.site else frozenset[str]()
+        for words in expand(phrase.phrase):
+            self._add(words, language, Kind.CONCEPT, Sign(concept, sites, phrase.age or ""))
+
+    def _sites(self, name: str) -> frozenset[str]:
+        return frozenset(self.common.composite_sites.get(name, [name]))
+
+    def _add(self, phrase: str, language: int, kind: Kind, value: Any) -> None:
+        words = words_of(phrase)
+        short = len(words) == 1 and len(words[0]) <= _SHORT
+        nodes = [self.root]
+        for word in words:
+            self._speak(word, language)
+            nodes = [node.setdefault(s, {}) for node in nodes for s in self._symbols_of(word)]
+        for node in nodes:
+            meanings: list[Meaning] = node.setdefault(END, [])
+            for i, other in enumerate(meanings):
+                if (other.kind, other.value) == (kind, value):
+                    meanings[i] = other._replace(languages=other.languages | language)
+                    break
+            else:
+                meanings.append(Meaning(language, short, kind, value))
+
+    def _symbols_of(self, word: str) -> list[int]:
+        table, forms = (
+            (self._prefixes, variants(word[:-1])) if word[-1] == "*" else
+            (self._symbols, variants(word))
+        )  # fmt: skip
+        for form in sorted(forms):
+            table.setdefault(form, len(self._symbols) + len(self._prefixes))
+        return [table[form] for form in sorted(forms)]
+
+    def _speak(self, word: str, language: int) -> None:
+        for form in variants(word):
+            if len(form) > 1 and not form.isdigit():
+                self._spoken[form] = self._spoken.get(form, 0) | language
+
+
+class _Words(dict[str, Word]):
+    """Words as they were written, looked up the first time they are asked for."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+
+    def __missing__(self, written: str) -> Word:
+        if len(self) >= _REMEMBERED:
+            self.clear()  # a stream of rubbish must not fill the memory
+        found = self[written] = self._lexicon.look_up(written)
+        return found
+
+
+def _all(patterns: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(phrase for pattern in patterns for phrase in expand(pattern))
+
+
+def _cues(effect: str, cues: Cues) -> list[tuple[Kind, Any, list[str]]]:
+    return [
+        (Kind.CUE, Cue(effect, direction), getattr(cues, direction))
+        for direction in ("before", "after", "either")
+    ]
+
+
+def _lead_names() -> dict[str, str]:
+    limb = ("I", "II", "III")
+    names = {fold(name): name for name in (*limb, "aVR", "aVL", "aVF")}
+    names |= {"r": "aVR", "l": "aVL", "f": "aVF", "vr": "aVR", "vl": "aVL", "vf": "aVF"}
+    names |= {f"v{i}": f"V{i}" for i in range(1, 10)}
+    names |= {f"d{fold(name)}": name for name in limb}
+    return names | {f"d{i}": name for i, name in enumerate(limb, 1)}
