@@ -7,7 +7,7 @@ import jax
 
 # <malloc.h> of glibc
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_LARGEST = 2**31 - 1
+_NEVER = -1
 
 
 def keep_freed_memory_on_cpu() -> None:
@@ -27,5 +27,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _LARGEST), (_ARENA_MAX, 1))
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_ARENA_MAX, 1))
     return all(libc.mallopt(name, value) == 1 for name, value in settings)

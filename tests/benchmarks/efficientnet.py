@@ -2,8 +2,8 @@
 
 python tests/benchmarks/efficientnet.py [variant] [batch] [runs]
 
-Both sides alternate, so that whatever else the machine does hits both; medians are printed. PyTorch
-takes the number of threads of the machine, and so does XLA.
+Both sides alternate, so that whatever else the machine does hits both; medians are printed. Both
+take the cores they are given (on a busy machine: `taskset -c 1`, and look at processor time).
 """
 
 import os
@@ -31,17 +31,17 @@ from deepecg_jax.training.state import parts_of, split_model
 SAMPLES, LABELS = 2500, 77
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Duration of one call."""
-    start = time.perf_counter()
+def seconds(function: Callable[[], object]) -> tuple[float, float]:
+    """Duration of one call, and the processor time of all threads in it, s."""
+    start = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def main(variant: str = "s_v2", batch: int = 32, runs: int = 7) -> None:
     """Print seconds and ratios of forward pass and train step (Adam)."""
     keep_freed_memory()  # for both sides
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     config = EfficientNetConfig.model_validate({"variant": variant})
     architecture = Architecture(config, HeadConfig(kind="linear"), LABELS)
     rng = np.random.default_rng(0)
@@ -100,16 +100,19 @@ def main(variant: str = "s_v2", batch: int = 32, runs: int = 7) -> None:
     theirs = {"forward": torch_forward, "train step": torch_train}
     print(f"{variant}, {batch} x {SAMPLES}, load average {os.getloadavg()[0]:.1f}")
     for name, run in ours.items():
-        compiling = seconds(run)
+        compiling = seconds(run)[0]
         seconds(run)
         for _ in range(2):
             theirs[name]()
-        pairs = [(seconds(run), seconds(theirs[name])) for _ in range(runs)]
-        jax_time, torch_time = (statistics.median(column) for column in zip(*pairs, strict=True))
+        rows = [(*seconds(run), *seconds(theirs[name])) for _ in range(runs)]
+        wall, cpu, torch_wall, torch_cpu = (
+            statistics.median(column) for column in zip(*rows, strict=True)
+        )
         print(
-            f"{name}: {jax_time:.3f} s, PyTorch {torch_time:.3f} s: {torch_time / jax_time:.2f} "
-            f"times PyTorch ({batch / jax_time:.1f} ECG/s; compiled in {compiling:.0f} s; load "
-            f"average {os.getloadavg()[0]:.1f})",
+            f"{name}: {wall:.3f} s ({batch / wall:.1f} ECG/s), PyTorch {torch_wall:.3f} s: "
+            f"{torch_wall / wall:.2f} times PyTorch; processor time {cpu:.2f} s, PyTorch "
+            f"{torch_cpu:.2f} s: {torch_cpu / cpu:.2f} times; compiled in {compiling:.0f} s; load "
+            f"average {os.getloadavg()[0]:.1f}",
             flush=True,
         )
 
