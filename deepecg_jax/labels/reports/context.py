@@ -29,7 +29,7 @@ def apply_cues(
     """
     order = sorted(found)
     for i, item in enumerate(clause):
-        if item.kind is not Kind.CUE:
+        if item.kind != Kind.CUE:
             continue
         cue: Cue = item.value
         before = max((t for t in order if t < i), default=None)
@@ -64,7 +64,7 @@ def _adjacent(clause: Sequence[Item], before: int | None, at: int) -> bool:
 
 
 def _blocked(clause: Sequence[Item], left: int, right: int, reach: int, stops: bool) -> bool:
-    stopped = stops and any(part.kind is Kind.STOP for part in clause[left + 1 : right])
+    stopped = stops and any(part.kind == Kind.STOP for part in clause[left + 1 : right])
     return stopped or _apart(clause, left, right) > reach
 
 
@@ -72,9 +72,9 @@ def _looks_forward(clause: Sequence[Item], at: int, before: int | None, after: i
     """Whether a cue that may stand on either side belongs to what follows."""
     if before is None or after is None:
         return before is None
-    if clause[at - 1].kind is Kind.JOIN:
+    if clause[at - 1].kind == Kind.JOIN:
         return True  # "T abnormal, probably ischaemia"
-    if clause[at + 1].kind is Kind.JOIN:
+    if clause[at + 1].kind == Kind.JOIN:
         return False
     return _apart(clause, before, at) > _apart(clause, at, after)
 
@@ -95,7 +95,7 @@ def _along(
     while 0 <= at + step < len(order):
         here, there = order[at], order[at + step]
         between = clause[min(here, there) + 1 : max(here, there)]
-        joins = [part.value for part in between if part.kind is Kind.JOIN]
+        joins = [part.value for part in between if part.kind == Kind.JOIN]
         if (
             not joins
             or any(part.kind in (Kind.STOP, Kind.CUE) for part in between)
@@ -103,7 +103,7 @@ def _along(
         ):
             break
         target = found[there].item
-        if target.kind is Kind.FINDING and any(i in never_listed for i, _ in target.value):
+        if target.kind == Kind.FINDING and any(i in never_listed for i, _ in target.value):
             break
         waiting.append(there)
         # a comma alone may end the list; only a later "or" (or "and", after a negation) says so
@@ -121,7 +121,7 @@ def _alternatives(
     """ "A or B" says that neither is certain."""
     for left, right in zip(order, order[1:], strict=False):
         ors = [
-            part for part in clause[left + 1 : right] if part.kind is Kind.JOIN and part.value == OR
+            part for part in clause[left + 1 : right] if part.kind == Kind.JOIN and part.value == OR
         ]
         if not ors or _apart(clause, left, right) > _IN_LIST:
             continue

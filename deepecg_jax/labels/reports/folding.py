@@ -8,6 +8,7 @@ keeps track of positions, so that spans point into the text as it was given.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "æ": "ae", "œ": "oe"})
 _PLAIN = str.maketrans({"æ": "a", "ø": "o", "œ": "oe", "ß": "ss", "đ": "d", "ł": "l"})
@@ -27,15 +28,22 @@ def fold(word: str) -> str:
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
-def variants(word: str) -> set[str]:
+@lru_cache(maxsize=20_000)
+def variants(word: str) -> tuple[str, ...]:
     """The folded spellings of a correctly written word: without marks, and with ae, oe, ue."""
     lower = unicodedata.normalize("NFC", word.casefold())
-    return {fold(lower), fold(lower.translate(_SPELLED))}
+    return tuple(sorted({fold(lower), fold(lower.translate(_SPELLED))}))
 
 
 def needs_repair(text: str) -> bool:
     """Whether the text holds wrongly decoded UTF-8, or letters and their marks apart."""
-    return not text.isascii() and _REPAIRABLE.search(text) is not None
+    if text.isascii():
+        return False
+    # the expression is slow where every second letter may begin a match; most texts need no look
+    suspicious = "Ã" in text or "Å" in text or "â" in text
+    if not suspicious and unicodedata.is_normalized("NFC", text):
+        return False
+    return _REPAIRABLE.search(text) is not None
 
 
 def repair(text: str) -> tuple[str, list[int]]:

@@ -11,6 +11,7 @@ from deepecg_jax.labels.reports.lexicon import Lexicon
 from deepecg_jax.labels.reports.scan import Tokens, scan, tokenize
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
 from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
+from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
 
 _REMEMBERED = 100_000
 
@@ -86,12 +87,11 @@ class Labeller:
         for pattern in self._not_text:
             text = pattern.sub(lambda match: " " * len(match.group()), text)
         parts = self._split(text)
-        sentences = [self._sentence(part) for part in parts]
+        sentences = [self._sentence(part) for _, part in parts]
         language, spoken = self._lexicon.spoken(sum([s.weight for s in sentences]))
         states: dict[int, State] = {}
         spans: dict[int, list[Span]] = {}
-        offset = 0
-        for part, sentence in zip(parts, sentences, strict=True):
+        for (offset, part), sentence in zip(parts, sentences, strict=True):
             said = sentence.said.get(spoken)
             if said is None:
                 items = scan(part, sentence.tokens, spoken)
@@ -104,7 +104,6 @@ class Labeller:
                     spans[finding] = [(start + offset, end + offset) for start, end in own]
                 elif state is before:
                     spans[finding] += [(start + offset, end + offset) for start, end in own]
-            offset += len(part) + 2
         for when, then in self._implications:
             self._imply(when, then, states, spans)
         evidence = {
@@ -124,19 +123,23 @@ class Labeller:
             labelled.append(found)
         return labelled
 
-    def _split(self, text: str) -> Sequence[str]:
-        """Sentences: parts between ". " that end in a word, not in a number or abbreviation."""
-        parts = text.split(". ")
-        if len(parts) == 1:
-            return parts
-        whole = [parts[0]]
-        for part in parts[1:]:
-            last = whole[-1][-20:].replace(".", " ").rsplit(None, 1)
-            if last and (len(last[-1]) < 3 or self._lexicon.words[last[-1]].abbreviation):
-                whole[-1] += ". " + part
-            else:
-                whole.append(part)
-        return whole
+    def _split(self, text: str) -> list[tuple[int, str]]:
+        """Sentences and where they start: parts that end in a full stop or at a new line.
+
+        A full stop after a number, an abbreviation or two letters may end nothing.
+        """
+        parts: list[tuple[int, str]] = []
+        start = 0
+        for match in END_OF_SENTENCE.finditer(text):
+            if match.group() != "\n":
+                last = text[max(start, match.start() - 20) : match.start()]
+                words = last.replace(".", " ").rsplit(None, 1)
+                if words and (len(words[-1]) < 3 or self._lexicon.words[words[-1]].abbreviation):
+                    continue
+            parts.append((start, text[start : match.start()]))
+            start = match.end()
+        parts.append((start, text[start:]))
+        return parts
 
     def _sentence(self, part: str) -> _Sentence:
         found = self._sentences.get(part)

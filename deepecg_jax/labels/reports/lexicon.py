@@ -30,7 +30,7 @@ class Meaning(NamedTuple):
 
     languages: int
     short: bool
-    kind: Kind
+    kind: int
     value: Any
 
 
@@ -158,7 +158,7 @@ class Lexicon:
         for concept, phrases in file.concepts.items():
             for phrase in phrases:
                 self._add_sign(concept, phrase, language)
-        plain: list[tuple[Kind, Any, list[str]]] = [
+        plain: list[tuple[int, Any, list[str]]] = [
             (Kind.OTHER, None, file.other),
             (Kind.LEAD_WORD, None, file.lead_words),
             (Kind.PLACE, None, file.place_words),
@@ -186,7 +186,7 @@ class Lexicon:
     def _sites(self, name: str) -> frozenset[str]:
         return frozenset(self.common.composite_sites.get(name, [name]))
 
-    def _add(self, phrase: str, language: int, kind: Kind, value: Any) -> None:
+    def _add(self, phrase: str, language: int, kind: int, value: Any) -> None:
         words = words_of(phrase)
         short = len(words) == 1 and len(words[0]) <= _SHORT
         nodes = [self.root]
@@ -207,9 +207,10 @@ class Lexicon:
             (self._prefixes, variants(word[:-1])) if word[-1] == "*" else
             (self._symbols, variants(word))
         )  # fmt: skip
-        for form in sorted(forms):
-            table.setdefault(form, len(self._symbols) + len(self._prefixes))
-        return [table[form] for form in sorted(forms)]
+        for form in forms:
+            if form not in table:
+                table[form] = len(self._symbols) + len(self._prefixes)
+        return [table[form] for form in forms]
 
     def _speak(self, word: str, language: int) -> None:
         for form in variants(word):
@@ -234,7 +235,7 @@ def _all(patterns: Iterable[str]) -> dict[str, None]:
     return dict.fromkeys(phrase for pattern in patterns for phrase in expand(pattern))
 
 
-def _cues(effect: str, cues: Cues) -> list[tuple[Kind, Any, list[str]]]:
+def _cues(effect: str, cues: Cues) -> list[tuple[int, Any, list[str]]]:
     return [
         (Kind.CUE, Cue(effect, direction), getattr(cues, direction))
         for direction in ("before", "after", "either")

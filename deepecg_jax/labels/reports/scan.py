@@ -63,7 +63,7 @@ def scan(text: str, tokens: Tokens, spoken: int) -> list[Item]:
             found, last = _longest(words, at, spoken)
         else:
             found = None
-        if word.lead and (found is None or found.kind is Kind.PLACE):
+        if word.lead and (found is None or found.kind == Kind.PLACE):
             leads, after = _leads(words, at, text, tokens)
             if leads:
                 items.append(Item(Kind.LEADS, leads, at, after))

@@ -20,6 +20,7 @@ from deepecg_jax.labels.reports.patterns import PatternError, expand
 SHIPPED = Path(__file__).parent / "rules"
 """The rules that come with the package."""
 
+_TEXT_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 Model = TypeVar("Model", bound=BaseModel)
 Site = Literal["inferior", "lateral", "anterior", "septal", "posterior"]
 Age = Literal["acute", "old", "maybe_acute"]
@@ -219,7 +220,7 @@ def _known(names: Any, known: Any, what: str, path: Path) -> None:
 def _read(schema: type[Model], path: Path) -> Model:
     try:
         # every scalar is text here: `no` is a word of reports, not a boolean
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_TEXT_LOADER)
         return schema.model_validate(values)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8; save it as UTF-8.") from error

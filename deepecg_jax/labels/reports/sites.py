@@ -22,7 +22,7 @@ class Target:
     @property
     def sited(self) -> bool:
         """Whether it needs a site."""
-        return self.item.kind is Kind.CONCEPT
+        return self.item.kind == Kind.CONCEPT
 
 
 def targets_of(clause: Sequence[Item], leads: Mapping[str, str]) -> dict[int, Target]:
@@ -36,21 +36,21 @@ def targets_of(clause: Sequence[Item], leads: Mapping[str, str]) -> dict[int, Ta
     for i, item in enumerate(clause):
         if item.kind in TARGETS:
             found[i] = Target(item, parts=[item])
-            if item.kind is Kind.CONCEPT:
+            if item.kind == Kind.CONCEPT:
                 sign: Sign = item.value
                 found[i].sites = set(sign.sites)
                 found[i].age = sign.age
     if not any(target.sited for target in found.values()):
         return found
     for i, item in enumerate(clause):
-        if item.kind is Kind.AGE:
+        if item.kind == Kind.AGE:
             _attach_age(clause, i, found)
-        elif item.kind is Kind.SITE or item.kind is Kind.LEADS:
+        elif item.kind == Kind.SITE or item.kind == Kind.LEADS:
             owner = _owner(clause, i, found)
             if owner is not None and owner.sited:
                 owner.sites |= (
                     item.value
-                    if item.kind is Kind.SITE
+                    if item.kind == Kind.SITE
                     else {leads[lead] for lead in item.value if lead in leads}
                 )
                 owner.parts.append(item)
@@ -73,13 +73,13 @@ def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Targ
     item = clause[at]
     apart_before = item.first - clause[before].last
     apart_after = clause[after].first - item.last
-    if item.kind is Kind.LEADS:
+    if item.kind == Kind.LEADS:
         close = apart_after <= 1 and apart_before > _NEAR
         return found[after] if close else found[before]
     # "in inferior and lateral leads": belongs to what stands before
     first, last = _chain(clause, at)
-    placed = first > 0 and clause[first - 1].kind is Kind.PLACE
-    named = last + 1 < len(clause) and clause[last + 1].kind is Kind.LEAD_WORD
+    placed = first > 0 and clause[first - 1].kind == Kind.PLACE
+    named = last + 1 < len(clause) and clause[last + 1].kind == Kind.LEAD_WORD
     if placed or named:
         return found[before]
     linked = all(part.kind in _LINKS for part in clause[at + 1 : after])
@@ -104,7 +104,7 @@ def _attach_age(clause: Sequence[Item], at: int, found: Mapping[int, Target]) ->
     item = clause[at]
     apart_before = apart_after = 1000
     if before is not None and found[before].sited:
-        comma = at > 0 and clause[at - 1].kind is Kind.JOIN and clause[at - 1].value == COMMA
+        comma = at > 0 and clause[at - 1].kind == Kind.JOIN and clause[at - 1].value == COMMA
         apart_before = item.first - clause[before].last + (2 if comma else 0)
     if after is not None and found[after].sited:
         linked = all(part.kind in _LINKS for part in clause[at + 1 : after])
@@ -125,8 +125,8 @@ def _share(clause: Sequence[Item], found: Mapping[int, Target]) -> None:
         for a, b in zip(order, order[1:], strict=False)
         if found[a].sited
         and found[b].sited
-        and any(part.kind is Kind.JOIN for part in clause[a + 1 : b])
-        and not any(part.kind is Kind.STOP for part in clause[a + 1 : b])
+        and any(part.kind == Kind.JOIN for part in clause[a + 1 : b])
+        and not any(part.kind == Kind.STOP for part in clause[a + 1 : b])
     ]
     for left, right in [*reversed(pairs), *((b, a) for a, b in pairs)]:
         if not left.sites and right.sites:

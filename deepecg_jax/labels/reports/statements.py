@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.context import apply_cues
-from deepecg_jax.labels.reports.items import OR, TARGETS, Item, Kind, Sign
+from deepecg_jax.labels.reports.items import TARGETS, Item, Kind, Sign
 from deepecg_jax.labels.reports.quantities import read_quantity
 from deepecg_jax.labels.reports.scan import Tokens
 from deepecg_jax.labels.reports.schema import CommonFile
@@ -21,6 +21,10 @@ class State(IntEnum):
     present = 0
     uncertain = 1
     absent = 2
+
+
+_STATES = tuple(State)
+_REMEMBERED = 100_000
 
 
 class Statement(NamedTuple):
@@ -38,54 +42,65 @@ class Interpreter:
         self._common = common
         self._leads = {lead: site for site, leads in common.leads.items() for lead in leads}
         self._never_listed = frozenset(FINDINGS.index(name) for name in common.never_listed)
+        self._known: dict[tuple[Item, ...], list[Statement]] = {}
         self._persistent = frozenset(n for n, c in common.concepts.items() if c.persistent)
 
     def read(self, items: Sequence[Item], text: str, tokens: Tokens) -> list[Statement]:
         """All that the items of a text say, in their order."""
         said: list[Statement] = []
-        for clause in _clauses(items):
-            kinds = {item.kind for item in clause}
-            if Kind.CUE in kinds or Kind.CONCEPT in kinds or _has_or(clause):
-                self._read_clause(clause, tokens, said)
+        for part in _parts(items):
+            first = part[0]
+            if len(part) == 1 and first.kind != Kind.CONCEPT:
+                if first.kind == Kind.FINDING:  # the plain case: nothing around that changes it
+                    span = (tokens.starts[first.first], tokens.ends[first.last - 1])
+                    said += [Statement(i, _STATES[state], (span,)) for i, state in first.value]
             else:
-                for item in clause:  # the plain case: findings, nothing that changes them
-                    if item.kind is Kind.FINDING:
-                        span = (tokens.starts[item.first], tokens.ends[item.last - 1])
-                        said += [Statement(i, State(state), (span,)) for i, state in item.value]
-            if Kind.QUANTITY in kinds:
-                self._read_quantities(clause, text, tokens, said)
+                self._read_clause(part, tokens, said)
+            for item in part:
+                if item.kind == Kind.QUANTITY:
+                    self._read_quantity(item, text, tokens, said)
         return said
 
     def _read_clause(self, clause: Sequence[Item], tokens: Tokens, said: list[Statement]) -> None:
+        base = clause[0].first
+        # items of the same kinds at the same distances mean the same: reports repeat themselves
+        key = tuple([Item(i.kind, i.value, i.first - base, i.last - base) for i in clause])
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[key] = self._understand(key)
+        starts, ends = tokens.starts, tokens.ends
+        for finding, state, parts in found:
+            spans = tuple([(starts[base + first], ends[base + last - 1]) for first, last in parts])
+            said.append(Statement(finding, state, spans))
+
+    def _understand(self, clause: Sequence[Item]) -> list[Statement]:
+        """What a clause says; spans are of tokens here."""
         targets = targets_of(clause, self._leads)
         apply_cues(clause, targets, self._never_listed)
+        said: list[Statement] = []
         for target in targets.values():
-            if target.item.kind is Kind.OTHER:
-                continue
-            found = self._says(target)
-            if found:
+            if target.item.kind != Kind.OTHER:
                 parts = [*target.parts, *(cue for _, cue in target.cues)]
-                spans = tuple((tokens.starts[p.first], tokens.ends[p.last - 1]) for p in parts)
-                said += [Statement(finding, state, spans) for finding, state in found]
+                spans = tuple((part.first, part.last) for part in parts)
+                said += [Statement(i, state, spans) for i, state in self._says(target)]
+        return said
 
-    def _read_quantities(
-        self, clause: Sequence[Item], text: str, tokens: Tokens, said: list[Statement]
-    ) -> None:
-        for item in clause:
-            if item.kind is Kind.QUANTITY:
-                quantity = self._common.quantities[item.value]
-                start, end = tokens.starts[item.first], tokens.ends[item.last - 1]
-                for name, state, stop in read_quantity(quantity, text, end):
-                    said.append(Statement(FINDINGS.index(name), State[state], ((start, stop),)))
+    def _read_quantity(self, item: Item, text: str, tokens: Tokens, said: list[Statement]) -> None:
+        quantity = self._common.quantities[item.value]
+        start, end = tokens.starts[item.first], tokens.ends[item.last - 1]
+        for name, state, stop in read_quantity(quantity, text, end):
+            said.append(Statement(FINDINGS.index(name), State[state], ((start, stop),)))
 
     def _says(self, target: Target) -> list[tuple[int, State]]:
         """Findings that a target speaks of, with their states after its cues."""
         item = target.item
-        past = item.kind is Kind.CONCEPT and item.value.concept in self._persistent
+        past = item.kind == Kind.CONCEPT and item.value.concept in self._persistent
         effect = _effect(target, past)
         if effect is None:
             return []
-        if item.kind is Kind.CONCEPT:
+        if item.kind == Kind.CONCEPT:
             return self._sited(item.value, target, effect)
         changed = [(finding, _change(State(state), effect)) for finding, state in item.value]
         return [(finding, state) for finding, state in changed if state is not None]
@@ -109,20 +124,26 @@ class Interpreter:
         return [(FINDINGS.index(name), state) for name, state in said]
 
 
-def _has_or(clause: Sequence[Item]) -> bool:
-    return any([item.kind is Kind.JOIN and item.value == OR for item in clause])
-
-
-def _clauses(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
-    """Runs of items between boundaries that hold something to label."""
+def _parts(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    """Runs of items that cannot act on each other: between boundaries, and between two targets
+    with nothing that means anything between them."""
     start = 0
-    for i in range(len(items) + 1):
-        if i < len(items) and items[i].kind is not Kind.BOUNDARY:
-            continue
-        clause = items[start:i]
-        start = i + 1
-        if any([item.kind in TARGETS or item.kind is Kind.QUANTITY for item in clause]):
-            yield clause
+    after_target = False
+    for i, item in enumerate(items):
+        kind = item.kind
+        if kind == Kind.BOUNDARY:
+            if start < i:
+                yield items[start:i]
+            start, after_target = i + 1, False
+        elif kind in TARGETS:
+            if after_target:
+                yield items[start:i]
+                start = i
+            after_target = True
+        else:
+            after_target = False
+    if start < len(items):
+        yield items[start:]
 
 
 def _effect(target: Target, persistent: bool) -> str | None:

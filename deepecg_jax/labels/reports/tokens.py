@@ -3,10 +3,15 @@
 import re
 
 # a word may carry an ending in brackets, contraction(s), and characters that replace lost letters
-_WORD = r"(?:[^\W\d_]|[�#](?=[^\W\d_]))(?:[^\W_]|[�#]|\?(?=[^\W\d_]))*(?:\([^\W\d_]{1,3}\))?"
+_LETTER = r"[^\W\d_]"
+_WORD = (
+    rf"{_LETTER}[^\W_]*(?:[�#?](?={_LETTER})[^\W_]*)*(?:\({_LETTER}{{1,3}}\))?"
+    rf"|[�#](?={_LETTER})[^\W_]+"
+)
 _NUMBER = r"\d+(?:\.\d+)?"
 # a line break ends a statement if the next line starts like a new one
 _BREAK = r"\n(?=\s*(?:[A-ZÀ-ÞŒ0-9•*\-]|\n|$))"
+END_OF_SENTENCE = re.compile(rf"\. |{_BREAK}")
 TOKEN = re.compile(rf"{_WORD}|{_NUMBER}|[.,;?!/&+]|{_BREAK}")
 
 _ENDING = re.compile(r"\(.*\)$")
@@ -14,7 +19,7 @@ _ENDING = re.compile(r"\(.*\)$")
 
 def words_of(phrase: str) -> list[str]:
     """The words of a rule's phrase, by the same expression that reads the reports."""
-    return [match.group() for match in re.finditer(rf"{_WORD}\*?|{_NUMBER}|[?&+]", phrase)]
+    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+]", phrase)]
 
 
 def bare(word: str) -> str:
