@@ -190,8 +190,11 @@ def _read_shape(reader: _Reader, strides: Sequence[int] | None) -> dict[str, Any
 def _nearest_variant(state: State) -> str | None:
     """The named variant that shares most names and shapes, if it shares four fifths."""
     found = {(name, tuple(value.shape)) for name, value in state.items()}
-    scores = {}
-    for variant in VARIANTS:
+    count = len({name.split(".")[1] for name in state if name.startswith("features.")})
+    scores = {"": 0.0}
+    for variant, fields in VARIANTS.items():
+        if sum(stage.depth for stage in fields["stages"]) != count:
+            continue
         architecture = Architecture(EfficientNetConfig.model_validate({"variant": variant}))
         shapes = architecture.shapes()
         links = torch_names.links_of(architecture)

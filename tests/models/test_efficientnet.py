@@ -155,16 +155,17 @@ def test_input_scale_is_applied_inside() -> None:
 
 
 def test_feature_gradient_scales_the_stem_alone() -> None:
-    graph, params, running = nnx.split(
+    graph, *state = nnx.split(
         EfficientNetEncoder(TINY, jax.random.key(0)), nnx.Param, nnx.BatchStat
     )
+    params, running = (nnx.to_pure_dict(part) for part in state)
 
     def slope(factor: float) -> Any:
         def loss(params: Any) -> jax.Array:
             output = nnx.merge(graph, params, running)(random(2, 40, 12), feature_gradient=factor)
             return jnp.sum(output.tokens**2)
 
-        return jax.grad(loss)(nnx.to_pure_dict(params))
+        return jax.jit(jax.grad(loss))(params)
 
     whole, tenth = slope(1.0), slope(0.1)
     np.testing.assert_allclose(
