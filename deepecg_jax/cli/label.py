@@ -46,8 +46,8 @@ def command(
     """Label free-text ECG reports (English, French, German, Swedish) with the 77 findings."""
     from deepecg_jax.cli.label_tables import explain_json, print_explanation
     from deepecg_jax.errors import UserError
-    from deepecg_jax.labels.reports.labeller import Labeller
-    from deepecg_jax.labels.reports.schema import SHIPPED, read_rules, shipped_rules
+    from deepecg_jax.labels.reports.schema import SHIPPED
+    from deepecg_jax.labels.reports.table import make_labeller
 
     if export_rules is not None:
         if export_rules.exists():
@@ -56,8 +56,7 @@ def command(
         typer.echo(f"{export_rules}: edit, then use --rules {export_rules}")
         return
     if explain is not None:
-        own = shipped_rules() if rules is None else read_rules(rules)
-        labels = Labeller(own, language).label(explain)
+        labels = make_labeller(rules, language).label(explain)
         if as_json:
             typer.echo(json.dumps(explain_json(explain, labels), ensure_ascii=False))
         else:

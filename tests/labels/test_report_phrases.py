@@ -3,7 +3,7 @@
 import pytest
 
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labeller
+from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
 
 SINUS, AF, FLUTTER, BRADY = "Sinusal", "Afib", "Atrial flutter", "Bradycardia"
 LBBB, RBBB = "Left bundle branch block", "Right bundle branch block"
@@ -39,7 +39,7 @@ YES, MAYBE, NO = "present", "uncertain", "absent"
 
 @pytest.fixture(scope="module")
 def labeller() -> Labeller:
-    return Labeller()
+    return shipped_labeller()
 
 
 def check(labeller: Labeller, text: str, expected: dict[str, str]) -> None:
@@ -111,6 +111,10 @@ def test_reach_of_a_cue(labeller, text, expected):
         ("Compared with previous ECG no atrial fibrillation", {AF: NO}),
         ("Compared with tracing of 8:4:92, LBBB is new", {LBBB: YES}),
         ("atrial fibrillation has been replaced by sinus rhythm", {AF: NO, SINUS: YES}),
+        (
+            "When compared with ECG of 01-JAN-2010, Atrial fibrillation has replaced Sinus rhythm",
+            {AF: YES, SINUS: NO},
+        ),
         ("history of atrial fibrillation. sinus rhythm", {SINUS: YES}),
         ("no history of atrial fibrillation", {}),
         ("previous ECG showed atrial fibrillation, now sinus rhythm", {SINUS: YES}),
@@ -251,6 +255,7 @@ def test_misspellings_severity_and_guards(labeller, text, expected):
         ("HR 900", {}),
         ("Heart rate is 58 /min", {BRADY: YES}),
         ("rate 55-70", {}),
+        ("Ventricular rate decreased by 40", {}),
         ("HF 45/min", {BRADY: YES}),
         ("fréquence cardiaque: 45/min", {BRADY: YES}),
         ("PR interval 240 ms", {AVB1: YES}),

@@ -55,27 +55,30 @@ def repair(text: str) -> tuple[str, list[int]]:
     positions: list[int] = []
     at = 0
     for match in _REPAIRABLE.finditer(text):
-        found = match.group()
-        marked = unicodedata.combining(found[-1])
-        decoded = unicodedata.normalize("NFC", found) if marked else _decode(found)
-        if decoded is None:
+        found, start = match.group(), match.start()
+        if unicodedata.combining(found[-1]):
+            right, used = unicodedata.normalize("NFC", found), len(found)
+        else:
+            right, used = _decode(found)
+        if len(right) != 1:  # no such letter: leave it
             continue
-        pieces += [text[at : match.start()], decoded]
-        positions += [*range(at, match.start()), *[match.start()] * len(decoded)]
-        at = match.end()
+        pieces += [text[at:start], right]
+        positions += [*range(at, start), start]
+        at = start + used
     pieces.append(text[at:])
     positions += range(at, len(text) + 1)
     return "".join(pieces), positions
 
 
-def _decode(broken: str) -> str | None:
+def _decode(broken: str) -> tuple[str, int]:
+    """The letter that two or three characters stand for, and how many: ("", 0) if none."""
     for length in (len(broken), 2):
         raw = b"".join(_byte(letter) for letter in broken[:length])
         try:
-            return raw.decode("utf-8") + broken[length:]
+            return raw.decode("utf-8"), length
         except UnicodeDecodeError:
             continue
-    return None
+    return "", 0
 
 
 def _byte(letter: str) -> bytes:

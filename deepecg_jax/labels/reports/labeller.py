@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
@@ -76,14 +77,17 @@ class Labeller:
 
     def label(self, text: str) -> Labels:
         """Read one report."""
-        if needs_repair(text):
-            fixed, positions = repair(text)
-            labels = self.label(fixed)
-            evidence = {
-                i: tuple((positions[start], positions[end]) for start, end in spans)
-                for i, spans in labels.evidence.items()
-            }
-            return Labels(labels.states, evidence, labels.language)
+        if not needs_repair(text):
+            return self._read(text)
+        fixed, positions = repair(text)
+        labels = self._read(fixed)
+        evidence = {
+            i: tuple((positions[start], positions[end]) for start, end in spans)
+            for i, spans in labels.evidence.items()
+        }
+        return Labels(labels.states, evidence, labels.language)
+
+    def _read(self, text: str) -> Labels:
         for pattern in self._not_text:
             text = pattern.sub(lambda match: " " * len(match.group()), text)
         parts = self._split(text)
@@ -161,3 +165,9 @@ class Labeller:
             return
         states[then] = weakest
         spans[then] = [span for finding in when for span in spans[finding]]
+
+
+@cache
+def shipped_labeller(language: str | None = None) -> Labeller:
+    """A labeller with the shipped rules, compiled once in a process."""
+    return Labeller(language=language)

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 from deepecg_jax.labels.reports.schema import Quantity
 
-# up to 14 characters that say nothing ("is about", ":", "="), a number, perhaps the end of a range
+# small words and signs ("is about", ":", "="), a number, perhaps the end of a range; not "by": a
+# change of a rate is no rate
 _VALUE = re.compile(
-    r"[^\d.;,\n]{0,14}?(?<![^\W\d_])((?<=[\s:=(])[-−–]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
+    r"(?:[\s:=~(]|\b(?:is|of|was|at|about|approx\.?|ca\.?|ist|von|beträgt|är|est|de|à)\b){0,8}?"
+    r"(?<![^\W\d_])((?<=[\s:=(])[-−–]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(\d+(?:[.,]\d+)?))?"
     r"(?![\d:])\s*(ms|msec|s|sec|sek|/min|bpm|min-1|°|grad|degr[eé]e?s|mm|slag/min)?(?![^\W\d_])",
     re.IGNORECASE,

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labeller, Labels
-from deepecg_jax.labels.reports.schema import Rules, read_rules, shipped_rules
+from deepecg_jax.labels.reports.labeller import Labeller, Labels, shipped_labeller
+from deepecg_jax.labels.reports.schema import read_rules
 from deepecg_jax.labels.reports.statements import State
 
 EVIDENCE = "evidence"
@@ -135,7 +135,7 @@ def label_texts(
         rules: folder of rules; the shipped ones by default.
         workers: processes; 1 works in this one.
     """
-    labeller = Labeller(_rules(rules), language)  # first, so that mistakes show at once
+    labeller = make_labeller(rules, language)  # first, so that mistakes show at once
     distinct = list(dict.fromkeys(texts))
     if workers == 1 or len(distinct) < _WORTH_A_PROCESS * workers:
         return labeller.label_all(texts)
@@ -150,15 +150,16 @@ def label_texts(
     return [known[text] for text in texts]
 
 
-def _rules(folder: Path | None) -> Rules:
-    return shipped_rules() if folder is None else read_rules(folder)
+def make_labeller(rules: Path | None = None, language: str | None = None) -> Labeller:
+    """A labeller with the rules of a folder, the shipped ones by default."""
+    return shipped_labeller(language) if rules is None else Labeller(read_rules(rules), language)
 
 
 _WORKER: list[Labeller] = []
 
 
 def _start_worker(rules: Path | None, language: str | None) -> None:
-    _WORKER[:] = [Labeller(_rules(rules), language)]
+    _WORKER[:] = [make_labeller(rules, language)]
 
 
 def _label_part(texts: list[str]) -> list[Labels]:

@@ -1,0 +1,87 @@
+"""``deepecg label`` as a command."""
+
+import json
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from deepecg_jax.cli.label import command
+from deepecg_jax.errors import UserError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(command)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "reports.csv"
+    rows = {"id": [1, 2, 3], "text": ["no AF", "", "qwertz"], "Afib": ["absent", "present", ""]}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_labels_a_file(file, tmp_path):
+    out = tmp_path / "labels.parquet"
+    result = run(file, "--id", "id", "--text", "text", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert pd.read_parquet(out)["Afib"].tolist()[0] == "absent"
+    for words in ("Afib", "1 reports have no text", "1 reports have no word of a known language"):
+        assert words in result.stdout
+
+
+def test_json_and_evaluation(file, tmp_path):
+    wrong = tmp_path / "wrong.csv"
+    result = run(file, "--id", "id", "--text", "text", "--evaluate", file, "--json",
+                 "--disagreements", wrong)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["n_reports"] == 3 and found["n_empty"] == 1 and found["n_language_unknown"] == 1
+    assert found["findings"] == {"Afib": {"present": 0, "uncertain": 0, "absent": 1}}
+    assert found["evaluation"]["findings"]["Afib"]["fn"] == 1
+    assert pd.read_csv(wrong)["id"].tolist() == [2]
+    assert "macro F1" in run(file, "--id", "id", "--text", "text", "--evaluate", file).stdout
+
+
+def test_explain():
+    text = "No AF. Possible LBBB"
+    result = run("--explain", text)
+    assert result.exit_code == 0 and "uncertain" in result.stdout and "Possible" in result.stdout
+    found = json.loads(run("--explain", text, "--json").stdout)
+    assert found["language"] == "en"
+    assert found["findings"]["Left bundle branch block"] == {
+        "state": "uncertain", "evidence": [[7, 15], [16, 20]], "words": ["Possible", "LBBB"],
+    }  # fmt: skip
+    assert "no word of a known language" in run("--explain", "qwertz").stdout
+
+
+def test_rules_to_edit(tmp_path):
+    folder = tmp_path / "rules"
+    assert run("--export-rules", folder).exit_code == 0
+    path = folder / "en" / "rhythm.yaml"
+    path.write_text(path.read_text().replace("(afib|", "(delirium cordis|afib|"))
+    found = json.loads(run("--explain", "delirium cordis", "--rules", folder, "--json").stdout)
+    assert list(found["findings"]) == ["Afib"]
+    with pytest.raises(UserError, match="exists already"):
+        raise run("--export-rules", folder).exception
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "--id COLUMN"),
+        (["--id", "id", "--text", "text"], "--out labels.parquet"),
+        (["--id", "id", "--text", "text", "--out", "x", "--language", "nl"], "de, en, fr, sv"),
+        (["--id", "id", "--text", "text", "--out", "x", "--disagreements", "y"], "--evaluate"),
+    ],
+)
+def test_misuse(file, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    error = run(file, *options).exception
+    assert isinstance(error, UserError) and words in str(error)
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,243 @@
+"""Rule files: the pattern language, the schema, spelling, folding, languages."""
+
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.folding import fold, needs_repair, repair, variants
+from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
+from deepecg_jax.labels.reports.patterns import PatternError, expand
+from deepecg_jax.labels.reports.schema import SHIPPED, read_rules, shipped_rules
+from deepecg_jax.labels.reports.spelling import Speller, distance
+
+
+@pytest.fixture(scope="module")
+def labeller() -> Labeller:
+    return shipped_labeller()
+
+
+def test_patterns_stand_for_phrases():
+    assert expand("left [anterior] (hemiblock|fascicular block)") == [
+        "left anterior hemiblock",
+        "left anterior fascicular block",
+        "left hemiblock",
+        "left fascicular block",
+    ]
+    assert expand("(a|b [c]|) d") == ["a d", "b c d", "b d", "d"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("(a|b", "does not close"),
+        ("a)", "unexpected"),
+        ("a | b", "outside of brackets"),
+        ("[a]", "no words"),
+        ("(a]", "unexpected"),
+        ("(a|b|c|d|e|f|g|h)" * 5, "stands for more than"),
+    ],
+)
+def test_patterns_that_cannot_be_read(pattern, words):
+    with pytest.raises(PatternError, match=words):
+        expand(pattern)
+
+
+def test_every_finding_has_a_phrase_in_english_and_most_in_every_language():
+    common = shipped_rules().common
+    sited = {
+        name
+        for concept in common.concepts.values()
+        for name in (*concept.sites.values(), *concept.always, *concept.acute)
+    }
+    measured = {limit.finding for own in common.quantities.values() for limit in own.limits}
+    covered = {
+        language: {
+            name
+            for file in shipped_rules().files
+            if file.language == language
+            for name in file.findings
+        }
+        for language in shipped_rules().languages
+    }
+    assert shipped_rules().languages == ("de", "en", "fr", "sv")
+    # what no report names in words: shapes of QRS that a reader sees and seldom writes
+    unsaid = {"Monomorph", "Polymorph", "qRS in V5-V6-I, aVL", "QRS complex negative in III",
+              "RV1 + SV6 > 11 mm"}  # fmt: skip
+    assert set(FINDINGS) - covered["en"] - sited - measured == unsaid
+    for language in ("de", "fr", "sv"):
+        assert len(covered[language] | sited | measured) >= 60, language
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("en/rhythm.yaml", "  Afib:", "  Afibb:", "did you mean 'Afib'"),
+        ("en/rhythm.yaml", "findings:", "findigns:", "did you mean 'findings'"),
+        ("en/rhythm.yaml", '"(afib|', '"((afib|', "does not close|unexpected"),
+        ("en/rhythm.yaml", "language: en", "language: fr", "put it into fr/"),
+        ("en/repolarization.yaml", "  st_elevation:", "  st_elevatoin:", "did you mean 'st_elev"),
+        ("en/context.yaml", "  inferolateral:", "  inferolatral:", "did you mean 'inferolateral'"),
+        ("en/conduction.yaml", "  heart_rate:", "  heart_rat:", "did you mean 'heart_rate'"),
+        ("en/context.yaml", "negation:", "negation: [", "not valid YAML"),
+        ("common.yaml", "Prolonged QT", "Prolonged QTT", "did you mean 'Prolonged QT'"),
+    ],
+)
+def test_a_mistake_in_a_rule_file_is_named(tmp_path, file, old, new, words):
+    folder = tmp_path / "rules"
+    shutil.copytree(SHIPPED, folder)
+    path = folder / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=words) as caught:
+        read_rules(folder)
+    assert str(path) in str(caught.value)
+
+
+def test_a_cardiologist_adds_a_phrase(tmp_path, labeller):
+    folder = tmp_path / "rules"
+    shutil.copytree(SHIPPED, folder)
+    (folder / "en" / "ours.yaml").write_text(
+        "language: en\ngroup: ours\nfindings:\n  Afib: {present: ['delirium cordis']}\n"
+    )
+    assert labeller.label("delirium cordis").named() == {}
+    assert Labeller(read_rules(folder)).label("Delirium cordis").named() == {"Afib": "present"}
+
+
+def test_a_folder_without_rules_says_how_to_get_some(tmp_path):
+    with pytest.raises(UserError, match="--export-rules"):
+        read_rules(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("sinus rhythm, normal ECG", "en"),
+        ("sinusrhythmus, normales ekg", "de"),
+        ("sinusrytm, normalt ekg", "sv"),
+        ("rythme sinusal, bloc de branche gauche", "fr"),
+        ("trace only requested", "en"),
+        ("zzz", ""),
+        ("", ""),
+    ],
+)
+def test_language_of_a_report(labeller, text, language):
+    assert labeller.label(text).language == language
+
+
+def test_mixed_reports_are_read_in_all_their_languages(labeller):
+    text = (
+        "Sinusrhythmus, Linksschenkelblock. Left ventricular hypertrophy. No atrial fibrillation."
+    )
+    assert labeller.label(text).named() == {
+        "Sinusal": "present",
+        "Left bundle branch block": "present",
+        "Left ventricular hypertrophy": "present",
+        "Afib": "absent",
+    }
+
+
+def test_abbreviations_belong_to_their_language(labeller):
+    # FA is fibrillation in French; in English it is nothing
+    assert labeller.label("rythme irrégulier, FA avec BBG").named().get("Afib") == "present"
+    assert "Afib" not in labeller.label("the FA is normal in this patient").named()
+
+
+def test_one_language_only():
+    swedish = Labeller(language="sv")
+    assert swedish.label("sinusrytm, left bundle branch block").named() == {"Sinusal": "present"}
+    with pytest.raises(UserError, match="de, en, fr, sv"):
+        Labeller(language="nl")
+
+
+def test_spans_point_into_the_text_as_given(labeller):
+    for text in (
+        "Kein LINKSSCHENKELBLOCK; Ã¼berdrehter Linkstyp",
+        "Kein Linksschenkelblock. u\u0308berdrehter Linkstyp",
+    ):
+        labels = labeller.label(text)
+        lbbb, lad = (FINDINGS.index(n) for n in ("Left bundle branch block", "Left axis deviation"))
+        words = [text[a:b] for a, b in labels.evidence[lbbb]]
+        assert [word.casefold() for word in words] == ["kein", "linksschenkelblock"]
+        ((start, end),) = labels.evidence[lad]
+        assert text[end - 8 : end] == "Linkstyp" and start == text.index("berdrehter") - 2
+
+
+def test_the_strongest_statement_wins_and_keeps_its_words(labeller):
+    text = "No LBBB. Possible LBBB. LBBB. LBBB"
+    labels = labeller.label(text)
+    finding = FINDINGS.index("Left bundle branch block")
+    assert labels.named() == {"Left bundle branch block": "present"}
+    assert labels.evidence[finding] == ((24, 28), (30, 34))
+
+
+def test_a_report_is_read_the_same_whatever_was_read_before(labeller):
+    texts = [
+        "No LVH.\nSinus rhythm. AV block II. grade",
+        "Sinus rhythm. No LVH",
+        "LVH. No LVH. V.a. LVH",
+    ]
+    before = [Labeller().label(text) for text in texts]
+    assert [labeller.label(text) for text in reversed(texts)] == before[::-1]
+    assert labeller.label_all([*texts, *texts]) == before * 2
+
+
+@given(
+    st.text(alphabet=st.sampled_from("noAF LBBBi,.;?\n-/é#v123äÃ¼°%()'\ufffd\u0308"), max_size=60)
+)
+def test_any_text_gives_spans_inside_it(text):
+    labels = _SHARED.label(text)
+    for spans in labels.evidence.values():
+        assert spans == tuple(sorted(spans))
+        assert all(0 <= start < end <= len(text) for start, end in spans)
+
+
+_SHARED = shipped_labeller()
+
+
+@pytest.mark.parametrize(
+    ("broken", "right"),
+    [
+        ("ischÃ¤mie", "ischämie"),
+        ("f\u0061\u030argat", "f\u00e5rgat"),
+        ("Ãrytm", "Ãrytm"),
+        ("âge", "âge"),
+    ],
+)
+def test_repair(broken, right):
+    fixed, positions = (
+        repair(broken) if needs_repair(broken) else (broken, list(range(len(broken) + 1)))
+    )
+    assert fixed == right and len(positions) == len(fixed) + 1
+    assert positions[-1] == len(broken) and positions == sorted(positions)
+
+
+def test_folding_and_variants():
+    assert fold("ISCHÄMIE") == fold("ischamie") == "ischamie"
+    assert fold("Weiß") == "weiss" and fold("antérieur") == "anterieur"
+    assert set(variants("überdrehter")) == {"uberdrehter", "ueberdrehter"}
+
+
+def test_distance():
+    assert distance("atrail", "atrial", 2) == 1  # neighbours swapped
+    assert distance("kitten", "sitting", 3) == 3
+    assert distance("anterior", "inferior", 2) > 1
+    assert distance("abc", "abcdefgh", 2) == 3
+
+
+def test_spelling_guards():
+    speller = Speller(
+        ["fibrillation", "inferior", "interior", "ventricular", "block"], ["ventricle"]
+    )
+    assert speller.correct("fibrilation") == "fibrillation"
+    assert speller.correct("fibrallition") == "fibrillation"  # two edits, a long word
+    assert speller.correct("blck") is None  # too short
+    assert speller.correct("ifnerior") == "inferior"
+    assert speller.correct("inlerior") is None  # inferior or interior
+    assert speller.correct("xentricular") is None  # the first letter must be right
+    assert speller.correct("ventricle") is None  # a word of its own
+    assert speller.correct("infer#or") == "inferior"  # a lost letter
