@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from deepecg_jax.labels.reports.items import Item, Kind
-from deepecg_jax.labels.reports.lexicon import END, JOINS, Lexicon, Meaning, Word
+from deepecg_jax.labels.reports.lexicon import END, JOINS, Lexicon, Meaning, Node, Word
 from deepecg_jax.labels.reports.tokens import TOKEN
 
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
@@ -83,7 +83,7 @@ def scan(text: str, tokens: Tokens, spoken: int) -> list[Item]:
 
 def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int]:
     """The longest phrase that starts at a word, and the token after it."""
-    nodes = words[at].nodes
+    nodes: Sequence[Node] = words[at].nodes
     best: Meaning | None = None
     best_last = at
     ahead, skipped, count = at + 1, 0, len(words)
@@ -95,20 +95,29 @@ def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, i
                     best, best_last = meaning, ahead
         if ahead >= count:
             break
-        word = words[ahead]
-        onward = [node[s] for node in nodes for s in word.symbols if s in node]
+        onward = _onward(nodes, words[ahead])
         while not onward and skipped < _MOST_SKIPPED and ahead + 1 < count:
             # "left ventricular (mild) hypertrophy", "1. degree": step over what is no part of it
+            word = words[ahead]
             if not (word.between or (word.text == "." and len(words[ahead - 1].text) <= 2)):
                 break
             ahead, skipped = ahead + 1, skipped + 1
-            word = words[ahead]
-            onward = [node[s] for node in nodes for s in word.symbols if s in node]
+            onward = _onward(nodes, words[ahead])
         if not onward:
             break
         nodes = onward
         ahead += 1
     return best, best_last
+
+
+def _onward(nodes: Sequence[Node], word: Word) -> Sequence[Node]:
+    symbols = word.symbols
+    if not symbols:
+        return ()
+    if len(nodes) == 1 and len(symbols) == 1:  # nearly always
+        found = nodes[0].get(symbols[0])
+        return () if found is None else (found,)
+    return [node[symbol] for node in nodes for symbol in symbols if symbol in node]
 
 
 def _spoken_meaning(meanings: Sequence[Meaning], spoken: int) -> Meaning | None:
