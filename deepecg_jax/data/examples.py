@@ -12,19 +12,30 @@ from deepecg_jax.signals.readers import read_wfdb
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.standardize import Window, standardize, to_microvolts
 
+Read = Callable[[PlannedRecord], Recording]
 Describe = Callable[[PlannedRecord, Recording], PlannedRecord]
 
 
 def wfdb_examples(
     records: Iterable[PlannedRecord], options: Mapping[str, str], describe: Describe | None = None
 ) -> Iterator[Example | Reject]:
-    """Examples of WFDB recordings (``record.path`` is the path without extension).
+    """Examples of WFDB recordings (``record.path`` is the path without extension)."""
+    return examples_from(records, options, lambda record: read_wfdb(record.path), describe)
 
-    ``describe`` completes a record from what its file says; it may raise SignalError.
+
+def examples_from(
+    records: Iterable[PlannedRecord],
+    options: Mapping[str, str],
+    read: Read,
+    describe: Describe | None = None,
+) -> Iterator[Example | Reject]:
+    """Examples of recordings that ``read`` gets from wherever a planned record points to.
+
+    ``describe`` completes a record from what its file says; both may raise SignalError.
     """
     for record in records:
         try:
-            recording = read_wfdb(record.path)
+            recording = read(record)
             described = describe(record, recording) if describe else record
             windows = standardize(recording, windows=options["windows"], short=options["short"])
             numbered = options["windows"] == "all"
