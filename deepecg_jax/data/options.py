@@ -24,6 +24,11 @@ COMMON_OPTIONS: dict[str, Option] = {
         "a patient in two splits: error, or first to move the later ECGs",
         ("error", "first"),
     ),
+    "duplicates": Option(
+        "reject",
+        "a signal that another recording has, sample for sample: reject the later one, or keep it",
+        ("reject", "keep"),
+    ),
 }
 
 
