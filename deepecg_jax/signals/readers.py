@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.hdf5 import is_hdf5, read_hdf5
 from deepecg_jax.signals.leads import canonical_lead
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.wfdb_header import WfdbHeader, millivolts_per_unit, read_header
@@ -29,9 +30,11 @@ def read(
     """Read one ECG, choosing the reader by the file's extension.
 
     WFDB: ``.hea``, ``.dat``, ``.mat`` or the record's name without extension. ``.npy`` and ``.csv``
-    need ``sampling_rate`` (Hz), ``unit`` and ``leads``. UserError for any other format or for
-    missing arguments; SignalError when the file itself is at fault.
+    need ``sampling_rate`` (Hz), ``unit`` and ``leads``; HDF5 is in ``signals.hdf5``. UserError for
+    any other format or for missing arguments; SignalError when the file itself is at fault.
     """
+    if is_hdf5(path):
+        return read_hdf5(path, sampling_rate=sampling_rate, unit=unit, leads=leads)
     path = Path(path)
     suffix = path.suffix.lower()
     given = {"sampling_rate": sampling_rate, "unit": unit, "leads": leads}
