@@ -21,6 +21,7 @@ from deepecg_jax.data.table_people import ages, follow_ups, sexes
 from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table
 from deepecg_jax.data.tables import column_names, read_columns, texts
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.hdf5 import close_files
 
 AUTO = "auto"
 _SPLITS = {
@@ -70,7 +71,10 @@ class Builder(EcgBuilder):
         cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
     ) -> Iterator[Example | Reject]:
         """Files by their extension; what the table leaves open is taken from the file."""
-        return examples_from(records, options, read_planned, describe)
+        try:
+            yield from examples_from(records, options, read_planned, describe)
+        finally:
+            close_files()
 
     @cached_property
     def _path(self) -> Path:

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,8 +98,9 @@ def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
 
 def _header(path: Path, encoding: str) -> str:
     try:
-        with path.open(encoding=encoding, newline="") as file:
-            line = file.readline()
+        opened = gzip.open if path.suffix.lower() == ".gz" else open
+        with opened(path, "rt", encoding=encoding, newline="") as file:
+            line = str(file.readline())
     except (OSError, UnicodeDecodeError, LookupError) as error:
         raise UserError(f"{path} cannot be read in {encoding} ({error}).") from error
     line = line.removeprefix("\ufeff").rstrip("\r\n")

@@ -9,7 +9,7 @@ import importlib
 import math
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deepecg_jax.signals.wfdb_header import millivolts_per_unit
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 SEPARATOR = "::"
 _PLACE = re.compile(r"^(?P<dataset>[^\[\]]*)(?:\[(?P<row>\d+)\])?$")
+_MOST_OPEN = 64
 _RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "fs")
 _UNIT_NAMES = ("unit", "units")
 _LEAD_NAMES = ("leads", "lead_names", "sig_name")
@@ -81,6 +82,7 @@ def read_rows(path: str | Path, dataset: str) -> np.ndarray:
 
     Raises UserError if the file or the data set cannot be read.
     """
+    close_files()
     try:
         return np.asarray(_open(*_identity(Path(path)))[dataset][:])
     except (OSError, KeyError, SignalError) as error:
@@ -123,16 +125,30 @@ def _identity(path: Path) -> tuple[str, int, int]:
     return str(path), status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=8)
+def close_files() -> None:
+    """Close the files that reading has left open; HDF5 would show them as they were."""
+    while _open_files:
+        _open_files.pop().close()
+    _open.cache_clear()
+
+
+_open_files: list[Any] = []
+
+
+@cache
 def _open(path: str, changed: int, size: int) -> Any:
     """The open file; kept, because a part of CODE-15 % holds 20,000 recordings."""
+    if len(_open_files) >= _MOST_OPEN:
+        close_files()
     try:
         h5py = importlib.import_module("h5py")
     except ImportError as error:
         raise UserError(
             f"{path} is HDF5, which needs h5py: pip install 'deepecg_jax[hdf5]'."
         ) from error
-    return h5py.File(path, "r")
+    file = h5py.File(path, "r")
+    _open_files.append(file)
+    return file
 
 
 def _only_dataset(file: Any, path: Path) -> str:
