@@ -23,7 +23,7 @@ def command(
     data_dir: Annotated[Path, typer.Option(help="Folder of data sets; made if absent.")],
     source: Annotated[
         Path | None,
-        typer.Option(help="Folder with the source's files, or a table; synthetic needs none."),
+        typer.Option(help="Folder with the files (table: or its table)."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes [default: one a processor].", min=1)
