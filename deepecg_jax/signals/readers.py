@@ -7,6 +7,7 @@ from pathlib import Path
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.arrays import ARRAY_SUFFIXES, read_array
 from deepecg_jax.signals.recording import Recording
+from deepecg_jax.signals.vendor import read_vendor
 from deepecg_jax.signals.wfdb_record import WFDB_SUFFIXES, read_wfdb
 
 __all__ = ["read", "read_array", "read_wfdb"]
@@ -22,19 +23,14 @@ def read(
     """Read one ECG.
 
     WFDB: ``.hea``, ``.dat``, ``.mat`` or the record's name without extension. ``.npy`` and ``.csv``
-    need ``sampling_rate`` (Hz), ``unit`` and ``leads``. UserError for any other format or for
-    missing arguments; SignalError when the file itself is at fault.
+    need ``sampling_rate`` (Hz), ``unit`` and ``leads``, which no other format may be given. Any
+    other file is known by its content: see :mod:`deepecg_jax.signals.vendor` (extra ``formats``).
+
+    UserError for missing or superfluous arguments; SignalError when the file itself is at fault.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     given = {"sampling_rate": sampling_rate, "unit": unit, "leads": leads}
-    if suffix in WFDB_SUFFIXES or path.with_name(path.name + ".hea").is_file():
-        if any(value is not None for value in given.values()):
-            raise UserError(
-                f"{path} is a WFDB record, whose header states rate, unit and leads; "
-                "do not give them again."
-            )
-        return read_wfdb(path)
     if suffix in ARRAY_SUFFIXES:
         missing = [name for name, value in given.items() if value is None]
         if sampling_rate is None or unit is None or leads is None:
@@ -42,7 +38,12 @@ def read(
                 f"{path} does not say what its numbers are; give {', '.join(missing)} as well."
             )
         return read_array(path, sampling_rate=sampling_rate, unit=unit, leads=leads)
-    raise UserError(
-        f"{path}: no reader for {suffix!r} in this version (the extra `formats` is not used yet); "
-        "supported are WFDB (.hea with .dat or .mat), .npy and .csv."
-    )
+    if any(value is not None for value in given.values()):
+        raise UserError(
+            f"{path} is no array; its header states rate, unit and leads, so do not give them."
+        )
+    # Files of devices often have no extension; a WFDB record without one has a header beside it.
+    beside = path.with_name(path.name + ".hea").is_file()
+    if beside or (suffix in WFDB_SUFFIXES and not (suffix == "" and path.is_file())):
+        return read_wfdb(path)
+    return read_vendor(path)

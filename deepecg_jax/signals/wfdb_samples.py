@@ -18,7 +18,8 @@ from deepecg_jax.signals.wfdb_header import WfdbHeader
 
 # Only what has one reading: a file in the record's folder, all nine fields, plain ASCII.
 _PLAIN = re.compile(
-    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_.\-]*)[ \t]+(?P<format>16|516)(?:x1)?(?:\+(?P<offset>\d{1,9}))?"
+    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_.\-]*)"
+    r"[ \t]+(?P<format>16|516)(?:x1)?(?:\+(?P<offset>\d{1,9}))?"
     r"[ \t]+(?P<gain>\d{1,12}(?:\.\d{1,12})?)(?:\((?P<baseline>-?\d{1,9})\))?(?:/[A-Za-z]+)?"
     r"[ \t]+\d{1,3}[ \t]+(?P<zero>-?\d{1,9})[ \t]+-?\d{1,9}[ \t]+-?\d{1,9}[ \t]+\d{1,9}"
     r"[ \t]+(?P<name>[^\s#]+)",
