@@ -88,7 +88,7 @@ def test_bands_through_few_thresholds_are_those_through_all(monkeypatch) -> None
     # precision at low recall rests on a few records, and there fewer cuts show
     for end in ("low", "high"):
         apart = np.abs(getattr(few[1], end) - getattr(every[1], end))
-        assert apart.max() < 0.05 and apart[10:].max() < 0.015 and apart.mean() < 0.003
+        assert apart.max() < 0.05 and apart[10:].max() < 0.02 and apart.mean() < 0.003
 
 
 def test_every_figure_is_a_file_with_its_data(predictions, metrics, tmp_path) -> None:
