@@ -48,6 +48,12 @@ class Predictions:
         return len(self.record_id)
 
     @property
+    def n_patients(self) -> int:
+        """How many known patients there are."""
+        patients = set(self.patient_id)
+        return len(patients) - ("" in patients)
+
+    @property
     def has_survival(self) -> bool:
         """Whether the follow-up columns ``time_days`` and ``event`` are there."""
         return all(column in self.extra for column in SURVIVAL_COLUMNS)

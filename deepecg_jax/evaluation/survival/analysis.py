@@ -63,7 +63,7 @@ def survival(
         * ``discrimination``: ``harrell_c``, ``uno_c``, ``event_auroc``: I; ``auroc_by_year``: year
           -> I (cumulative/dynamic, weighted for censoring);
         * ``groups``: group -> ``n``, ``n_events``, ``n_competing``, ``incidence_by_year``;
-          ``group_rule``; ``log_rank`` (``statistic``, ``df``, ``p``);
+          ``group_rule``; ``log_rank`` (`regression.log_rank`);
         * ``threshold``: null, or ``value``, `at_threshold.MEASURES` at the horizon: I, and
           ``hazard_ratio`` of high against low (`regression.cox`);
         * ``cox``: the hazard ratio of one standard deviation of the score;
@@ -121,7 +121,7 @@ def survival(
         "discrimination": _discrimination(values[score], horizon_years),
         "group_rule": rule,
         "groups": described,
-        "log_rank": log_rank(time, event, membership),
+        "log_rank": log_rank(time, event, membership, patient),
         "threshold": None
         if threshold is None
         else {

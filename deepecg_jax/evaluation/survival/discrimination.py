@@ -9,7 +9,8 @@ from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, DAYS_A_YEAR, EVENT
-from deepecg_jax.evaluation.survival.incidence import censoring_weights
+from deepecg_jax.evaluation.survival.incidence import FollowUpDays, censoring_weights
+from deepecg_jax.evaluation.survival.running import RunningSums
 from deepecg_jax.evaluation.threshold_metrics import ratio
 
 LANES = 64
@@ -58,10 +59,11 @@ def discriminate(
     def add(name: str, measure: str, values: np.ndarray) -> None:
         found[name].setdefault(measure, []).append(values)
 
+    days = FollowUpDays(time, event)
     for counts in count_blocks(len(time), resampler, resamples, LANES):
-        weights = censoring_weights(time, event, counts)
+        weights = censoring_weights(days, counts)
         for name, (concordance, dynamic, plain) in ranked.items():
-            harrell, uno = concordance.both(counts, weights.record, time, horizon)
+            harrell, uno = concordance.both(counts, weights.of(concordance.cases), time, horizon)
             add(name, "harrell_c", harrell)
             add(name, "uno_c", uno)
             for year in years:
@@ -78,18 +80,23 @@ class _Plain:
     """AUROC of events by the horizon against everybody else."""
 
     def __init__(self, time: np.ndarray, event: np.ndarray, scores: np.ndarray, horizon: float):
-        self._order = np.argsort(scores, kind="stable")
-        ranked = scores[self._order]
-        self._case = ((time <= horizon) & (event == EVENT))[self._order]
-        self._below = np.searchsorted(ranked, ranked[self._case], "left")
-        self._through = np.searchsorted(ranked, ranked[self._case], "right")
+        case = (time <= horizon) & (event == EVENT)
+        self._cases = np.flatnonzero(case)
+        order = np.flatnonzero(~case)
+        order = order[np.argsort(scores[order], kind="stable")]
+        ranked, own = scores[order], scores[self._cases]
+        places = (
+            np.searchsorted(ranked, own, "left"),
+            np.searchsorted(ranked, own, "right"),
+            np.array([len(order)]),
+        )
+        self._controls = RunningSums(order, places, len(scores))
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
-        drawn = counts[self._order]
-        cases, total = drawn[self._case], np.zeros((len(drawn) + 1, drawn.shape[1]))
-        np.cumsum(np.where(self._case[:, None], 0.0, drawn), axis=0, out=total[1:])
-        lower = 0.5 * (total[self._below] + total[self._through])
-        return ratio((cases * lower).sum(axis=0), cases.sum(axis=0) * total[-1])
+        cases = counts[self._cases]
+        below, through, controls = self._controls(counts)
+        lower = 0.5 * (below + through)
+        return ratio((cases * lower).sum(axis=0), cases.sum(axis=0) * controls[0])
 
 
 def summary(event: np.ndarray) -> dict[str, int]:
