@@ -7,7 +7,7 @@ import numpy as np
 
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.wfdb_header import millivolts_per_unit
+from deepecg_jax.signals.units import millivolts_per_unit
 
 
 def read_fairseq_mat(

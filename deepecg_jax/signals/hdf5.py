@@ -17,7 +17,7 @@ import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.wfdb_header import millivolts_per_unit
+from deepecg_jax.signals.units import millivolts_per_unit
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 SEPARATOR = "::"

@@ -5,17 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepecg_jax.errors import UserError
-<<<<<<< HEAD
 from deepecg_jax.signals.arrays import ARRAY_SUFFIXES, read_array
+from deepecg_jax.signals.hdf5 import is_hdf5, read_hdf5
 from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.vendor import read_vendor
 from deepecg_jax.signals.wfdb_record import WFDB_SUFFIXES, read_wfdb
-=======
-from deepecg_jax.signals.hdf5 import is_hdf5, read_hdf5
-from deepecg_jax.signals.leads import canonical_lead
-from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.wfdb_header import WfdbHeader, millivolts_per_unit, read_header
->>>>>>> sources
 
 __all__ = ["read", "read_array", "read_wfdb"]
 
@@ -30,15 +24,11 @@ def read(
     """Read one ECG.
 
     WFDB: ``.hea``, ``.dat``, ``.mat`` or the record's name without extension. ``.npy`` and ``.csv``
-<<<<<<< HEAD
-    need ``sampling_rate`` (Hz), ``unit`` and ``leads``, which no other format may be given. Any
-    other file is known by its content: see :mod:`deepecg_jax.signals.vendor` (extra ``formats``).
+    need ``sampling_rate`` (Hz), ``unit`` and ``leads``, which no other format may be given but
+    HDF5 (``file.h5::dataset[row]``, see :mod:`deepecg_jax.signals.hdf5`). Any other file is known
+    by its content: see :mod:`deepecg_jax.signals.vendor` (extra ``formats``).
 
     UserError for missing or superfluous arguments; SignalError when the file itself is at fault.
-=======
-    need ``sampling_rate`` (Hz), ``unit`` and ``leads``; HDF5 is in ``signals.hdf5``. UserError for
-    any other format or for missing arguments; SignalError when the file itself is at fault.
->>>>>>> sources
     """
     if is_hdf5(path):
         return read_hdf5(path, sampling_rate=sampling_rate, unit=unit, leads=leads)
