@@ -1,10 +1,11 @@
-"""Your own ECGs: a CSV or Parquet table with a path column, in any format that can be read."""
+"""Your own ECGs: a table with a path column, or a folder of files, in any readable format."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,13 @@ from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.table_files import ReadingOptions, describe, read_planned
 from deepecg_jax.data.table_people import ages, follow_ups, sexes
 from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table
+from deepecg_jax.data.table_scan import (
+    FROM_FILE,
+    FROM_FOLDER,
+    find_files,
+    patients_of_files,
+    patients_of_folders,
+)
 from deepecg_jax.data.tables import column_names, read_columns, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.hdf5 import close_files
@@ -38,12 +46,13 @@ class Builder(EcgBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Give a folder with a CSV or Parquet table whose column path names ECG files, or the table "
-        "itself; data_builders/table/README.md says which columns and options there are."
+        "Give a folder of ECG files, or one with a CSV or Parquet table whose column path names "
+        "them, or that table; data_builders/table/README.md describes columns and options."
     )
     TAKES_A_FILE = True
     OPTIONS: ClassVar[dict[str, Option]] = {
         "table": Option("", "file name of the table, if the source holds several"),
+        "files": Option("", "without a table: which files are ECGs, such as *.xml"),
         "encoding": Option("utf-8", "of a CSV table, such as latin-1"),
         **{role: Option("", _COLUMN) for role in ROLES},
         "labels": Option(AUTO, "names of label columns, or patterns such as label:*; none"),
@@ -78,13 +87,23 @@ class Builder(EcgBuilder):
 
     @cached_property
     def _path(self) -> Path:
+        """The table; the folder itself if there is none."""
         if self.source is None:
-            raise UserError("Builder table needs --source, a table or a folder that holds one.")
-        return find_table(self.source, self.options["table"])
+            raise UserError("Builder table needs --source, a folder of ECGs or a table of them.")
+        if self.options["files"] and self.source.is_dir():
+            return self.source
+        return find_table(self.source, self.options["table"]) or self.source
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
+        if self._path.is_dir():
+            return ("path",)
         return column_names(self._path, self.options["encoding"])
+
+    def _read(self, columns: Sequence[str]) -> pa.Table:
+        if self._path.is_dir():
+            return pa.table({"path": find_files(self._path, self.options["files"])})
+        return read_columns(self._path, columns, self.options["encoding"])
 
     @cached_property
     def _roles(self) -> dict[str, str]:
@@ -106,7 +125,7 @@ class Builder(EcgBuilder):
             columns = free
         else:
             columns = choose_columns(option, free, self._names, self._path)
-        table = read_columns(self._path, columns, self.options["encoding"]) if columns else None
+        table = self._read(columns) if columns else None
         kept, values = [], []
         for column in columns:
             assert table is not None
@@ -129,7 +148,7 @@ class Builder(EcgBuilder):
         """The rows of the table, in its order."""
         roles, path = self._roles, self._path
         needed = [*roles.values(), *self._reading.columns]
-        table = read_columns(path, needed, self.options["encoding"])
+        table = self._read(needed)
         n = table.num_rows
         if not n:
             raise UserError(f"{path} has no rows.")
@@ -140,7 +159,7 @@ class Builder(EcgBuilder):
         written = texts(table, roles["path"])
         ids = _ids(table, roles.get("record_id")) or written
         names = [name or path for name, path in zip(ids, written, strict=True)]
-        patients = self._patients(table, names, notes)
+        patients = self._patients(table, names, files, reading, notes)
         splits, counts = self._splits(table, patients)
         age = ages(table, roles, self.options)
         sex = sexes(table, roles, self.options, notes)
@@ -176,20 +195,35 @@ class Builder(EcgBuilder):
             )
         return Plan(tuple(records), (), counts, tuple(notes))
 
-    def _patients(self, table: pa.Table, names: Sequence[str], notes: list[str]) -> list[str]:
-        column = self._roles.get("patient_id")
-        if column is None:
+    def _patients(
+        self,
+        table: pa.Table,
+        names: Sequence[str],
+        files: Sequence[str],
+        reading: Sequence[dict[str, Any]],
+        notes: list[str],
+    ) -> list[str]:
+        column, stated = self._roles.get("patient_id"), self.options["patient_id"]
+        if column is not None:
+            ids, who = _ids(table, column), column
+        elif stated == FROM_FOLDER:
+            ids, who = patients_of_folders(texts(table, self._roles["path"])), "a folder"
+        elif stated == FROM_FILE:
+            asked = [
+                PlannedRecord(name, "", "", path, reading=told)
+                for name, path, told in zip(names, files, reading, strict=True)
+            ]
+            ids, who = patients_of_files(asked, os.cpu_count() or 1), "an id in their file"
+        else:
             notes.append(
-                "No column has the role patient_id: every ECG counts as a patient of its own, and "
-                "a patient with several ECGs may be in two splits."
+                "Nothing says who the patients are: every ECG counts as a patient of its own, and "
+                "a patient with several ECGs may be in two splits (--option patient_id=COLUMN, "
+                "file or folder)."
             )
             return list(names)
-        ids = _ids(table, column)
         absent = sum(not text for text in ids)
         if absent:
-            notes.append(
-                f"{absent} ECGs without {column} count as patients of their own, one each."
-            )
+            notes.append(f"{absent} ECGs without {who} count as patients of their own, one each.")
         return [text or f"ecg:{name}" for text, name in zip(ids, names, strict=True)]
 
     def _splits(self, table: pa.Table, patients: Sequence[str]) -> tuple[list[str], dict[str, int]]:

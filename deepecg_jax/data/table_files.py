@@ -120,10 +120,7 @@ def read_planned(record: PlannedRecord) -> Recording:
 
 
 def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
-    """Fill what the table leaves open from the file; where both speak, the table counts.
-
-    A patient's id in the file cannot be used, because splits are made before files are read.
-    """
+    """Fill what the table leaves open from the file; where both speak, the table counts."""
     counts = list(record.counts)
     changes: dict[str, Any] = {}
     if math.isnan(record.age):

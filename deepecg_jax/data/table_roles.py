@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deepecg_jax.data.table_scan import FROM_FILE, FROM_FOLDER
 from deepecg_jax.data.tables import SUFFIXES, column_names, require_column
 from deepecg_jax.errors import UserError
 
@@ -18,15 +19,17 @@ NOBODY = "none"
 _LIKE_PATIENT_ID = ("subject_id", "patient", "subject", "patientid", "pid", "mrn", "pat_id")
 
 
-def find_table(source: Path, stated: str) -> Path:
+def find_table(source: Path, stated: str) -> Path | None:
     """The metadata table: the one stated, the source itself, or the only one that names files.
+
+    None if the folder holds no table at all.
 
     Args:
         source: a folder, or the table.
         stated: option ``table``: a path, relative to the source folder; "" to look for it.
 
     Raises:
-        UserError: no table, or several that have a column ``path``.
+        UserError: the stated table is not there, or several have a column ``path``.
     """
     if source.is_file():
         return source
@@ -36,13 +39,14 @@ def find_table(source: Path, stated: str) -> Path:
             raise UserError(f"The table {path} of option table does not exist.")
         return path
     tables = sorted(p for p in source.glob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not tables:
+        return None
+    named = [path for path in tables if _names_files(path)]
+    tables = tables if len(tables) == 1 else named or tables
     if len(tables) > 1:
-        tables = [path for path in tables if _names_files(path)]
-    if len(tables) != 1:
         there = ", ".join(path.name for path in tables[:5])
         raise UserError(
-            f"{source} holds {'several tables: ' + there if tables else 'no CSV or Parquet table'}"
-            "; say which by --option table=FILE."
+            f"{source} holds several tables: {there}; say which by --option table=FILE."
         )
     return tables[0]
 
@@ -61,6 +65,8 @@ def columns_of_roles(
         stated = options[role]
         if stated == NOBODY and role != "path":
             continue
+        if role == "patient_id" and stated in (FROM_FILE, FROM_FOLDER) and stated not in names:
+            continue
         if stated:
             found[role] = require_column(stated, names, path, role)
         elif role in names:
@@ -71,7 +77,7 @@ def columns_of_roles(
             f"{path} has no column 'path'; say which column names the files by --option "
             f"path=COLUMN (it has {shown})."
         )
-    if "patient_id" not in found and options["patient_id"] != NOBODY:
+    if "patient_id" not in found and not options["patient_id"]:
         similar = [name for name in names if name.lower() in _LIKE_PATIENT_ID]
         similar = [name for name in similar if name not in found.values()]
         if similar:

@@ -244,8 +244,10 @@ def test_one_sentence_for_what_is_wrong(tmp_path, columns, options, words) -> No
 
 def test_which_table(tmp_path) -> None:
     (tmp_path / "s").mkdir()
-    with pytest.raises(UserError, match="no CSV or Parquet table"):
+    with pytest.raises(UserError, match="no CSV or Parquet table and no ECG file"):
         build("table", tmp_path / "d", tmp_path / "s")
+    with pytest.raises(UserError, match=r"no file that fits '\*.xml'"):
+        build("table", tmp_path / "d", tmp_path / "s", options={"files": "*.xml"})
     for name in ("a.csv", "b.csv"):
         write_table(tmp_path / "s" / name, [{"path": "x.hea"}])
     with pytest.raises(UserError, match=r"several tables: a.csv, b.csv; say which"):
@@ -260,3 +262,33 @@ def test_which_table(tmp_path) -> None:
               options={"table": "a.csv", "encoding": "latin-1"})  # fmt: skip
     with pytest.raises(UserError, match="needs --source"):
         build("table", tmp_path / "d")
+
+
+def test_a_folder_without_a_table(signals, tmp_path) -> None:
+    for i in range(6):
+        write_wfdb(tmp_path / f"s/p{i // 2}/{i}", signals[i], comments="# Age: 50\n# Sex: F\n")
+    (tmp_path / "s/p0/notes.txt").write_text("no ECG")
+    options = {"patient_id": "folder"}
+    built = build("table", tmp_path / "d", tmp_path / "s", options=options)
+    ecgs = stored(tmp_path / "d")
+    assert set(ecgs) == {f"p{i // 2}/{i}.hea" for i in range(6)}
+    assert {ecg["patient_id"] for ecg in ecgs.values()} == {"p0", "p1", "p2"}
+    assert {(float(ecg["age"]), ecg["sex"]) for ecg in ecgs.values()} == {(50.0, "female")}
+    assert built.summary["notes"][0].startswith("The data set has no labels")
+    options = {"files": "p1/*.hea", "patient_id": "file"}
+    some = build("table", tmp_path / "some", tmp_path / "s", options=options)
+    assert some.summary["records"] == 2
+    assert "2 ECGs without an id in their file" in some.summary["notes"][0]
+    alone = build("table", tmp_path / "alone", tmp_path / "s")
+    assert "Nothing says who the patients are" in alone.summary["notes"][0]
+
+
+@pytest.mark.real
+def test_real_device_files_build(shared, tmp_path) -> None:
+    """The MUSE file's ECG is one of the Challenge's; CardioSoft's has 12 leads."""
+    pytest.importorskip("ecgdatakit", reason="needs the extra formats")
+    options = {"files": "*.xml", "patient_id": "file", "shares": "1/0/0"}
+    built = build("table", tmp_path / "d", shared / "golden/preprocessing", options=options)
+    assert built.summary["records"] == 2 and built.summary["rejects"]["total"] == 0
+    for ecg in stored(tmp_path / "d").values():
+        assert ecg["lead_mask"].all() and np.abs(ecg["signal"]).max() > 300
