@@ -148,7 +148,8 @@ def _parse(table: pa.Table, path: str) -> Predictions:
     if missing:
         raise UserError(
             f"{path} has no column {', '.join(repr(name) for name in missing)}; a predictions "
-            "file has record_id, patient_id, age, sex and score:/label: columns."
+            "file has record_id, patient_id, age, sex and score:/label: columns (what is unknown "
+            "may be null; without patients, --cluster none takes every record as independent)."
         )
     names = tuple(name.removeprefix(SCORE) for name in columns if name.startswith(SCORE))
     for name in columns:

@@ -54,7 +54,7 @@ class Resampler:
             )
         # clusters are numbered in the order of their ids; hashing beats sorting ten million texts
         encoded = pa.array(ids, pa.string()).dictionary_encode()
-        order = pc.array_sort_indices(encoded.dictionary).to_numpy()
+        order = pc.call_function("array_sort_indices", [encoded.dictionary]).to_numpy()
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         return cls(place[encoded.indices.to_numpy()], len(order), seed)

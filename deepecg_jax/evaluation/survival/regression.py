@@ -1,7 +1,7 @@
 """Cox regression, log-rank and likelihood-ratio tests, fitted by lifelines."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,9 @@ def cox(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", lifelines.exceptions.ConvergenceWarning)
-            fit = lifelines.CoxPHFitter().fit(frame, "time", "event")
+            # records of one day in one go, where days are few: several times faster
+            by_day = True if len(np.unique(time)) < len(time) / 4 else None
+            fit = lifelines.CoxPHFitter().fit(frame, "time", "event", batch_mode=by_day)
     except (
         lifelines.exceptions.ConvergenceError,
         lifelines.exceptions.ConvergenceWarning,
@@ -62,7 +64,7 @@ def cox(
         return {"reason": f"the fit did not converge: {str(error).strip().splitlines()[0]}"}
     beta, covariance = fit.params_.to_numpy(), fit.variance_matrix_.to_numpy()
     clustered = patient is not None and len(np.unique(patient)) < len(patient)
-    if clustered:
+    if patient is not None and clustered:
         # not lifelines' own, whose cost grows with the square of the number of records
         design = np.stack(list(covariates.values()), axis=1).astype(np.float64)
         summed = by_patient(score_residuals(time, happened, design, beta), patient)
@@ -106,14 +108,20 @@ def adding(
         model, each ``{hazard_ratio, low, high, p}``); or only ``reason``.
     """
     small = cox(time, event, base, patient)
-    large = cox(time, event, {**base, **added}, patient)
+    return nested(small, cox(time, event, {**base, **added}, patient), list(added))
+
+
+def nested(
+    small: Mapping[str, Any], large: Mapping[str, Any], added: Sequence[str]
+) -> dict[str, Any]:
+    """What `adding` returns, from two fits of `cox` and the names that the larger has more."""
     for fit in (small, large):
         if "reason" in fit:
             return {"reason": fit["reason"]}
     statistic = max(0.0, 2 * (large["log_likelihood"] - small["log_likelihood"]))
-    last = slice(len(base), None)
-    coefficients = np.array(large["coefficients"])[last]
-    covariance = np.array(large["covariance"])[last, last]
+    at = [list(large["covariates"]).index(name) for name in added]
+    coefficients = np.array(large["coefficients"])[at]
+    covariance = np.array(large["covariance"])[np.ix_(at, at)]
     wald = float(coefficients @ np.linalg.solve(covariance, coefficients))
     return {
         "chi2": statistic,
