@@ -20,9 +20,9 @@ from deepecg_jax.data.options import COMMON_OPTIONS, Option, resolve_options
 from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
+from deepecg_jax.data.standardisation import check_standardisation, contract_of
 from deepecg_jax.data.summary import SUMMARY_FILE, summarize, write_json
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.contract import SignalContract
 
 
 class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -53,6 +53,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> None:
         self.source = source
         self.options = resolve_options({**COMMON_OPTIONS, **self.OPTIONS}, options or {}, self.name)
+        check_standardisation(self.options)
         self.workers = workers
         self.limit = limit
         self.on_progress = on_progress
@@ -138,9 +139,8 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         shards = {split: done for split, done in shards.items() if done}
         seconds = time.monotonic() - started
         self._write_tables(shards, rejects)
-        contract = SignalContract()
         folder = Path(self.data_path)
-        contract.save(folder)
+        contract_of(self.options).save(folder)
         write_json(folder / "labels.json", list(self.labels))
         counts = Counter({**plan.counts, **copy_counts})
         for result in results:
