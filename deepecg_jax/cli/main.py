@@ -24,6 +24,7 @@ Exit codes: 0 done, 1 unexpected failure, 2 bad input or usage, 3 stopped by a s
 COMMANDS: dict[str, str] = {
     "quickstart": "deepecg_jax.cli.quickstart",
     "build": "deepecg_jax.cli.build",
+    "merge": "deepecg_jax.cli.merge",
     "inspect": "deepecg_jax.cli.inspect",
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",

@@ -1,6 +1,5 @@
 """From planned records to stored examples: read, standardise, convert, or reject with a reason."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.data.guards import HASH, NOTICED
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
 from deepecg_jax.data.standardisation import numbered, parts, standardize_batch, windows_of
 from deepecg_jax.errors import UserError
@@ -86,20 +84,10 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
     if not window.lead_mask.all():
         counts.append("missing_leads")
     name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
-    signal = to_microvolts(window.signal)
-    quality = {
-        "valid_samples": window.valid_samples,
-        **window.quality,
-        HASH: signal_hash(signal),
-        NOTICED: "|".join(counts),
-    }
-    features = features_of(replace(record, record_id=name), signal, window.lead_mask)
-    return Example(features, quality, counts)
-
-
-def signal_hash(signal: np.ndarray) -> str:
-    """A text that two stored signals share when they are equal in every sample (BLAKE2b)."""
-    return hashlib.blake2b(signal.astype("<i2", copy=False).tobytes(), digest_size=16).hexdigest()
+    features = features_of(
+        replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
+    )
+    return Example(features, {"valid_samples": window.valid_samples, **window.quality}, counts)
 
 
 def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:
