@@ -26,9 +26,21 @@ COMMON_OPTIONS: dict[str, Option] = {
     ),
     "duplicates": Option(
         "reject",
-        "a signal that another recording has, sample for sample: reject the later one, or keep it",
+        "the same signal twice: reject all copies but one, or keep them",
         ("reject", "keep"),
     ),
+    "findings": Option(
+        "source",
+        "of the 77: those that the source can express, or all, the others unknown (-1)",
+        ("source", "all"),
+    ),
+    "standardisation": Option(
+        "millivolt",
+        "millivolt: true amplitudes at 250 Hz; deepecg: the original's scaling and cleaning of "
+        "batches; fairseq: z-scores at 500 Hz in pieces of 5 s",
+        ("millivolt", "deepecg", "fairseq"),
+    ),
+    "batch": Option("512", "deepecg: most ECGs of a shard that are standardised together"),
 }
 
 

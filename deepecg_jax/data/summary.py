@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepecg_jax.data.index import INDEX_FILE
+from deepecg_jax.data.one_class import one_class_labels, one_class_note
 from deepecg_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def summarize(
         new: records read in that time; those of a build that was stopped before came earlier.
     """
     splits, labels = _describe_splits(folder, state.labels)
+    one_class = one_class_labels(labels)
+    note = one_class_note(one_class, len(labels))
     return {
         "schema": 1,
         "name": state.name,
@@ -81,10 +84,11 @@ def summarize(
         "records": sum(split["records"] for split in splits.values()),
         "patients": sum(split["patients"] for split in splits.values()),
         "splits": splits,
-        "notes": list(state.notes),
+        "notes": [*state.notes, *filter(None, [note])],
         "counts": dict(sorted(counts.items())),
         "rejects": {"total": rejects.total(), "by_reason": dict(rejects.most_common())},
         "labels": labels,
+        "one_class_labels": one_class,
         "files": dict(files),
         "workers": workers,
         "seconds": round(seconds, 3),

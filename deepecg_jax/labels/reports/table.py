@@ -172,14 +172,12 @@ def to_table(reports: Reports, labels: Sequence[Labels]) -> pa.Table:
     Ids are integers if all are written like integers, else text. A finding that is not mentioned
     is null. ``evidence`` is JSON: finding -> [[start, end], ...], characters of the text.
     """
-    plain = all(value.isdigit() and str(int(value)) == value for value in reports.ids)
-    ids = pa.array([int(value) for value in reports.ids] if plain else reports.ids)
     codes = np.full((len(FINDINGS), len(labels)), -1, np.int8)
     for j, own in enumerate(labels):
         for finding, state in own.states.items():
             codes[finding, j] = state
     names = pa.array([state.name for state in State])
-    columns = {reports.id_name: ids}
+    columns = {reports.id_name: id_column(reports.ids)}
     for i, finding in enumerate(FINDINGS):
         indices = pa.array(codes[i], mask=codes[i] < 0)
         columns[finding] = pa.DictionaryArray.from_arrays(indices, names).cast(pa.string())
@@ -189,6 +187,12 @@ def to_table(reports: Reports, labels: Sequence[Labels]) -> pa.Table:
             texts[id(own)] = evidence_json(own)
     columns[EVIDENCE] = pa.array([texts[id(own)] for own in labels], pa.string())
     return pa.table(columns)
+
+
+def id_column(ids: Sequence[str]) -> pa.Array:
+    """Ids as integers if all are written like integers, else as text."""
+    plain = all(value.isdigit() and str(int(value)) == value for value in ids)
+    return pa.array([int(value) for value in ids] if plain else list(ids))
 
 
 def evidence_json(labels: Labels) -> str:
