@@ -45,6 +45,7 @@ def test_merged_parts_are_the_data_set_built_at_once(source, tmp_path) -> None:
     assert "check: duplicate_signal" in whole.summary["rejects"]["by_reason"]
     folders = parts(tmp_path, source)
     assert all(len(list(folder.glob("*.array_record"))) > 1 for folder in folders)
+    source.rename(tmp_path / "elsewhere")  # only the parts are needed
     merged = merge(tmp_path / "d/ptb_xl", folders[::-1])
     assert not merged.reused and content(merged.folder) == content(whole.folder)
     assert sorted(p.name for p in merged.folder.parent.iterdir()) == [".lock", "1.0.0"]
@@ -131,3 +132,14 @@ def test_bad_part_numbers(text) -> None:
     with pytest.raises(UserError, match="must be K/N"):
         parse_part(text)
     assert parse_part("3/8") == Part(3, 8) and str(Part(3, 8)) == "3/8"
+
+
+def test_labels_that_a_source_names_are_merged_without_it(tmp_path, source) -> None:
+    rows = [f"records500/00000/{n:05d}_hr.hea,p{n},{n % 2}" for n in range(1, 13)]
+    (source / "mine.csv").write_text("\n".join(["path,patient_id,label:AF", *rows]) + "\n")
+    given = {"name": "table", "source": source / "mine.csv"}
+    folders = [build_part(Part(k, 2), data_dir=tmp_path / f"m{k}", **given).folder for k in (1, 2)]
+    whole = content(build(data_dir=tmp_path / "w", **given).folder)
+    shutil.rmtree(source)
+    assert content(merge(tmp_path / "d/table", folders).folder) == whole
+    assert json.loads(whole["labels.json"]) == ["AF"]
