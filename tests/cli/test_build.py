@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ecg_sources import content, write_challenge, write_ptb_xl, write_wfdb
 
 from deepecg_jax.cli import build as build_command
 from deepecg_jax.cli import inspect as inspect_command
+from deepecg_jax.cli import merge as merge_command
 from deepecg_jax.data import shard_tasks
 from deepecg_jax.data.build import build
 from deepecg_jax.data.builder import make_builder
@@ -56,6 +58,37 @@ def test_options_are_key_value(tmp_path, capsys) -> None:
     for bad in (["n"], ["=3"], ["n=1", "n=2"]):
         with pytest.raises(UserError, match="--option"):
             build_command.parse_options(bad)
+
+
+def test_the_last_line_has_the_totals(signals, tmp_path, capsys) -> None:
+    source = write_ptb_xl(tmp_path / "s", signals, [1])
+    (source / "records500/00000/00002_hr.dat").unlink()
+    build_command.command("ptb_xl", tmp_path / "d", source, workers=1)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"11 ECGs in 1 shards, 1 rejected, \d+ s, [\d,]+ ECG/s\.", last), last
+
+
+def test_parts_and_merge(signals, tmp_path, capsys) -> None:
+    source = write_ptb_xl(tmp_path / "s", signals, [1, 2, 9, 10])
+    parts = []
+    for k in (1, 2):
+        build_command.command("ptb_xl", tmp_path / "d", source, workers=1, part=f"{k}/2")
+        text = shown(capsys)
+        assert f"Part {k}/2: " in text and "deepecg merge" in text
+        parts.append(tmp_path / f"d/ptb_xl/part-{k}-of-2")
+    build_command.command("ptb_xl", tmp_path / "d", source, workers=1, part="2/2")
+    assert "Part 2/2 is already built" in shown(capsys)
+    process = deepecg("merge", str(tmp_path / "d/ptb_xl"), str(parts[0]))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Part 2/2 of ptb_xl is missing" in " ".join(err.split())
+    merge_command.command(tmp_path / "d/ptb_xl", parts)
+    assert "12 ECGs in 3 shards, 0 rejected" in shown(capsys)
+    merge_command.command(tmp_path / "d/ptb_xl", parts)
+    assert "is already there; nothing to do" in shown(capsys)
+    whole = build("ptb_xl", tmp_path / "w", source).folder
+    assert content(tmp_path / "d/ptb_xl/1.0.0") == content(whole)
+    with pytest.raises(UserError, match="without --beam"):
+        build_command.command("ptb_xl", tmp_path, source, beam_option=["runner=DirectRunner"])
 
 
 def test_inspect_a_data_set(signals, tmp_path, capsys) -> None:
@@ -129,6 +162,28 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_worker_that_is_killed_is_reported_and_finished_shards_are_kept(tmp_path) -> None:
+    process = deepecg(
+        "build", "synthetic", "--data-dir", str(tmp_path), "--option", f"n={N}", "--workers", "2",
+        before=SMALL_SHARDS,
+    )  # fmt: skip
+    folder = tmp_path / "synthetic"
+    deadline = time.monotonic() + 120
+    while len(finished(folder)) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    workers = [
+        pid for pid in descendants(process.pid) if descendants(pid) == set()
+        and b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]  # fmt: skip
+    os.kill(workers[0], signal.SIGKILL)  # as the kernel does when memory runs out
+    _, err = process.communicate(timeout=60)
+    words = " ".join(err.split())
+    assert process.returncode == 2 and "A worker process was killed, most likely for lack" in words
+    assert "Finished shards are kept" in words and len(finished(folder)) >= 2
 
 
 SMALL_SHARDS = (
