@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "quickstart": "deepecg_jax.cli.quickstart",
     "build": "deepecg_jax.cli.build",
     "inspect": "deepecg_jax.cli.inspect",
+    "profile": "deepecg_jax.cli.profile",
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",

@@ -32,12 +32,19 @@ def command(
             "z-score) instead of refusing them.",
         ),
     ] = False,
+    site_profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --records, for a model of filtered ECGs: site_profile.json of the site."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
 ) -> None:
     """Predict the findings of a split of a data set, or of recording files."""
     from deepecg_jax.errors import UserError
     from deepecg_jax.interop import bundle as bundles
     from deepecg_jax.interop.predict import predict_records, predict_split
+    from deepecg_jax.signals import site_profile as site_profiles
 
     if more and not records:
         raise UserError(f"{more[0]} is one argument too many; give recordings after --records.")
@@ -48,9 +55,12 @@ def command(
         )
     if not records and not (data_dir and dataset):
         raise UserError("--data-dir and --dataset go together; one of them is missing.")
+    if site_profile and not records:
+        raise UserError("--site-profile goes with --records: shards are filtered when built.")
     loaded = bundles.load(bundle)
     if records:
-        rejects = predict_records(loaded, records, out, batch_size)
+        profiles = site_profiles.load(site_profile) if site_profile else None
+        rejects = predict_records(loaded, records, out, batch_size, profiles)
         for path, reason in rejects:
             console.print(f"[yellow]left out {path}: {reason}[/yellow]")
         count = len(records) - len(rejects)

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.data.summary import SUMMARY_FILE, read_json, request_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.resources import builders_dir
+
+if TYPE_CHECKING:
+    from deepecg_jax.data.builder import EcgBuilder
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def build(
             data set at work, or an existing data set that was built from something else.
     """
     from deepecg_jax.data.builder import make_builder
+    from deepecg_jax.data.profiles import with_fitted_profile
 
     file = builder_file(name)
     root = Path(data_dir)
@@ -85,13 +90,19 @@ def build(
         for leftover in folder.glob("incomplete.*"):  # of builds that were killed
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder) as staging:
-            builder = make_builder(
-                file, data_dir=staging, source=source_path, options=options, workers=workers,
-                limit=limit, on_progress=on_progress,
-            )  # fmt: skip
+
+            def make(options: Mapping[str, str] | None) -> "EcgBuilder":
+                return make_builder(
+                    file, data_dir=staging, source=source_path, options=options, workers=workers,
+                    limit=limit, on_progress=on_progress,
+                )  # fmt: skip
+
+            builder = make(options)
             if builder.NEEDS_SOURCE and source_path is None:
                 how = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
                 raise UserError(f"Builder {name} needs --source, a folder with the files. {how}")
+            if builder.options["site_profile"] == FIT:
+                builder = make(with_fitted_profile(builder, options or {}, folder))
             final = folder / str(builder.version)
             if final.exists() and not overwrite:
                 return Built(final, _existing(final, builder), True)

@@ -19,7 +19,7 @@ from deepecg_jax.data.options import COMMON_OPTIONS, Option, resolve_options
 from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
-from deepecg_jax.data.standardisation import check_standardisation, contract_of
+from deepecg_jax.data.standardisation import check_standardisation, write_contract
 from deepecg_jax.data.summary import SUMMARY_FILE, summarize, write_json
 from deepecg_jax.errors import UserError
 
@@ -131,7 +131,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         seconds = time.monotonic() - started
         self._write_tables(shards, rejects)
         folder = Path(self.data_path)
-        contract_of(self.options).save(folder)
+        write_contract(folder, self.options)
         write_json(folder / "labels.json", list(self.label_names()))
         counts = Counter(plan.counts)
         for result in results:

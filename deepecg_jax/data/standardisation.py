@@ -1,38 +1,74 @@
 """The standardisations a data set can be built with, by the options of its builder.
 
-``millivolt`` and ``fairseq`` are functions of one recording. ``deepecg`` is one of a batch: the
+``millivolt`` is a function of one recording and a site profile, ``fairseq`` of one recording.
+``deepecg`` is one of a batch: the
 records of a shard, in order, in parts as equal as possible of at most ``batch`` records. Rejected
 records leave their part; parts depend on which records a shard holds, never on processes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from deepecg_jax.data.options import whole_number
-from deepecg_jax.signals import deepecg, fairseq
-from deepecg_jax.signals.contract import SignalContract
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals import deepecg, fairseq, site_profile
+from deepecg_jax.signals.contract import FILTERS, SignalContract
 from deepecg_jax.signals.convert import in_millivolts, zscore
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.site_profile import SiteProfile, SiteProfiles
 from deepecg_jax.signals.standardize import Window, standardize
+
+FIT = "fit"
+"""The value of the option ``site_profile`` that asks for a profile of the source itself."""
 
 
 def check_standardisation(options: Mapping[str, str]) -> None:
     """UserError where the options of a build contradict each other."""
     whole_number(options, "batch", 1)
+    removed = removed_by(options)
+    if removed and options["standardisation"] != "millivolt":
+        raise UserError(
+            f"--option {removed[0]}=remove goes with standardisation=millivolt, not "
+            f"{options['standardisation']}, which has rules of its own."
+        )
+    if removed and not options["site_profile"]:
+        raise UserError(
+            f"--option {removed[0]}=remove needs --option site_profile: fit, or a file that "
+            "`deepecg profile` wrote."
+        )
+    if options["site_profile"] not in ("", FIT):
+        site_profile.load(options["site_profile"])
+
+
+def removed_by(options: Mapping[str, str]) -> tuple[str, ...]:
+    """What is filtered out of the ECGs, in the words of the contract's ``filters``."""
+    return tuple(name for name in FILTERS if options[name] == "remove")
 
 
 def contract_of(options: Mapping[str, str]) -> SignalContract:
     """The signal contract of a data set that is built with these options."""
     scaling = options["standardisation"]
-    return fairseq.CONTRACT if scaling == "fairseq" else SignalContract(scaling=scaling)
+    if scaling == "fairseq":
+        return fairseq.CONTRACT
+    return SignalContract(scaling=scaling, filters=removed_by(options))
 
 
-def windows_of(recording: Recording, options: Mapping[str, str]) -> list[Window]:
+def write_contract(folder: Path, options: Mapping[str, str]) -> None:
+    """``signal.json``, and ``site_profile.json`` if there is one, beside the shards."""
+    contract_of(options).save(folder)
+    if options["site_profile"]:
+        site_profile.load(options["site_profile"]).save(folder / site_profile.FILE_NAME)
+
+
+def windows_of(recording: Recording, options: Mapping[str, str], site: str = "") -> list[Window]:
     """The windows of one recording; those of ``deepecg`` still await :func:`standardize_batch`.
 
-    Raises SignalError for a recording that cannot be used.
+    site: where it was recorded, for the site's profile. Raises SignalError for a recording that
+    cannot be used.
     """
     if options["standardisation"] == "fairseq":
         return fairseq.standardize(recording, options["windows"])
@@ -40,26 +76,46 @@ def windows_of(recording: Recording, options: Mapping[str, str]) -> list[Window]
     if options["standardisation"] == "deepecg":
         for window in windows:
             _whole_with_lead_one(window)
+    removed = removed_by(options)
+    if removed:
+        profile = _loaded(options["site_profile"]).of(site)
+        windows = [_filtered(window, profile, removed) for window in windows]
     return windows
 
 
-def windows_for(recording: Recording, contract: SignalContract) -> list[Window]:
+def windows_for(
+    recording: Recording, contract: SignalContract, profiles: SiteProfiles | None = None
+) -> list[Window]:
     """All whole windows of a recording in the form of a model's contract, not of a data set.
 
     With scaling ``deepecg`` these are millivolts still, to be standardised batch by batch. Raises
-    SignalError for a recording that cannot be used.
+    SignalError for a recording that cannot be used, UserError for a contract with filters when
+    there are no ``profiles``.
     """
+    require_profiles(contract, profiles)
     if contract == fairseq.CONTRACT:
         return fairseq.standardize(recording, "all")
     windows = standardize(recording, in_millivolts(contract), windows="all")
     if contract.scaling == "deepecg":
         for window in windows:
             _whole_with_lead_one(window)
+    if contract.filters and profiles:
+        profile = profiles.of(recording.site)
+        windows = [_filtered(window, profile, contract.filters) for window in windows]
     if contract.scaling != "fairseq":
         return windows
     valid = np.array([[window.valid_samples for window in windows]])
     scaled = zscore(np.stack([window.signal for window in windows])[None], valid)[0]
     return [replace(w, signal=signal) for w, signal in zip(windows, scaled, strict=True)]
+
+
+def require_profiles(contract: SignalContract, profiles: SiteProfiles | None) -> None:
+    """UserError where a model expects filtered ECGs and nothing says how to filter."""
+    if contract.filters and profiles is None:
+        raise UserError(
+            f"The model was trained on ECGs without {' and '.join(contract.filters)}; give "
+            f"--site-profile, the {site_profile.FILE_NAME} beside its shards or one of this site."
+        )
 
 
 def numbered(options: Mapping[str, str]) -> bool:
@@ -89,6 +145,18 @@ def standardize_batch(windows: Sequence[Window], options: Mapping[str, str]) -> 
         replace(window, signal=signal, quality={**window.quality, **common})
         for window, signal in zip(windows, cleaned, strict=True)
     ]
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: str) -> SiteProfiles:
+    return site_profile.load(path)
+
+
+def _filtered(window: Window, profile: SiteProfile, removed: Sequence[str]) -> Window:
+    signal = window.signal.copy()
+    recorded = signal[: window.valid_samples]
+    recorded[:] = site_profile.remove(recorded, profile, removed)
+    return replace(window, signal=signal)
 
 
 def _whole_with_lead_one(window: Window) -> None:

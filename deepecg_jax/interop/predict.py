@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from deepecg_jax.data.shards import open_split
-from deepecg_jax.data.standardisation import windows_for
+from deepecg_jax.data.standardisation import require_profiles, windows_for
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.predictions import write_predictions
 from deepecg_jax.interop.bundle import Bundle
@@ -17,6 +17,7 @@ from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.convert import convert
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import SignalError
+from deepecg_jax.signals.site_profile import SiteProfiles
 
 DEEPECG_BATCH = 512
 """Files that are standardised together for a bundle whose scaling is ``deepecg``."""
@@ -106,16 +107,22 @@ def mean_over_windows(
 
 
 def predict_records(
-    bundle: Bundle, paths: Sequence[Path], out: Path, batch_size: int
+    bundle: Bundle,
+    paths: Sequence[Path],
+    out: Path,
+    batch_size: int,
+    profiles: SiteProfiles | None = None,
 ) -> list[tuple[Path, str]]:
     """Predict recording files, the mean over the whole windows of each.
 
     Files are brought to the bundle's contract. With the scaling ``deepecg`` the files of a call are
     standardised together, in batches of 512 in the order given: the score of one depends on the
-    others, as in the original. Returns (path, reason) of those left out; UserError when none can
-    be read.
+    others, as in the original. ``profiles``: for a bundle that was trained on filtered ECGs.
+
+    Returns (path, reason) of those left out; UserError when none can be read.
     """
     contract = bundle.signal
+    require_profiles(contract, profiles)
     at_once = DEEPECG_BATCH if contract.scaling == "deepecg" else 4 * batch_size
     recordings, rejects = [], []
     scores: list[np.ndarray] = []
@@ -134,7 +141,7 @@ def predict_records(
     for path in paths:
         try:
             recording = read(path)
-            pieces = windows_for(recording, contract)
+            pieces = windows_for(recording, contract, profiles)
         except SignalError as error:
             rejects.append((path, str(error)))
             continue

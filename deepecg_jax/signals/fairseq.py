@@ -11,9 +11,11 @@ it is NaN and spreads).
 import numpy as np
 
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.interference import interference
 from deepecg_jax.signals.leads import canonical_lead, to_standard
 from deepecg_jax.signals.quality import QualityLimits, inspect
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.resample import resample
 from deepecg_jax.signals.standardize import Window
 
 CONTRACT = SignalContract(sampling_rate=500.0, seconds=5.0, scaling="fairseq")
@@ -87,6 +89,9 @@ def standardize(
     recorded = {canonical_lead(name) for name in names}
     derived = [lead for lead, there in zip(STANDARD_LEADS, mask, strict=True) if there]
     quality["n_derived_leads"] = float(sum(lead not in recorded for lead in derived))
+    rate = SignalContract().sampling_rate  # as for the other standardisations
+    first = standard[: round(_FIRST_SECONDS * recording.sampling_rate), mask]
+    quality |= interference(resample(first, recording.sampling_rate, rate), rate)
     return [
         Window(part.astype(np.float32), mask, CONTRACT.n_samples, index, dict(quality))
         for index, part in enumerate(parts)

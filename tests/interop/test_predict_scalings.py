@@ -2,13 +2,15 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from ecg_sources import write_wfdb
 
+from deepecg_jax.errors import UserError
 from deepecg_jax.interop import predict
-from deepecg_jax.signals import deepecg, fairseq
+from deepecg_jax.signals import deepecg, fairseq, site_profile
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.synthetic import generate
 
@@ -22,7 +24,9 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"ecg{number}" for number in range(len(ECGS))]
 
 
-def seen_by(contract: SignalContract, files: list[Path], out: Path) -> list[np.ndarray]:
+def seen_by(
+    contract: SignalContract, files: list[Path], out: Path, profiles: Any = None
+) -> list[np.ndarray]:
     """The batches of windows that a bundle with this contract gets."""
     batches: list[np.ndarray] = []
 
@@ -32,7 +36,7 @@ def seen_by(contract: SignalContract, files: list[Path], out: Path) -> list[np.n
         return np.full((len(windows), 1), 0.5, np.float32)
 
     bundle = SimpleNamespace(signal=contract, labels=("AF",), probabilities=probabilities)
-    assert predict.predict_records(bundle, files, out, 2) == []  # type: ignore[arg-type]
+    assert predict.predict_records(bundle, files, out, 2, profiles) == []  # type: ignore[arg-type]
     return batches
 
 
@@ -53,6 +57,19 @@ def test_fairseq_files_are_upstreams_pieces(files, tmp_path) -> None:
     rounded = np.rint(ECGS * 1000) / 1000
     expected = [fairseq.pieces(fairseq.zscore(fairseq.interpolate(ecg, 250.0))) for ecg in rounded]
     np.testing.assert_allclose(np.concatenate(batches), np.concatenate(expected), atol=1e-4)
+
+
+def test_a_model_of_filtered_ecgs_needs_a_profile(files, tmp_path) -> None:
+    contract = SignalContract(filters=("powerline",))
+    with pytest.raises(UserError, match="without powerline; give --site-profile"):
+        seen_by(contract, files, tmp_path / "p.parquet")
+    time = np.arange(2500) / 250
+    hum = (0.1 * np.sin(2 * np.pi * 50 * time)).astype(np.float32)[:, None]
+    profiles = site_profile.fit(ECGS + hum, np.ones((6, 12), bool), [""] * 6)
+    batches = seen_by(contract, files, tmp_path / "p.parquet", profiles)
+    first = site_profile.remove(np.rint(ECGS[0] * 1000) / 1000, profiles.overall, ("powerline",))
+    np.testing.assert_allclose(np.concatenate(batches)[0], first, atol=1e-6)
+    assert np.abs(first - ECGS[0]).max() > 1e-3
 
 
 def test_other_z_scores_are_of_the_contracts_windows(files, tmp_path) -> None:
