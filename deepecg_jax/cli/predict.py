@@ -32,6 +32,12 @@ def command(
             "z-score) instead of refusing them.",
         ),
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --dataset, only ECGs that fulfil this, such as 'noise < 0.1'; repeatable."
+        ),
+    ] = None,
     site_profile: Annotated[
         Path | None,
         typer.Option(
@@ -55,6 +61,8 @@ def command(
         )
     if not records and not (data_dir and dataset):
         raise UserError("--data-dir and --dataset go together; one of them is missing.")
+    if where and records:
+        raise UserError("--where goes with --dataset: the files given are predicted as they are.")
     if site_profile and not records:
         raise UserError("--site-profile goes with --records: shards are filtered when built.")
     loaded = bundles.load(bundle)
@@ -67,6 +75,7 @@ def command(
     else:
         assert data_dir is not None and dataset is not None
         count = predict_split(
-            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert
-        )
+            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert,
+            where=where or (),
+        )  # fmt: skip
     console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")

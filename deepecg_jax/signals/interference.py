@@ -9,6 +9,9 @@ import math
 import numpy as np
 from scipy import fft
 
+MEASURES: tuple[str, ...] = (
+    *("noise", "worst_noise", "baseline_wander", "powerline", "powerline_amplitude"),
+)
 MAINS_HZ: tuple[float, ...] = (50.0, 60.0)
 LINE_HALF_WIDTH_HZ, NEIGHBOURS_HZ = 0.3, (1.0, 5.0)
 LEAST_RATIO, LEAST_AMPLITUDE = 10.0, 0.005
@@ -29,9 +32,7 @@ def interference(signal: np.ndarray, sampling_rate: float) -> dict[str, float]:
     """
     x = np.ascontiguousarray(np.asarray(signal, np.float32).T)
     n_leads, n_samples = x.shape
-    found = dict.fromkeys(
-        ("noise", "worst_noise", "baseline_wander", "powerline", "powerline_amplitude"), math.nan
-    )
+    found = dict.fromkeys(MEASURES, math.nan)
     if not n_leads or n_samples < 3:
         return found
     noise = _noise(x, sampling_rate)
@@ -56,7 +57,7 @@ def power_spectrum(signal: np.ndarray) -> np.ndarray:
 
     Without a window: ten seconds hold whole periods of 50 and 60 Hz.
     """
-    spectrum = fft.rfft(signal - signal.mean(axis=1, keepdims=True), axis=1)
+    spectrum = np.asarray(fft.rfft(signal - signal.mean(axis=1, keepdims=True), axis=1))
     return (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
 
 

@@ -5,9 +5,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
+from rich.console import Console
 
+from deepecg_jax.data.build import build
+from deepecg_jax.data.selection import positions_where
+from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import predict
 from deepecg_jax.signals import deepecg, fairseq, site_profile
@@ -77,3 +82,29 @@ def test_other_z_scores_are_of_the_contracts_windows(files, tmp_path) -> None:
     windows = np.concatenate(seen_by(contract, files, tmp_path / "p.parquet")).astype(np.float64)
     np.testing.assert_allclose(windows.mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(windows.std(1), 1, atol=1e-5)
+
+
+def test_only_the_ecgs_asked_for_are_predicted(tmp_path) -> None:
+    build("synthetic", tmp_path, options={"n": "60"})
+    split = open_split(tmp_path, "synthetic", "train")
+    seen: list[np.ndarray] = []
+
+    def probabilities(windows, *, valid_samples, batch_size):
+        seen.append(windows)
+        return np.full((len(windows), 1), 0.5, np.float32)
+
+    bundle: Any = SimpleNamespace(
+        signal=SignalContract(), labels=("Afib",), probabilities=probabilities, folder=tmp_path
+    )
+    chosen = positions_where(split, ["noise < 0.02"])
+    out = tmp_path / "p.parquet"
+    count = predict.predict_split(
+        bundle, tmp_path, "synthetic", "train", out, 7, Console(quiet=True),
+        where=["noise < 0.02"],
+    )  # fmt: skip
+    table = pq.read_table(out)
+    assert count == table.num_rows == len(chosen) < len(split)
+    names = [split.index["record_id"][int(i)].as_py() for i in chosen]
+    assert table["record_id"].to_pylist() == names
+    expected = np.stack([split[int(i)]["signal"] for i in chosen]) * np.float32(1e-3)
+    np.testing.assert_array_equal(np.concatenate(seen), expected)
