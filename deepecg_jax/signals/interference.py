@@ -5,6 +5,7 @@ powerline rule is also what site profiles count (:mod:`deepecg_jax.signals.site_
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -57,7 +58,7 @@ def power_spectrum(signal: np.ndarray) -> np.ndarray:
 
     Without a window: ten seconds hold whole periods of 50 and 60 Hz.
     """
-    spectrum = np.asarray(fft.rfft(signal - signal.mean(axis=1, keepdims=True), axis=1))
+    spectrum: Any = fft.rfft(signal - signal.mean(axis=1, keepdims=True), axis=1)
     return (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
 
 

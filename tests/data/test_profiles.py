@@ -99,6 +99,19 @@ def test_the_profile_of_a_data_set_is_that_of_its_source(humming_source, tmp_pat
         profile_of_dataset(tmp_path / "d", "ptb_xl")
 
 
+def test_a_profile_that_is_fitted_again_is_read_again(humming_source, signals, tmp_path) -> None:
+    build("ptb_xl", tmp_path / "d", humming_source, options=BOTH)
+    before = stored(tmp_path / "d")["1"]["signal"]
+    quiet = write_ptb_xl(tmp_path / "quiet", signals, list(range(1, 11)))
+    folder = build("ptb_xl", tmp_path / "d", quiet, options=BOTH, overwrite=True).folder
+    profile = site_profile.load(folder / "site_profile.json").of("2")
+    window = standardize(read_wfdb(quiet / "records500/00000/00001_hr"))[0]
+    expected = site_profile.remove(window.signal, profile, ("baseline", "powerline"))
+    after = stored(tmp_path / "d")["1"]["signal"]
+    np.testing.assert_array_equal(after, to_microvolts(expected))
+    assert not np.array_equal(before, after)
+
+
 def test_synthetic_ecgs_can_be_filtered(tmp_path) -> None:
     folder = build("synthetic", tmp_path, options={"n": "40", **BOTH}).folder
     provenance = json.loads((folder / "site_profile.json").read_text())["provenance"]
