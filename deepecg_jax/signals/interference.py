@@ -40,11 +40,12 @@ def interference(signal: np.ndarray, sampling_rate: float) -> dict[str, float]:
     found |= {"noise": float(np.median(noise)), "worst_noise": float(noise.max())}
     if n_samples < LEAST_SECONDS * sampling_rate:
         return found
-    power = power_spectrum(x).mean(axis=0)
+    resolution = sampling_rate / n_samples
+    highest = max(MAINS_HZ) + NEIGHBOURS_HZ[1]
+    power = power_spectrum(x, math.ceil(highest / resolution) + 1).mean(axis=0)
     slow = power[1 : math.ceil(WANDER_HZ * n_samples / sampling_rate)]
     found["baseline_wander"] = math.sqrt(float(slow.sum(dtype=np.float64)))
-    resolution = sampling_rate / n_samples
-    if (max(MAINS_HZ) + NEIGHBOURS_HZ[1]) > sampling_rate / 2:
+    if highest > sampling_rate / 2:
         return found
     lines = [(line(power, resolution, mains), mains) for mains in MAINS_HZ]
     amplitude, mains = max(lines)
@@ -53,13 +54,15 @@ def interference(signal: np.ndarray, sampling_rate: float) -> dict[str, float]:
     return found
 
 
-def power_spectrum(signal: np.ndarray) -> np.ndarray:
-    """(L, T) -> (L, T // 2 + 1): mean square of each frequency's sine, of each lead less its mean.
+def power_spectrum(signal: np.ndarray, bins: int | None = None) -> np.ndarray:
+    """(L, T) -> (L, T // 2 + 1): mean square of each frequency's sine, without the mean (0 Hz).
 
-    Without a window: ten seconds hold whole periods of 50 and 60 Hz.
+    Without a window: ten seconds hold whole periods of 50 and 60 Hz. ``bins``: only the first.
     """
-    spectrum: Any = fft.rfft(signal - signal.mean(axis=1, keepdims=True), axis=1)
-    return (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
+    spectrum: Any = fft.rfft(signal, axis=1)[:, :bins]
+    power = (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
+    power[:, 0] = 0
+    return power
 
 
 def line(power: np.ndarray, resolution: float, frequency: float) -> float:
@@ -84,7 +87,8 @@ def line(power: np.ndarray, resolution: float, frequency: float) -> float:
 
 def _noise(x: np.ndarray, sampling_rate: float) -> np.ndarray:
     """(L, T) -> (L,) mV; a second difference of white noise has six times its variance."""
-    bend = x[:, 2:] - 2 * x[:, 1:-1] + x[:, :-2]
+    slope = x[:, 1:] - x[:, :-1]
+    bend = slope[:, 1:] - slope[:, :-1]
     width = max(1, min(round(_BLOCK_SECONDS * sampling_rate), bend.shape[1]))
     count = bend.shape[1] // width
     blocks = bend[:, : count * width].reshape(len(x), count, width)
