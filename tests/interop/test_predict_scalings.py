@@ -14,6 +14,7 @@ from deepecg_jax.data.build import build
 from deepecg_jax.data.selection import positions_where
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
+from deepecg_jax.interop import bundle as bundles
 from deepecg_jax.interop import predict
 from deepecg_jax.signals import deepecg, fairseq, site_profile
 from deepecg_jax.signals.contract import SignalContract
@@ -108,3 +109,18 @@ def test_only_the_ecgs_asked_for_are_predicted(tmp_path) -> None:
     assert table["record_id"].to_pylist() == names
     expected = np.stack([split[int(i)]["signal"] for i in chosen]) * np.float32(1e-3)
     np.testing.assert_array_equal(np.concatenate(seen), expected)
+
+
+@pytest.mark.parametrize(
+    ("contract", "words"),
+    [
+        (SignalContract(), "Microvolts, ADC counts or z-scores give wrong results."),
+        (SignalContract(scaling="deepecg"), "batch by batch as by DeepECG"),
+        (fairseq.CONTRACT, "z-score over the whole recording"),
+        (SignalContract(filters=("powerline",)), "Without powerline, which a site profile removes"),
+    ],
+)
+def test_the_model_card_says_what_goes_in(tmp_path, save_bundle, contract, words) -> None:
+    folder = save_bundle(tmp_path / "b", signal=contract)
+    assert words in (folder / "README.md").read_text()
+    assert bundles.load(folder).signal == contract
