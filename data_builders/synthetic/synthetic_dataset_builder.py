@@ -8,10 +8,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import features_of
+from deepecg_jax.data.examples import examples_from, features_of
 from deepecg_jax.data.options import Option, whole_number
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.standardisation import contract_of
+from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.standardize import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
 from deepecg_jax.signals.synthetic.generate import generate
@@ -60,23 +63,42 @@ class Builder(EcgBuilder):
     def examples(
         cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
     ) -> Iterator[Example | Reject]:
-        """Generate in chunks; every record is a function of (seed, index) alone."""
-        seed = whole_number(options, "seed")
-        for start in range(0, len(records), _CHUNK):
-            chunk = records[start : start + _CHUNK]
-            batch = generate(np.array([int(r.path) for r in chunk]), seed, threads=1)
-            signals = to_microvolts(batch.signal)
-            for position, planned in enumerate(chunk):
-                if planned.record_id != str(batch.record_id[position]):
-                    raise ValueError("the generator names its records in another way")
-                record = PlannedRecord(
-                    record_id=planned.record_id,
-                    patient_id=str(batch.patient_id[position]),
-                    split=planned.split,
-                    path=planned.path,
-                    labels=batch.labels[position],
-                    age=float(batch.age[position]),
-                    sex=str(batch.sex[position]),
-                    site=planned.site,
-                )
-                yield Example(features_of(record, signals[position], np.ones(12, bool)))
+        """Every record is a function of (seed, index) alone; as it is, or standardised."""
+        generated = _generated(records, whole_number(options, "seed"))
+        if contract_of(options) == SignalContract():
+            for record, signal in generated:
+                yield Example(features_of(record, to_microvolts(signal), np.ones(12, bool)))
+            return
+        records_read: dict[str, PlannedRecord] = {}
+
+        def read(planned: PlannedRecord) -> Recording:
+            record, signal = next(generated)
+            records_read[planned.record_id] = record
+            return Recording(signal, STANDARD_LEADS, SignalContract().sampling_rate)
+
+        yield from examples_from(
+            records, options, read, lambda planned, _: records_read.pop(planned.record_id)
+        )
+
+
+def _generated(
+    records: Sequence[PlannedRecord], seed: int
+) -> Iterator[tuple[PlannedRecord, np.ndarray]]:
+    """Completed records and their signals (2500, 12) mV, generated in chunks."""
+    for start in range(0, len(records), _CHUNK):
+        chunk = records[start : start + _CHUNK]
+        batch = generate(np.array([int(r.path) for r in chunk]), seed, threads=1)
+        for position, planned in enumerate(chunk):
+            if planned.record_id != str(batch.record_id[position]):
+                raise ValueError("the generator names its records in another way")
+            record = PlannedRecord(
+                record_id=planned.record_id,
+                patient_id=str(batch.patient_id[position]),
+                split=planned.split,
+                path=planned.path,
+                labels=batch.labels[position],
+                age=float(batch.age[position]),
+                sex=str(batch.sex[position]),
+                site=planned.site,
+            )
+            yield record, batch.signal[position]

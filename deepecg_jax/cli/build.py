@@ -19,10 +19,11 @@ _LOG_SECONDS = 30.0
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Builder: ptb_xl, cinc2021, synthetic.")],
+    name: Annotated[str, typer.Argument(help="Builder, such as ptb_xl, mimic_iv_ecg, table.")],
     data_dir: Annotated[Path, typer.Option(help="Folder of data sets; made if absent.")],
     source: Annotated[
-        Path | None, typer.Option(help="Folder with the source's files (synthetic needs none).")
+        Path | None,
+        typer.Option(help="Folder with the files (table: or its table)."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes [default: one a processor].", min=1)

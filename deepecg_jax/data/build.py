@@ -71,8 +71,8 @@ def build(
     root = Path(data_dir)
     folder = root / name
     source_path = Path(source) if source is not None else None
-    if source_path is not None and not source_path.is_dir():
-        raise UserError(f"The source {source_path} is not a folder.")
+    if source_path is not None and not source_path.is_dir() and not source_path.is_file():
+        raise UserError(f"The source {source_path} is not a folder, and no file either.")
     if limit is not None and limit < 1:
         raise UserError(f"The limit is {limit}, but must be at least 1.")
     if workers < 1:
@@ -92,6 +92,8 @@ def build(
             if builder.NEEDS_SOURCE and source_path is None:
                 how = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
                 raise UserError(f"Builder {name} needs --source, a folder with the files. {how}")
+            if source_path is not None and source_path.is_file() and not builder.TAKES_A_FILE:
+                raise UserError(f"The source {source_path} is not a folder.")
             final = folder / str(builder.version)
             if final.exists() and not overwrite:
                 return Built(final, _existing(final, builder), True)

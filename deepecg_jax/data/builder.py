@@ -14,14 +14,15 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building import ShardResult, ShardTask, divide, load_builder_class, run_tasks
+from deepecg_jax.data.guards import check_duplicates
 from deepecg_jax.data.index import write_index, write_quality, write_rejects
 from deepecg_jax.data.options import COMMON_OPTIONS, Option, resolve_options
 from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
+from deepecg_jax.data.standardisation import check_standardisation, contract_of
 from deepecg_jax.data.summary import SUMMARY_FILE, summarize, write_json
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.contract import SignalContract
 
 
 class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -38,6 +39,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     OPTIONS: ClassVar[dict[str, Option]] = {}
     NEEDS_SOURCE: ClassVar[bool] = True
+    TAKES_A_FILE: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> None:
         self.source = source
         self.options = resolve_options({**COMMON_OPTIONS, **self.OPTIONS}, options or {}, self.name)
+        check_standardisation(self.options)
         self.workers = workers
         self.limit = limit
         self.on_progress = on_progress
@@ -60,6 +63,11 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @abstractmethod
     def label_names(cls) -> tuple[str, ...]:
         """Names of the labels in the order in which they are stored."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of this data set's labels; a builder whose source names them overrides this."""
+        return self.label_names()
 
     @abstractmethod
     def plan(self, source: Path) -> Plan:
@@ -73,7 +81,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Examples and rejects of records, in their order; runs in the worker processes."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(features=features(len(self.label_names())))
+        return self.dataset_info_from_configs(features=features(len(self.labels)))
 
     def _checked_plan(self, dl_manager: tfds.download.DownloadManager) -> Plan:
         """The plan with its guards applied: unique ids, patients apart, the limit."""
@@ -123,17 +131,18 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             results.append(result)
         report(len(plan.records), len(plan.records))
         rejects = [*plan.rejects, *(reject for result in results for reject in result.rejects)]
+        copies, copy_counts = check_duplicates(results, plan.records, self.options["duplicates"])
+        rejects += copies
         rejects.sort(key=lambda reject: (reject.path, reject.record_id))
-        self._refuse_nothing(plan, rejects)
+        self._refuse_nothing(plan, rejects, sum(result.index.num_rows for result in results))
         shards = {split: self._final_shards(split, results) for split in SPLITS}
         shards = {split: done for split, done in shards.items() if done}
         seconds = time.monotonic() - started
         self._write_tables(shards, rejects)
-        contract = SignalContract()
         folder = Path(self.data_path)
-        contract.save(folder)
-        write_json(folder / "labels.json", list(self.label_names()))
-        counts = Counter(plan.counts)
+        contract_of(self.options).save(folder)
+        write_json(folder / "labels.json", list(self.labels))
+        counts = Counter({**plan.counts, **copy_counts})
         for result in results:
             counts.update(result.counts)
         write_json(
@@ -164,10 +173,10 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         template = self._get_filename_template(split)
         return str(template.sharded_filepath(shard_index=number, num_shards=total))
 
-    def _refuse_nothing(self, plan: Plan, rejects: Sequence[Reject]) -> None:
+    def _refuse_nothing(self, plan: Plan, rejects: Sequence[Reject], stored: int) -> None:
         if not plan.records and not rejects:
             raise UserError(f"{self.source} holds no recording that builder {self.name} knows.")
-        if len(rejects) >= len(plan.records) + len(plan.rejects):
+        if not stored:
             (reason, count), *_ = Counter(reject.reason for reject in rejects).most_common(1)
             example = next(reject for reject in rejects if reject.reason == reason)
             raise UserError(

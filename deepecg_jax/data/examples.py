@@ -1,16 +1,20 @@
 """From planned records to stored examples: read, standardise, convert, or reject with a reason."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from deepecg_jax.data.guards import HASH, NOTICED
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
+from deepecg_jax.data.standardisation import numbered, parts, standardize_batch, windows_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.readers import read_wfdb
 from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.standardize import Window, standardize, to_microvolts
+from deepecg_jax.signals.standardize import Window, to_microvolts
 
 Read = Callable[[PlannedRecord], Recording]
 Describe = Callable[[PlannedRecord, Recording], PlannedRecord]
@@ -33,22 +37,45 @@ def examples_from(
 
     ``describe`` completes a record from what its file says; both may raise SignalError.
     """
-    for record in records:
-        try:
-            recording = read(record)
-            described = describe(record, recording) if describe else record
-            windows = standardize(recording, windows=options["windows"], short=options["short"])
-            numbered = options["windows"] == "all"
-            examples = [example_of(described, window, numbered) for window in windows]
-        except SignalError as error:
-            yield Reject(record.path, record.record_id, error.stage, error.reason, str(error))
-        except UserError:
-            raise
-        except Exception as error:  # one file that breaks a parser must not stop a million others
-            message = f"{type(error).__name__}: {error}"
-            yield Reject(record.path, record.record_id, "read", "unexpected", message)
-        else:
+    planned = list(records)
+    for part in parts(len(planned), options):
+        made: list[_Made | Reject] = []
+        for record in planned[part]:
+            with _rejecting(record, made):
+                recording = read(record)
+                described = describe(record, recording) if describe else record
+                made.append(_Made(described, windows_of(recording, options)))
+        waiting = [window for one in made if isinstance(one, _Made) for window in one.windows]
+        windows = iter(standardize_batch(waiting, options))
+        for one in made:
+            if isinstance(one, Reject):
+                yield one
+                continue
+            mine = [next(windows) for _ in one.windows]
+            examples: list[Example | Reject] = []
+            with _rejecting(one.record, examples):
+                examples += [example_of(one.record, window, numbered(options)) for window in mine]
             yield from examples
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    record: PlannedRecord
+    windows: list[Window]
+
+
+@contextmanager
+def _rejecting(record: PlannedRecord, found: list[Any]) -> Iterator[None]:
+    """Whatever is wrong with one record becomes a Reject in ``found``."""
+    try:
+        yield
+    except SignalError as error:
+        found.append(Reject(record.path, record.record_id, error.stage, error.reason, str(error)))
+    except UserError:
+        raise
+    except Exception as error:  # one file that breaks a parser must not stop a million others
+        message = f"{type(error).__name__}: {error}"
+        found.append(Reject(record.path, record.record_id, "read", "unexpected", message))
 
 
 def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example:
@@ -59,13 +86,20 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
     if not window.lead_mask.all():
         counts.append("missing_leads")
     name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
-    return Example(
-        features_of(
-            replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
-        ),
-        {"valid_samples": window.valid_samples, **window.quality},
-        counts,
-    )
+    signal = to_microvolts(window.signal)
+    quality = {
+        "valid_samples": window.valid_samples,
+        **window.quality,
+        HASH: signal_hash(signal),
+        NOTICED: "|".join(counts),
+    }
+    features = features_of(replace(record, record_id=name), signal, window.lead_mask)
+    return Example(features, quality, counts)
+
+
+def signal_hash(signal: np.ndarray) -> str:
+    """A text that two stored signals share when they are equal in every sample (BLAKE2b)."""
+    return hashlib.blake2b(signal.astype("<i2", copy=False).tobytes(), digest_size=16).hexdigest()
 
 
 def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:

@@ -24,6 +24,18 @@ COMMON_OPTIONS: dict[str, Option] = {
         "a patient in two splits: error, or first to move the later ECGs",
         ("error", "first"),
     ),
+    "duplicates": Option(
+        "reject",
+        "the same signal twice: reject all copies but one, or keep them",
+        ("reject", "keep"),
+    ),
+    "standardisation": Option(
+        "millivolt",
+        "millivolt: true amplitudes at 250 Hz; deepecg: the original's scaling and cleaning of "
+        "batches; fairseq: z-scores at 500 Hz in pieces of 5 s",
+        ("millivolt", "deepecg", "fairseq"),
+    ),
+    "batch": Option("512", "deepecg: most ECGs of a shard that are standardised together"),
 }
 
 

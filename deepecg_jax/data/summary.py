@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from deepecg_jax.data.guards import one_class_labels, one_class_note
 from deepecg_jax.data.records import Plan, Reject
 from deepecg_jax.errors import UserError
 
@@ -59,7 +60,7 @@ def summarize(
     seconds: float,
 ) -> dict[str, Any]:
     """The contents of ``summary.json``; ``seconds`` is the time from plan to last shard."""
-    names = builder.label_names()
+    names = builder.labels
     splits, labels, files = {}, {name: {} for name in names}, {}
     for split, results in shards.items():
         index = pa.concat_tables([result.index for result in results])
@@ -74,6 +75,8 @@ def summarize(
         for result in results:
             path = Path(result.task.path)
             files[path.name] = {"records": result.index.num_rows, "bytes": path.stat().st_size}
+    one_class = one_class_labels(labels)
+    note = one_class_note(one_class, len(names))
     n_records = sum(split["records"] for split in splits.values())
     return {
         "schema": 1,
@@ -83,13 +86,14 @@ def summarize(
         "records": n_records,
         "patients": sum(split["patients"] for split in splits.values()),
         "splits": splits,
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *filter(None, [note])],
         "counts": dict(sorted(counts.items())),
         "rejects": {
             "total": len(rejects),
             "by_reason": dict(Counter(f"{r.stage}: {r.reason}" for r in rejects).most_common()),
         },
         "labels": labels,
+        "one_class_labels": one_class,
         "files": files,
         "workers": builder.workers,
         "seconds": round(seconds, 3),

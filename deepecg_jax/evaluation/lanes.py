@@ -26,7 +26,7 @@ def count_blocks(
     yield np.ones((n_records, 1))
     if resampler is None:
         return
-    size = int(np.clip(_MOST_COUNTS // max(n_records, 1), 8, most))
+    size = int(np.clip(_MOST_COUNTS // max(n_records, 1), 4, most))
     for start in range(0, resamples, size):
         drawn = resampler.counts(start, min(start + size, resamples))
         yield np.ascontiguousarray(drawn.T).astype(np.float64)

@@ -8,14 +8,18 @@ import numpy as np
 from rich.console import Console
 
 from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.standardisation import windows_for
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.predictions import write_predictions
 from deepecg_jax.interop.bundle import Bundle
+from deepecg_jax.signals import deepecg
 from deepecg_jax.signals.contract import require_same
-from deepecg_jax.signals.convert import convert, in_millivolts, zscore
+from deepecg_jax.signals.convert import convert
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import SignalError
-from deepecg_jax.signals.standardize import standardize
+
+DEEPECG_BATCH = 512
+"""Files that are standardised together for a bundle whose scaling is ``deepecg``."""
 
 
 def predict_split(
@@ -106,16 +110,21 @@ def predict_records(
 ) -> list[tuple[Path, str]]:
     """Predict recording files, the mean over the whole windows of each.
 
-    Files are brought to the bundle's contract. Returns (path, reason) of those left out; UserError
-    when none can be read.
+    Files are brought to the bundle's contract. With the scaling ``deepecg`` the files of a call are
+    standardised together, in batches of 512 in the order given: the score of one depends on the
+    others, as in the original. Returns (path, reason) of those left out; UserError when none can
+    be read.
     """
     contract = bundle.signal
+    at_once = DEEPECG_BATCH if contract.scaling == "deepecg" else 4 * batch_size
     recordings, rejects = [], []
     scores: list[np.ndarray] = []
     waiting: list[tuple[np.ndarray, np.ndarray]] = []  # (W, T, L), (W,) of each recording
 
     def flush() -> None:
         windows = np.concatenate([part for part, _ in waiting])
+        if contract.scaling == "deepecg":
+            windows, _ = deepecg.standardize(windows)
         valid = np.concatenate([part for _, part in waiting])
         flat = bundle.probabilities(windows, valid_samples=valid, batch_size=batch_size)
         ends = np.cumsum([len(part) for part, _ in waiting])
@@ -125,17 +134,15 @@ def predict_records(
     for path in paths:
         try:
             recording = read(path)
-            pieces = standardize(recording, in_millivolts(contract), windows="all")
+            pieces = windows_for(recording, contract)
         except SignalError as error:
             rejects.append((path, str(error)))
             continue
         windows = np.stack([piece.signal for piece in pieces])
         valid = np.array([piece.valid_samples for piece in pieces])
-        if contract.scaling == "fairseq":
-            windows = zscore(windows[None], valid[None])[0]
         recordings.append(recording)
         waiting.append((windows, valid))
-        if sum(len(part) for part, _ in waiting) >= 4 * batch_size:
+        if sum(len(part) for part, _ in waiting) >= at_once:
             flush()
     if waiting:
         flush()

@@ -19,16 +19,18 @@ STANDARD_LEADS: tuple[str, ...] = (
 )
 UNITS: tuple[str, ...] = ("mV", "uV", "V")
 SCALINGS: tuple[str, ...] = ("millivolt", "deepecg", "fairseq")
+FILTERS: tuple[str, ...] = ("baseline", "powerline")
 FILE_NAME = "signal.json"
 
 
 @dataclass(frozen=True)
 class SignalContract:
-    """Sampling rate (Hz), duration (s), unit, lead order and scaling of an ECG array.
+    """Sampling rate (Hz), duration (s), unit, lead order, scaling and filters of an ECG array.
 
     ``scaling`` names what is done to the millivolts before the encoder sees them: ``millivolt``
     (nothing), ``deepecg`` (the batch scaling of DeepECG_Docker) or ``fairseq`` (per-lead z-score of
-    fairseq-signals). Raises UserError when a value is impossible.
+    fairseq-signals). ``filters`` names what was removed with a site's profile: ``baseline``,
+    ``powerline``; a file without it means none. Raises UserError when a value is impossible.
     """
 
     sampling_rate: float = 250.0
@@ -36,6 +38,7 @@ class SignalContract:
     unit: str = "mV"
     leads: tuple[str, ...] = STANDARD_LEADS
     scaling: str = "millivolt"
+    filters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("sampling_rate", "seconds"):
@@ -69,6 +72,13 @@ class SignalContract:
                 f"signal contract: leads are {list(self.leads)}, but must be different names "
                 f"out of {', '.join(STANDARD_LEADS)}."
             )
+        listed = isinstance(self.filters, (tuple, list))
+        if not listed or any(name not in FILTERS for name in self.filters):
+            raise UserError(
+                f"signal contract: filters is {self.filters!r}, but must be a list of "
+                f"{', '.join(FILTERS)}."
+            )
+        object.__setattr__(self, "filters", tuple(sorted(set(self.filters))))
 
     @property
     def n_samples(self) -> int:
@@ -83,6 +93,7 @@ class SignalContract:
             "unit": self.unit,
             "leads": list(self.leads),
             "scaling": self.scaling,
+            "filters": list(self.filters),
         }
 
     @classmethod
@@ -96,7 +107,7 @@ class SignalContract:
                 near = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"did you mean {near[0]!r}" if near else f"known keys: {', '.join(known)}"
                 raise UserError(f"{where}: unknown key {key!r}; {hint}.")
-        missing = [key for key in known if key not in values]
+        missing = [key for key in known if key not in values and key != "filters"]
         if missing:
             raise UserError(f"{where}: missing {', '.join(missing)}.")
         try:
@@ -137,6 +148,8 @@ def require_same(a: SignalContract, b: SignalContract, a_name: str, b_name: str)
 
 
 def _show(value: object) -> str:
+    if value == ():
+        return "none"
     if isinstance(value, tuple):
         return " ".join(str(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

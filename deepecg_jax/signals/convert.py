@@ -80,6 +80,11 @@ def _check(source: SignalContract, target: SignalContract, where: str) -> None:
         raise UserError(
             f"{where} cannot be converted: their unit is {source.unit}, not {target.unit}."
         )
+    if source.filters != target.filters:
+        raise UserError(
+            f"{where} cannot be converted: {' and '.join(source.filters) or 'nothing'} was "
+            f"filtered out of them, not {' and '.join(target.filters) or 'nothing'}."
+        )
     if source.scaling == target.scaling:
         return
     if source.scaling != "millivolt" or target.scaling != "fairseq":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.arrays import ARRAY_SUFFIXES, read_array
+from deepecg_jax.signals.hdf5 import is_hdf5, read_hdf5
 from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.vendor import read_vendor
 from deepecg_jax.signals.wfdb_record import WFDB_SUFFIXES, read_wfdb
@@ -23,11 +24,14 @@ def read(
     """Read one ECG.
 
     WFDB: ``.hea``, ``.dat``, ``.mat`` or the record's name without extension. ``.npy`` and ``.csv``
-    need ``sampling_rate`` (Hz), ``unit`` and ``leads``, which no other format may be given. Any
-    other file is known by its content: see :mod:`deepecg_jax.signals.vendor` (extra ``formats``).
+    need ``sampling_rate`` (Hz), ``unit`` and ``leads``, which no other format may be given but
+    HDF5 (``file.h5::dataset[row]``, see :mod:`deepecg_jax.signals.hdf5`). Any other file is known
+    by its content: see :mod:`deepecg_jax.signals.vendor` (extra ``formats``).
 
     UserError for missing or superfluous arguments; SignalError when the file itself is at fault.
     """
+    if is_hdf5(path):
+        return read_hdf5(path, sampling_rate=sampling_rate, unit=unit, leads=leads)
     path = Path(path)
     suffix = path.suffix.lower()
     given = {"sampling_rate": sampling_rate, "unit": unit, "leads": leads}

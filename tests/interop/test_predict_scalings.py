@@ -1,0 +1,62 @@
+"""Recording files are brought to the scaling that a bundle was trained with."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from ecg_sources import write_wfdb
+
+from deepecg_jax.interop import predict
+from deepecg_jax.signals import deepecg, fairseq
+from deepecg_jax.signals.contract import SignalContract
+from deepecg_jax.signals.synthetic import generate
+
+ECGS = generate(np.arange(6), seed=4).signal
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    for number, signal in enumerate(ECGS):
+        write_wfdb(tmp_path / f"ecg{number}", signal)
+    return [tmp_path / f"ecg{number}" for number in range(len(ECGS))]
+
+
+def seen_by(contract: SignalContract, files: list[Path], out: Path) -> list[np.ndarray]:
+    """The batches of windows that a bundle with this contract gets."""
+    batches: list[np.ndarray] = []
+
+    def probabilities(windows, *, valid_samples, batch_size):
+        assert len(valid_samples) == len(windows)
+        batches.append(windows)
+        return np.full((len(windows), 1), 0.5, np.float32)
+
+    bundle = SimpleNamespace(signal=contract, labels=("AF",), probabilities=probabilities)
+    assert predict.predict_records(bundle, files, out, 2) == []  # type: ignore[arg-type]
+    return batches
+
+
+def test_deepecg_files_are_one_batch(files, tmp_path, monkeypatch) -> None:
+    contract = SignalContract(scaling="deepecg")
+    (windows,) = seen_by(contract, files, tmp_path / "p.parquet")
+    expected, info = deepecg.standardize(np.rint(ECGS * 1000) / 1000)
+    np.testing.assert_allclose(windows, expected, atol=2e-6)
+    assert abs(info.factor - 1) > 0.01
+    monkeypatch.setattr(predict, "DEEPECG_BATCH", 3)
+    batches = seen_by(contract, files, tmp_path / "p.parquet")
+    assert [len(batch) for batch in batches] == [3, 3]
+    np.testing.assert_allclose(batches[1], deepecg.standardize(ECGS[3:])[0], atol=2e-3)
+
+
+def test_fairseq_files_are_upstreams_pieces(files, tmp_path) -> None:
+    batches = seen_by(fairseq.CONTRACT, files, tmp_path / "p.parquet")
+    rounded = np.rint(ECGS * 1000) / 1000
+    expected = [fairseq.pieces(fairseq.zscore(fairseq.interpolate(ecg, 250.0))) for ecg in rounded]
+    np.testing.assert_allclose(np.concatenate(batches), np.concatenate(expected), atol=1e-4)
+
+
+def test_other_z_scores_are_of_the_contracts_windows(files, tmp_path) -> None:
+    contract = SignalContract(scaling="fairseq")
+    windows = np.concatenate(seen_by(contract, files, tmp_path / "p.parquet")).astype(np.float64)
+    np.testing.assert_allclose(windows.mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(windows.std(1), 1, atol=1e-5)
