@@ -30,7 +30,10 @@ def command(
         typer.Option(help="Reference labels: the id column, and finding columns or scp_codes."),
     ] = None,
     uncertain_as: Annotated[
-        str, typer.Option(help="In --evaluate an uncertain finding (or statement) is: present, absent, left-out.")
+        str,
+        typer.Option(
+            help="In --evaluate an uncertain finding (or statement) is: present, absent, left-out."
+        ),
     ] = "present",
     disagreements: Annotated[
         Path | None, typer.Option(help="With --evaluate: CSV of all disagreements, to read.")

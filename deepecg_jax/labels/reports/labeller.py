@@ -127,8 +127,7 @@ class Labeller:
         for when, then in self._implications:
             self._imply(when, then, states, spans)
         evidence = {
-            i: found if len(found) == 1 else tuple(sorted(set(found)))
-            for i, found in spans.items()
+            i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
         }
         return Labels(states, evidence, language)
 
