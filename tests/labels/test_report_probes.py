@@ -178,6 +178,8 @@ PROBES: dict[str, dict[str, list[tuple[str, dict[str, str]]]]] = {
             ("LVH, LBBB and prolonged QT", {LVH: YES, LBBB: YES, QT: YES}),
             ("T wave inversion in II, III, aVF and V5-V6", {T_INF: YES, T_LAT: YES}),
             ("no LVH but LBBB", {LVH: NO, LBBB: YES}),
+            ("no left or right bundle branch block", LISTED),
+            ("no atrial or ventricular extrasystoles", {PVC: NO, PAC: NO}),
         ],
         "de": [
             ("weder Linksschenkelblock noch Rechtsschenkelblock", LISTED),
@@ -186,6 +188,8 @@ PROBES: dict[str, dict[str, list[tuple[str, dict[str, str]]]]] = {
             ("infero-lateraler Infarkt", {Q_INF: YES, Q_LAT: YES}),
             ("Linkshypertrophie, LSB und QT verlängert", {LVH: YES, LBBB: YES, QT: YES}),
             ("T-Negativierung in II, III, aVF und V5-V6", {T_INF: YES, T_LAT: YES}),
+            ("weder Links- noch Rechtsschenkelblock", LISTED),
+            ("supraventrikuläre und ventrikuläre Extrasystolen", {PVC: YES, PAC: YES}),
             ("keine Linkshypertrophie, aber Linksschenkelblock", {LVH: NO, LBBB: YES}),
         ],
         "fr": [
@@ -193,6 +197,8 @@ PROBES: dict[str, dict[str, list[tuple[str, dict[str, str]]]]] = {
             ("infarctus antérieur et latéral", BOTH),
             ("HVG, bloc de branche gauche et QT allongé", {LVH: YES, LBBB: YES, QT: YES}),
             ("inversion des ondes T en II, III, aVF et V5-V6", {T_INF: YES, T_LAT: YES}),
+            ("pas de bloc de branche gauche ou droit", LISTED),
+            ("extrasystoles auriculaires et ventriculaires", {PVC: YES, PAC: YES}),
             ("pas d'HVG mais bloc de branche gauche", {LVH: NO, LBBB: YES}),
         ],
         "sv": [
@@ -200,6 +206,7 @@ PROBES: dict[str, dict[str, list[tuple[str, dict[str, str]]]]] = {
             ("anterior och lateral infarkt", BOTH),
             ("LVH, vänster skänkelblock och förlängd QT-tid", {LVH: YES, LBBB: YES, QT: YES}),
             ("T-negativitet i II, III, aVF och V5-V6", {T_INF: YES, T_LAT: YES}),
+            ("inget vänster- eller högersidigt skänkelblock", LISTED),
             ("ingen LVH men vänster skänkelblock", {LVH: NO, LBBB: YES}),
         ],
     },
@@ -242,8 +249,8 @@ PROBES: dict[str, dict[str, list[tuple[str, dict[str, str]]]]] = {
         ],
         "fr": [
             ("fibrilation auriculaire", {AF: YES}),
-            ("bloc de branche gauche", {LBBB: YES}),
-            ("hypertrophie ventriculare gauche", {LVH: YES}),
+            ("bloc de branchhe gauche", {LBBB: YES}),
+            ("hypertropie ventriculaire gauche", {LVH: YES}),
         ],
         "sv": [
             ("förmaksflimer", {AF: YES}),
