@@ -27,7 +27,10 @@ Site = Literal["inferior", "lateral", "anterior", "septal", "posterior"]
 Age = Literal["acute", "old", "maybe_acute"]
 
 
-class _TextLoader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class _TextLoader(_Loader):
     """Every scalar is text (`no` is a word of reports), and a key that stands twice is a mistake:
     YAML would forget the phrases of the first."""
 
