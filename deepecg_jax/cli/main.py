@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
     "label": "deepecg_jax.cli.label",
+    "train-labeller": "deepecg_jax.cli.train_labeller",
     "doctor": "deepecg_jax.cli.doctor",
 }
 

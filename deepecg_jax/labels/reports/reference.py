@@ -46,7 +46,7 @@ def read_reference(
     if not (order >= 0).any():
         raise UserError(f"{path} and the reports have no {id_column} in common.")
     found = {
-        name: _column(table[column], path, column)
+        name: label_column(table[column], path, column)
         for name in FINDINGS
         for column in (name, f"label:{name}")
         if column in table.columns
@@ -65,7 +65,12 @@ def read_reference(
     }
 
 
-def _column(values: Iterable[Any], path: Path, column: str) -> np.ndarray:
+def label_column(values: Iterable[Any], path: Path, column: str) -> np.ndarray:
+    """A column of a table as (N,) int8 of 1 present, 0 absent, -1 uncertain or empty.
+
+    Raises:
+        UserError: a value is no label.
+    """
     texts = ["" if value is None else str(value).strip().lower() for value in values]
     for row, text in enumerate(texts, 2):
         if text not in _VALUES:
