@@ -54,8 +54,9 @@ def text(table: pa.Table, name: str) -> np.ndarray:
     encoded = column.fill_null("").combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    values = np.empty(len(encoded.dictionary), dtype=object)
-    values[:] = encoded.dictionary.to_pylist()
+    values = encoded.dictionary.to_numpy(zero_copy_only=False)
+    if len(values) == table.num_rows:  # all different, so already in their order
+        return values
     return values[encoded.indices.to_numpy(zero_copy_only=False)]
 
 

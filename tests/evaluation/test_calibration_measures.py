@@ -56,8 +56,8 @@ def draw(seed, n, decimals, rate):
 )
 def test_measures_are_their_definitions(seed, n, decimals, rate):
     positive, scores = draw(seed, n, decimals, rate)
-    layout = Layout(np.arange(n), positive, scores, n)
-    sums = layout.sums(np.ones((n, 1)))
+    layout = Layout(np.arange(n), positive, scores)
+    sums = layout.sums(np.ones((1, n)))
     found = {name: value[0] for name, value in measures(layout.x, sums).items()}
     assert tuple(found) == MEASURES
     assert sums.smooth is not None
@@ -77,8 +77,8 @@ def test_measures_are_their_definitions(seed, n, decimals, rate):
 def test_a_resample_equals_the_records_written_out(seed, decimals):
     positive, scores = draw(seed, 60, decimals, 0.3)
     times = np.random.default_rng(seed).integers(0, 4, 60)
-    layout = Layout(np.arange(60), positive, scores, 60)
-    found = measures(layout.x, layout.sums(times[:, None].astype(float)))
+    layout = Layout(np.arange(60), positive, scores)
+    found = measures(layout.x, layout.sums(times[None]))
     rows = np.repeat(np.arange(60), times)
     expected = brute_force(positive[rows], scores[rows], equal_width(scores)[rows], 0.0)
     for name in ("ece", "brier", *MURPHY):
