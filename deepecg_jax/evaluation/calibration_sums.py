@@ -8,6 +8,7 @@ import numpy as np
 from deepecg_jax.evaluation.local_regression import LocalRegression, points_of_values
 
 BINS = 10
+BLOCK = 2**18
 
 
 def equal_width(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -176,26 +177,42 @@ class CellSums:
         order = np.argsort(code, kind="stable")
         self._rows = np.asarray(rows, np.int32)[order]
         self._scores = None if scores is None else scores[order]
-        self._ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
+        ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
+        self._blocks = _blocks(ends, BLOCK)
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
         """Records, sum of scores and of their squares: (3, 2, K, R), or (1, 2, K, R) without
         scores; the second axis is the class, and counts are (R, N).
 
-        A resample at a time, so that its counts stay in the cache while they are picked.
+        A resample and a few hundred thousand records at a time, so that what is picked stays in
+        the cache.
         """
-        filled = np.flatnonzero(np.diff(self._ends))
-        starts = self._ends[filled]
         parts = 1 if self._scores is None else 3
         total = np.zeros((len(counts), parts, 2 * self._cells))
         for drawn, sums in zip(counts, total, strict=True):
-            amount = drawn[self._rows].astype(np.float64)
-            for part in sums:
-                if len(filled):
-                    part[filled] = np.add.reduceat(amount, starts)
-                if self._scores is not None:
-                    amount *= self._scores
+            for block, starts, cells in self._blocks:
+                amount = np.take(drawn, self._rows[block]).astype(np.float64)
+                for part in sums:
+                    part[cells] += np.add.reduceat(amount, starts)
+                    if self._scores is not None:
+                        amount *= self._scores[block]
         return np.moveaxis(total, 0, -1).reshape(parts, 2, self._cells, len(counts))
+
+
+def _blocks(ends: np.ndarray, size: int) -> list[tuple[slice, np.ndarray, np.ndarray]]:
+    """(records, where each cell begins among them, those cells) of blocks of sorted records.
+
+    Args:
+        ends: (cells + 1,) where each cell begins, and the number of records at the end.
+        size: records in a block.
+    """
+    blocks = []
+    for first in range(0, int(ends[-1]), size):
+        last = min(first + size, int(ends[-1]))
+        cells = np.flatnonzero((ends[1:] > first) & (ends[:-1] < last) & (ends[1:] > ends[:-1]))
+        starts = np.maximum(ends[cells], first) - first
+        blocks.append((slice(first, last), starts, cells))
+    return blocks
 
 
 def _added(values: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
