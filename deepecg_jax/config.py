@@ -40,6 +40,11 @@ class DataConfig(Settings):
         default=1.0,
         description="share of the training patients used, chosen by `seed` (label efficiency)",
     )
+    where: tuple[str, ...] = Field(
+        default=(),
+        description="conditions on quality measures or metadata that every ECG read must fulfil, "
+        "such as ['seconds >= 10', 'noise < 0.1']; the columns of quality.parquet, age, sex, fold",
+    )
     cache_gb: float = Field(
         default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
     )

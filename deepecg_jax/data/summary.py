@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepecg_jax.data.one_class import one_class_labels, one_class_note
 from deepecg_jax.data.index import INDEX_FILE
+from deepecg_jax.data.one_class import one_class_labels, one_class_note
 from deepecg_jax.errors import UserError
 
 if TYPE_CHECKING:
