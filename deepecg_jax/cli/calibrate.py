@@ -1,5 +1,6 @@
 """``deepecg calibrate``: fit a recalibration on validation predictions, or apply one."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,9 @@ def command(
         Path | None,
         typer.Option("--apply", help="A calibration.json, or a bundle that holds one."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print calibration.json, or what was recalibrated.")
+    ] = False,
 ) -> None:
     """Make scores mean what they say: fit on validation data, apply to the rest.
 
@@ -46,14 +50,14 @@ def command(
                 "deepecg calibrate needs --method temperature, platt or isotonic to fit a "
                 "calibration, or --apply FILE to use one."
             )
-        _fit(predictions, method, bundle, out)
+        _fit(predictions, method, bundle, out, as_json)
     else:
         if method is not None or bundle is not None:
             raise UserError("--apply uses a calibration as it is: leave out --method and --bundle.")
-        _apply(apply, predictions, out)
+        _apply(apply, predictions, out, as_json)
 
 
-def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path) -> None:
+def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_json: bool) -> None:
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.predictions import read_predictions
@@ -70,7 +74,8 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path) -> N
         from deepecg_jax.interop.calibration import store_calibration
 
         stored = store_calibration(bundle, fitted)
-        console.print(f"stored in {stored}", markup=False)
+        if not as_json:
+            console.print(f"stored in {stored}", markup=False)
     write_recalibration(out, fitted)
     kept = unfitted(fitted)
     for name, reason in kept.items():
@@ -82,6 +87,9 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path) -> N
                 style="yellow",
                 markup=False,
             )
+    if as_json:
+        typer.echo(json.dumps(fitted, ensure_ascii=False))
+        return
     console.print(
         f"{method.value} for {len(table.names) - len(kept)} of {len(table.names)} findings on "
         f"{len(table):,} ECGs written to {out}",
@@ -89,7 +97,7 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path) -> N
     )
 
 
-def _apply(calibration: Path, predictions: Path, out: Path) -> None:
+def _apply(calibration: Path, predictions: Path, out: Path, as_json: bool) -> None:
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.recalibration_file import read_recalibration, recalibrate_file
@@ -106,6 +114,10 @@ def _apply(calibration: Path, predictions: Path, out: Path) -> None:
     else:
         mapping = read_recalibration(calibration)
     names = recalibrate_file(mapping, predictions, out)
+    if as_json:
+        written = {"out": str(out), "method": mapping["method"], "findings": list(names)}
+        typer.echo(json.dumps(written, ensure_ascii=False))
+        return
     console.print(
         f"{len(names)} findings recalibrated in {out}; thresholds of the old scores no longer fit.",
         markup=False,

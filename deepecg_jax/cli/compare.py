@@ -12,7 +12,7 @@ from deepecg_jax.cli.evaluate import Cluster, Interval
 def command(
     a: Annotated[Path, typer.Argument(help="Predictions of model A (Parquet).")],
     b: Annotated[Path, typer.Argument(help="Predictions of model B for the same record_id.")],
-    out: Annotated[Path, typer.Option(help="Folder for comparison.json and comparison.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .csv and .html.")],
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and permutations.")] = 0,
     permutations: Annotated[
@@ -48,6 +48,7 @@ def command(
     from deepecg_jax.cli.console import console
     from deepecg_jax.evaluation.comparison import CompareOptions, compare
     from deepecg_jax.evaluation.comparison_files import write_comparison
+    from deepecg_jax.evaluation.comparison_report import write_comparison_report
     from deepecg_jax.evaluation.comparison_table import print_comparison
     from deepecg_jax.evaluation.devices import choose_devices
     from deepecg_jax.evaluation.evaluate import Thresholds
@@ -72,8 +73,10 @@ def command(
     joined = pair(read_predictions(a), read_predictions(b), str(a), str(b))
     comparison = {"a": str(a.name), "b": str(b.name)} | compare(joined, both, options)
     write_comparison(comparison, out)
+    write_comparison_report(comparison, out / "comparison.html")
     if as_json:
         typer.echo(json.dumps(comparison, ensure_ascii=False))
     else:
         print_comparison(comparison, console)
-        console.print(f"{out / 'comparison.json'}  {out / 'comparison.csv'}", markup=False)
+        files = ("comparison.json", "comparison.csv", "comparison.html")
+        console.print("  ".join(str(out / name) for name in files), markup=False)

@@ -85,13 +85,10 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
     if not window.lead_mask.all():
         counts.append("missing_leads")
     name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
-    return Example(
-        features_of(
-            replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
-        ),
-        {"valid_samples": window.valid_samples, **window.quality},
-        counts,
+    features = features_of(
+        replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
     )
+    return Example(features, {"valid_samples": window.valid_samples, **window.quality}, counts)
 
 
 def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:

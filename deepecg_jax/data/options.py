@@ -24,6 +24,11 @@ COMMON_OPTIONS: dict[str, Option] = {
         "a patient in two splits: error, or first to move the later ECGs",
         ("error", "first"),
     ),
+    "duplicates": Option(
+        "reject",
+        "the same signal twice: reject all copies but one, or keep them",
+        ("reject", "keep"),
+    ),
     "standardisation": Option(
         "millivolt",
         "millivolt: true amplitudes at 250 Hz; deepecg: the original's scaling and cleaning of "

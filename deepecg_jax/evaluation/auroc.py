@@ -22,41 +22,49 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepecg_jax.evaluation.devices import Devices
 from deepecg_jax.evaluation.ranking import CLOSE, MARK_AFTER, MARK_BEFORE, Ranking
+from deepecg_jax.evaluation.resampling import Sweep
 
-LANES = 512
+LANES = 1024
 """Resamples that are walked through side by side on one device."""
 COUNTS_BYTES = 2**28
 """Memory for the counts of one block of resamples on one device; bounds the lanes."""
+FEWEST_LANES = 64
+"""Not fewer for that bound: a step takes as long for 64 resamples as for one."""
+_DRAWN_AT_ONCE = 2**24
+_ALIGNMENT = 64
 TABLE_BYTES = 2**29
 """Memory for sorted tables that are kept between blocks of resamples."""
 _STEPS = 512
 _UNROLL = 4
 
 
-@functools.partial(jax.jit, donate_argnums=0)
-def _walk(state: tuple, counts: jax.Array, table: jax.Array) -> tuple:
+@functools.partial(jax.jit, donate_argnums=0, static_argnames="narrow")
+def _walk(state: tuple, counts: jax.Array, table: jax.Array, *, narrow: str) -> tuple:
     """Advance all resamples by the steps of `table`.
 
     `state` is (true positives, false positives, both at the start of the open tie group, the pair
     sum, the precision sum), each (R,); `counts` is (rows, R) with zeros from row N on. Every
-    operation is element by element over R, so resamples may lie on any number of devices.
+    operation is element by element over R, so resamples may lie on any number of devices. `narrow`
+    is a type that holds the sum of a step's negatives: additions of bytes are the cheapest.
     """
     whole = state[0].dtype
 
     def row(index: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_index_in_dim(counts, index, keepdims=False).astype(whole)
+        return jax.lax.dynamic_index_in_dim(counts, index, keepdims=False)
 
     def step(state: tuple, entry: jax.Array) -> tuple:
         tp, fp, tp_mark, fp_mark, pairs, precision = state
         flags = entry[0]
         fp_before = fp
-        for slot in range(2, entry.shape[0]):
-            fp = fp + row(entry[slot])
+        negatives = row(entry[2]).astype(narrow)
+        for slot in range(3, entry.shape[0]):
+            negatives = negatives + row(entry[slot]).astype(narrow)
+        fp = fp + negatives.astype(whole)
         tp_mark = jnp.where(flags & (MARK_AFTER | MARK_BEFORE), tp, tp_mark)
         fp_mark = jnp.where(
             flags & MARK_BEFORE, fp_before, jnp.where(flags & MARK_AFTER, fp, fp_mark)
         )
-        tp = tp + row(entry[1])
+        tp = tp + row(entry[1]).astype(whole)
         group = jnp.where(flags & CLOSE, tp - tp_mark, 0).astype(jnp.float64)
         tp_float, fp_float = tp.astype(jnp.float64), fp.astype(jnp.float64)
         # Twice the pairs that the group's positives lose: to negatives above fully, to tied
@@ -97,12 +105,42 @@ def counts_by_record(counts: np.ndarray, lanes: int, weights: np.ndarray | None)
     return by_record
 
 
+def sweep_by_record(
+    sweep: Sweep, start: int, stop: int, lanes: int, weights: np.ndarray | None
+) -> np.ndarray:
+    """`counts_by_record` of the rows ``start`` .. ``stop - 1`` of a sweep.
+
+    They are drawn a few at a time, so that the counts are in memory once.
+    """
+    n_records = len(sweep.resampler.cluster_of)
+    step = max(8, _DRAWN_AT_ONCE // max(n_records, 1))
+    shape = rows_for(n_records), lanes
+    by_record = _aligned_zeros(shape, np.dtype(np.uint8 if weights is None else np.float64))
+    for at in range(start, stop, step):
+        drawn = sweep.counts(at, min(at + step, stop))
+        if drawn.dtype.itemsize > by_record.dtype.itemsize:
+            by_record = by_record.astype(drawn.dtype)
+        by_record[:n_records, at - start : at - start + len(drawn)] = drawn.T
+    if weights is not None:
+        by_record[:n_records] *= weights[:, None]
+    return by_record
+
+
+def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Zeros at an address that XLA on a CPU can take over without a copy."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    whole = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % _ALIGNMENT
+    return whole[start : start + size].view(dtype).reshape(shape)
+
+
 def lanes_for(n_resamples: int, n_records: int, itemsize: int = 1, devices: int = 1) -> int:
     """A few fixed widths, so that few programs are compiled, and within the memory for counts."""
     lanes = 16
     while lanes < min(n_resamples, LANES * devices):
         wider = lanes * 2
-        if wider > 16 * devices and rows_for(n_records) * wider * itemsize > COUNTS_BYTES * devices:
+        counts_bytes = rows_for(n_records) * wider * itemsize
+        if wider > FEWEST_LANES * devices and counts_bytes > COUNTS_BYTES * devices:
             break
         lanes = wider
     return -(-lanes // devices) * devices
@@ -117,12 +155,15 @@ class Walker:
     Args:
         rankings: P rankings over the same N records.
         devices: resamples are spread over these; ``None`` for the default device.
+        once: there is only one block, so that no table need be kept.
     """
 
-    def __init__(self, rankings: Sequence[Ranking], devices: Devices | None = None) -> None:
+    def __init__(
+        self, rankings: Sequence[Ranking], devices: Devices | None = None, once: bool = False
+    ) -> None:
         self.rankings = rankings
         self._kept: dict[int, list[np.ndarray]] = {}
-        self._room = TABLE_BYTES
+        self._room = 0 if once else TABLE_BYTES
         self._lock = threading.Lock()
         self._mesh = None
         if devices is not None and len(devices) > 1:
@@ -140,6 +181,7 @@ class Walker:
         """
         whole = np.issubdtype(by_record.dtype, np.integer)
         drawn = int(by_record.sum(axis=0, dtype=np.uint64).max()) if whole else 0
+        most_often = int(by_record.max()) if whole else 0
         lanes = by_record.shape[1]
         lost = np.empty((lanes, len(self.rankings)))
         precision = np.empty((lanes, len(self.rankings)))
@@ -158,7 +200,8 @@ class Walker:
                 for table in self._tables(index):
                     for start in range(0, len(table), _STEPS):
                         part = _padded(table, start, self.rankings[index].n_records)
-                        state = _walk(state, counts, self._put(part))
+                        narrow = _holding(most_often * (part.shape[1] - 2), by_record.dtype)
+                        state = _walk(state, counts, self._put(part), narrow=narrow)
                 positives, pairs, gained = (np.asarray(state[i], np.float64) for i in (0, 4, 5))
             lost[:, index] = pairs
             with np.errstate(invalid="ignore"):
@@ -197,6 +240,18 @@ class Walker:
                 return False
             self._room -= n_bytes
             return True
+
+
+def _holding(largest: int, dtype: np.dtype) -> str:
+    """The smallest unsigned type from `dtype` up that holds a sum; floats stay what they are."""
+    if not np.issubdtype(dtype, np.integer):
+        return dtype.name
+    types = (np.uint8, np.uint16, np.uint32, np.uint64)
+    return next(
+        np.dtype(t).name
+        for t in types
+        if np.dtype(t).itemsize >= dtype.itemsize and largest <= np.iinfo(t).max
+    )
 
 
 def _padded(table: np.ndarray, start: int, n_records: int) -> np.ndarray:

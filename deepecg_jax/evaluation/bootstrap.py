@@ -12,7 +12,9 @@ from deepecg_jax.evaluation.auroc import (
     counts_by_record,
     lane_blocks,
     lanes_for,
+    sweep_by_record,
 )
+from deepecg_jax.evaluation.cells import Cells
 from deepecg_jax.evaluation.devices import Devices
 from deepecg_jax.evaluation.ranking import Ranking
 from deepecg_jax.evaluation.resampling import Sweep, narrow
@@ -82,10 +84,11 @@ def bootstrap_ranking(
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC and average precision together, each (R, C); see `bootstrap_auroc`."""
     labels, scores, counts = _checked(labels, scores, counts)
-    walker = Walker([Ranking(labels, scores, [j]) for j in range(labels.shape[1])])
+    lanes = lanes_for(len(counts), len(labels), counts.itemsize)
+    rankings = [Ranking(labels, scores, [j]) for j in range(labels.shape[1])]
+    walker = Walker(rankings, once=len(counts) <= lanes)
     auroc = np.empty((len(counts), labels.shape[1]))
     auprc = np.empty_like(auroc)
-    lanes = lanes_for(len(counts), len(labels), counts.itemsize)
     no_thresholds = np.zeros(labels.shape[1])
     for start, stop in lane_blocks(len(counts), lanes):
         by_record = counts_by_record(counts[start:stop], lanes, None)
@@ -118,36 +121,38 @@ def bootstrap(
         weights: (N,) non-negative weight of each record; ``None`` for 1.
         devices: spread the resamples over these; the result is the same to the bit.
     """
-    everything = list(range(labels.shape[1]))
-    rankings = [Ranking(labels, scores, [j]) for j in everything]
-    rankings += [Ranking(labels, scores, list(findings)) for findings in pools.values()]
-    for mask in groups.values():
-        rankings += [Ranking(labels, scores, [j], mask) for j in everything]
+    findings = [(j,) for j in range(labels.shape[1])]
+    wanted = [(own, None) for own in [*findings, *(tuple(own) for own in pools.values())]]
+    wanted += [(own, group) for group in groups for own in findings]
+    # a pool of one finding, or the same pool under two names, is walked through once
+    place = {key: i for i, key in enumerate(dict.fromkeys(wanted))}
+    columns = [place[key] for key in wanted]
+    rankings = [
+        Ranking(labels, scores, own, None if group is None else groups[group])
+        for own, group in place
+    ]
     limits = np.asarray(thresholds)
+    cells = Cells.of(len(labels), groups)
 
-    walker = Walker(rankings, devices)
     itemsize = 1 if weights is None else 8
     lanes = lanes_for(sweep.rows, len(labels), itemsize, len(devices) if devices else 1)
+    walker = Walker(rankings, devices, once=sweep.rows <= lanes)
     # The last bit of a sum of squares depends on the shape of the product, so products have the
     # shape that one device has.
     width = lanes_for(sweep.rows, len(labels), itemsize)
 
-    def tally_all(drawn: np.ndarray, mask: np.ndarray | slice) -> Tallies:
-        own = limits[mask] if limits.ndim == 2 else limits
-        return Tallies.concatenate(
-            [
-                tally(drawn[mask, at : at + width], labels[mask], scores[mask], own)
-                for at in range(0, drawn.shape[1], width)
-            ]
-        )
-
     blocks = []
     for start, stop in lane_blocks(sweep.rows, lanes):
-        by_record = counts_by_record(sweep.counts(start, stop), lanes, weights)
-        drawn = by_record[: len(labels)]
-        sums = [tally_all(drawn, mask) for mask in (slice(None), *groups.values())]
+        by_record = sweep_by_record(sweep, start, stop, lanes, weights)
+        parts = [
+            cells.tally(by_record[: len(labels), at : at + width], labels, scores, limits)
+            for at in range(0, lanes, width)
+        ]
+        sums = [Tallies.concatenate(list(part)) for part in zip(*parts, strict=True)]
         lost, precision = walker.walk(by_record)
-        blocks.append(split(sums, lost, precision, list(pools.values()), stop - start))
+        blocks.append(
+            split(sums, lost[:, columns], precision[:, columns], list(pools.values()), stop - start)
+        )
     return merge(blocks, labels, pools, groups)
 
 

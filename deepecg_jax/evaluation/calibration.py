@@ -1,6 +1,8 @@
 """Does a score of 0.2 mean that one in five has the finding?"""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from deepecg_jax.evaluation.calibration_measures import (
     measures,
 )
 from deepecg_jax.evaluation.calibration_sums import BINS, BinSums, Layout, Sums, equal_width
-from deepecg_jax.evaluation.lanes import count_blocks
+from deepecg_jax.evaluation.lanes import draw_blocks
 from deepecg_jax.evaluation.logistic import Recalibration, cox_recalibration
 from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.threshold_metrics import ratio
@@ -84,34 +86,37 @@ def calibrate(
         percentiles over the resamples, in which bins and smoothing windows stay as they are.
     """
     known = labels >= 0
-    columns = range(len(names))
-    layouts = {
-        name: Layout(np.flatnonzero(known[:, j]), labels[known[:, j], j] == 1,
-                     scores[known[:, j], j], len(labels))
-        for j, name in zip(columns, names, strict=True) if known[:, j].any()
-    }  # fmt: skip
-    everywhere, _ = np.nonzero(known)
-    flat = Layout(everywhere, labels[known] == 1, scores[known], len(labels), flattened=True)
-    sums = _sweep([*layouts.values(), flat], len(labels), resampler, resamples)
+
+    def prepare(j: int) -> tuple[Layout, Recalibration] | None:
+        own = np.flatnonzero(known[:, j])
+        if not len(own):
+            return None
+        positive = labels[own, j] == 1
+        clusters = None if resampler is None else resampler.cluster_of[own]
+        return (
+            Layout(own, positive, scores[own, j]),
+            cox_recalibration(positive, scores[own, j], clusters),
+        )
 
     findings, drawn = {}, np.full((len(MEASURES), 1 + resamples, len(names)), np.nan)
     both = np.zeros((1 + resamples, len(names)), bool)
-    by_name = dict(zip(layouts, sums, strict=False))
-    for j, name in enumerate(names):
-        if name not in layouts:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        prepared = list(pool.map(prepare, range(len(names))))
+        layouts = {j: part[0] for j, part in enumerate(prepared) if part is not None}
+        sums = _sweep(layouts, len(labels), resampler, resamples, pool)
+    for j, (name, part) in enumerate(zip(names, prepared, strict=True)):
+        if part is None:
             findings[name] = _unlabelled()
             continue
-        values = measures(layouts[name].x, by_name[name])
+        values = measures(part[0].x, sums[j])
         drawn[:, :, j] = [values[measure] for measure in MEASURES]
-        positives, records = (part.sum(axis=1) for part in
-                              (by_name[name].width.positive, by_name[name].width.n))  # fmt: skip
+        positives, records = (total.sum(axis=1) for total in
+                              (sums[j].width.positive, sums[j].width.n))  # fmt: skip
         both[:, j] = (positives > 0) & (positives < records)
-        own = known[:, j]
-        clusters = None if resampler is None else resampler.cluster_of[own]
-        cox = cox_recalibration(labels[own, j] == 1, scores[own, j], clusters)
-        findings[name] = _finding(layouts[name], by_name[name], values, cox)
+        findings[name] = _finding(part[0], sums[j], values, part[1])
+    flat = Sums.flattened(list(sums.values()))
     macro = {measure: macro_interval(drawn[m], both) for m, measure in enumerate(MEASURES)}
-    micro = measures(flat.x, sums[-1])
+    micro = measures(np.empty(0), flat)
     edges = [(b / BINS, (b + 1) / BINS) for b in range(BINS)]
     return {
         "bins": BINS,
@@ -122,20 +127,25 @@ def calibrate(
         "micro": {
             "ece": number(micro["ece"][0]),
             "intervals": {measure: interval(value) for measure, value in micro.items()},
-            "bins": _bins(sums[-1].width, edges),
+            "bins": _bins(flat.width, edges),
         },
     }
 
 
 def _sweep(
-    layouts: Sequence[Layout], n_records: int, resampler: Resampler | None, resamples: int
-) -> list[Sums]:
+    layouts: Mapping[int, Layout],
+    n_records: int,
+    resampler: Resampler | None,
+    resamples: int,
+    pool: ThreadPoolExecutor,
+) -> dict[int, Sums]:
     """The sums of every layout: row 0 the sample itself, then its resamples."""
     blocks = [
-        [layout.sums(counts) for layout in layouts]
-        for counts in count_blocks(n_records, resampler, resamples)
+        list(pool.map(lambda layout, drawn=counts: layout.sums(drawn), layouts.values()))
+        for counts in draw_blocks(n_records, resampler, resamples)
     ]
-    return [Sums.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    sums = [Sums.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    return dict(zip(layouts, sums, strict=True))
 
 
 def _finding(

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 
-from deepecg_jax.evaluation.local_regression import LocalRegression, support
+from deepecg_jax.evaluation.local_regression import LocalRegression, points_of_values
 
 BINS = 10
+BLOCK = 2**18
 
 
 def equal_width(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -23,8 +23,13 @@ def equal_mass(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
     bin of the first of them, so that a bin is a range of scores; bins may then stay empty.
     """
     _, index, n = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
+    return mass_of_values(n, bins)[index]
+
+
+def mass_of_values(n: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """`equal_mass` of different scores in rising order, the k-th of which n[k] records have."""
     before = np.cumsum(n) - n
-    return (before * bins // max(len(scores), 1))[index]
+    return before * bins // max(int(n.sum()), 1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Sums:
 
     Attributes:
         width: bins of equal width.
-        mass: bins of equal mass in the sample; ``None`` for flattened findings.
+        mass: bins of equal mass in the sample; ``None`` for flattened findings (see `flattened`).
         squared: (R,) sum of score^2.
         product: (R,) sum of score x label.
         smooth: (R, P) the smoothed share of positives at `Layout.x`, cut to 0..1; ``None`` if
@@ -60,6 +65,23 @@ class Sums:
     product: np.ndarray
     smooth: np.ndarray | None
     smooth_n: np.ndarray | None
+
+    @classmethod
+    def flattened(cls, findings: Sequence["Sums"]) -> "Sums":
+        """All records of all findings together: bins of equal width only."""
+        widths = [own.width for own in findings]
+        return cls(
+            BinSums(
+                np.sum([own.n for own in widths], axis=0),
+                np.sum([own.positive for own in widths], axis=0),
+                np.sum([own.score for own in widths], axis=0),
+            ),
+            None,
+            np.sum([own.squared for own in findings], axis=0),
+            np.sum([own.product for own in findings], axis=0),
+            None,
+            None,
+        )
 
     @classmethod
     def concatenate(cls, blocks: Sequence["Sums"]) -> "Sums":
@@ -86,76 +108,125 @@ class Sums:
 
 
 class Layout:
-    """Where each record of a finding is counted; made once, used for every resample."""
+    """Where each record of a finding is counted; made once, used for every resample.
 
-    def __init__(
-        self,
-        rows: np.ndarray,
-        positive: np.ndarray,
-        scores: np.ndarray,
-        n_records: int,
-        flattened: bool = False,
-    ):
-        """Prepare M items (a finding's records with a known label, or several findings').
+    Bins of both kinds and points of the smooth curve are ranges of the score. Cutting the scores
+    wherever one of them begins gives a few hundred cells, whose sums, for each class apart, add up
+    to all the others: a record is read once a resample instead of once a sum.
+    """
+
+    def __init__(self, rows: np.ndarray, positive: np.ndarray, scores: np.ndarray):
+        """Prepare M items (a finding's records with a known label).
 
         Args:
             rows: (M,) the record of each item.
             positive: (M,) bool.
             scores: (M,) in 0..1.
-            n_records: N.
-            flattened: several findings together: bins of equal width only.
         """
-        scores, y = np.asarray(scores, np.float64), np.asarray(positive, np.float64)
-        width, mass = equal_width(scores), equal_mass(scores)
-        self.x, point = support(scores)
-        self._flattened = flattened
-        parts = [(width, None), (width + BINS, y), (width + 2 * BINS, scores)]
-        top = 3 * BINS
-        parts += [(np.full(len(rows), top), scores**2), (np.full(len(rows), top + 1), scores * y)]
-        top += 2
-        if not flattened:
-            parts += [(top + mass, None), (top + BINS + mass, y), (top + 2 * BINS + mass, scores)]
-            top += 3 * BINS
-            parts += [(top + point, None), (top + len(self.x) + point, y)]
-            top += 2 * len(self.x)
-            self._smoother = LocalRegression(self.x, np.bincount(point, minlength=len(self.x)))
-        ones = np.ones(len(rows))
-        values = np.concatenate([ones if value is None else value for _, value in parts])
-        entries = (np.concatenate([at for at, _ in parts]), np.tile(rows, len(parts)))
-        matrix = scipy.sparse.coo_matrix((values, entries), shape=(top, n_records)).tocsr()
-        matrix.eliminate_zeros()
-        self._matrix = matrix
-        self.edges = equal_mass_edges(scores, mass)
+        scores = np.asarray(scores, np.float64)
+        values, value_of, n = np.unique(scores, return_inverse=True, return_counts=True)
+        width, mass = equal_width(values), mass_of_values(n)
+        self.x, point = points_of_values(values, n)
+        begins = np.r_[True, (np.diff(width) != 0) | (np.diff(mass) != 0) | (np.diff(point) != 0)]
+        cell_of = np.cumsum(begins) - 1
+        self._cells = CellSums(rows, cell_of[value_of], positive, scores)
+        self._width, self._mass, self._point = width[begins], mass[begins], point[begins]
+        self._smoother = LocalRegression(
+            self.x, np.bincount(point, n, len(self.x)).astype(np.int64)
+        )
+        self.edges = equal_mass_edges(values, mass)
 
     def sums(self, counts: np.ndarray) -> Sums:
-        """Sum over the records of each resample; counts are (N, R) float64."""
-        total = np.asarray(self._matrix @ counts).T
-        take = _Columns(total)
-        width = BinSums(take(BINS), take(BINS), take(BINS))
-        squared, product = take(1)[:, 0], take(1)[:, 0]
-        if self._flattened:
-            return Sums(width, None, squared, product, None, None)
-        mass = BinSums(take(BINS), take(BINS), take(BINS))
-        n, positive = take(len(self.x)), take(len(self.x))
-        smooth = np.clip(self._smoother(n, positive), 0.0, 1.0)
-        return Sums(width, mass, squared, product, smooth, n)
+        """Sum over the records of each resample; counts are (R, N)."""
+        n, score, squared = self._cells(counts)
+        every, positive = n.sum(axis=0), n[1]
+
+        def bins(index: np.ndarray) -> BinSums:
+            parts = (every, positive, score.sum(axis=0))
+            return BinSums(*(_added(part, index, BINS) for part in parts))
+
+        at_points = (_added(part, self._point, len(self.x)) for part in (every, positive))
+        smooth_n, smooth_positive = at_points
+        smooth = np.clip(self._smoother(smooth_n, smooth_positive), 0.0, 1.0)
+        return Sums(
+            bins(self._width), bins(self._mass), squared.sum(axis=(0, 1)), score[1].sum(axis=0),
+            smooth, smooth_n,
+        )  # fmt: skip
 
 
-def equal_mass_edges(scores: np.ndarray, index: np.ndarray) -> list[tuple[float, float]]:
+class CellSums:
+    """Sums over the records of each cell and class, for any counts."""
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        cell_of: np.ndarray,
+        positive: np.ndarray,
+        scores: np.ndarray | None,
+    ):
+        """Prepare M items.
+
+        Args:
+            rows: (M,) the record of each item.
+            cell_of: (M,) its cell, 0 .. K-1, all of which occur.
+            positive: (M,) bool.
+            scores: (M,) float64, or ``None`` if only records are counted.
+        """
+        self._cells = int(cell_of.max(initial=-1)) + 1
+        code = cell_of + self._cells * np.asarray(positive, bool)
+        order = np.argsort(code, kind="stable")
+        self._rows = np.asarray(rows, np.int32)[order]
+        self._scores = None if scores is None else scores[order]
+        ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
+        self._blocks = _blocks(ends, BLOCK)
+
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        """Records, sum of scores and of their squares: (3, 2, K, R), or (1, 2, K, R) without
+        scores; the second axis is the class, and counts are (R, N).
+
+        A resample and a few hundred thousand records at a time, so that what is picked stays in
+        the cache.
+        """
+        parts = 1 if self._scores is None else 3
+        total = np.zeros((len(counts), parts, 2 * self._cells))
+        for drawn, sums in zip(counts, total, strict=True):
+            for block, starts, cells in self._blocks:
+                amount = np.take(drawn, self._rows[block]).astype(np.float64)
+                for part in sums:
+                    part[cells] += np.add.reduceat(amount, starts)
+                    if self._scores is not None:
+                        amount *= self._scores[block]
+        return np.moveaxis(total, 0, -1).reshape(parts, 2, self._cells, len(counts))
+
+
+def _blocks(ends: np.ndarray, size: int) -> list[tuple[slice, np.ndarray, np.ndarray]]:
+    """(records, where each cell begins among them, those cells) of blocks of sorted records.
+
+    Args:
+        ends: (cells + 1,) where each cell begins, and the number of records at the end.
+        size: records in a block.
+    """
+    blocks = []
+    for first in range(0, int(ends[-1]), size):
+        last = min(first + size, int(ends[-1]))
+        cells = np.flatnonzero((ends[1:] > first) & (ends[:-1] < last) & (ends[1:] > ends[:-1]))
+        starts = np.maximum(ends[cells], first) - first
+        blocks.append((slice(first, last), starts, cells))
+    return blocks
+
+
+def _added(values: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
+    """(R, size): sums of (K, R) over the cells of each index, which rises with the cells."""
+    total = np.zeros((size, values.shape[1]))
+    starts = np.flatnonzero(np.r_[True, np.diff(index) != 0])
+    total[index[starts]] = np.add.reduceat(values, starts, axis=0)
+    return np.ascontiguousarray(total.T)
+
+
+def equal_mass_edges(values: np.ndarray, index: np.ndarray) -> list[tuple[float, float]]:
     """(lowest, highest) score in each of the `BINS` bins, NaN for an empty one."""
     edges = []
     for b in range(BINS):
-        inside = scores[index == b]
+        inside = values[index == b]
         edges.append((float(inside.min()), float(inside.max())) if len(inside) else (np.nan,) * 2)
     return edges
-
-
-class _Columns:
-    """Hands out the next columns of a matrix."""
-
-    def __init__(self, matrix: np.ndarray):
-        self._matrix, self._at = matrix, 0
-
-    def __call__(self, n: int) -> np.ndarray:
-        self._at += n
-        return np.ascontiguousarray(self._matrix[:, self._at - n : self._at])

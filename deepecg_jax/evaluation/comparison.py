@@ -126,7 +126,7 @@ def compare(
     return {
         "schema": SCHEMA,
         **joined.about,
-        "n_patients": len(set(table.patient_id) - {""}),
+        "n_patients": table.n_patients,
         "resamples": options.resamples,
         "permutations": options.permutations,
         "seed": options.seed,

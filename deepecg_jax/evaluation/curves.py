@@ -1,15 +1,20 @@
 """ROC and precision-recall curves of the sample, thinned for drawing, and their bands."""
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from deepecg_jax.evaluation.calibration_sums import CellSums
+from deepecg_jax.evaluation.lanes import draw_blocks
 from deepecg_jax.evaluation.resampling import Resampler
 
 _MOST_POINTS = 80
 GRID = np.linspace(0.0, 1.0, 101)
 BAND_RESAMPLES = 100
-_BLOCK = 8_000_000  # counts in memory at once
+CUTS, FIRST = 512, 32
 
 Curve = list[tuple[float, float]]
 
@@ -51,44 +56,84 @@ def pr_curve(positive: np.ndarray, scores: np.ndarray) -> Curve:
     return _thinned(np.r_[0.0, recall], np.r_[precision[0], precision])
 
 
-def curve_bands(
-    positive: np.ndarray,
-    scores: np.ndarray,
-    rows: np.ndarray,
-    resampler: Resampler,
-    resamples: int = BAND_RESAMPLES,
-) -> tuple[Band, Band]:
-    """Bands of the ROC and the precision-recall curve over resamples of whole patients.
+class Bands:
+    """Bands of the ROC and the precision-recall curve of one finding, over resamples.
 
-    Args:
-        positive, scores: (M,) of the records with a known label.
-        rows: (M,) their rows in the table, of which the resampler draws.
-        resampler: as for the intervals; its first resamples are used.
-        resamples: how many; a resample without both classes is skipped.
+    The curves of a resample are drawn through at most `CUTS` + `FIRST` thresholds, which stand
+    so that between two of them lie at most 1/256 of the positive and 1/256 of the negative records.
     """
-    order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
-    hits = positive[order]
-    roc, precision_recall = [], []
-    step = max(1, _BLOCK // max(len(resampler.cluster_of), 1))
-    for start in range(0, resamples, step):
-        counts = resampler.counts(start, min(start + step, resamples))
-        for drawn in counts[:, rows[order]]:
-            true_positive = np.cumsum(np.where(hits, drawn, 0), dtype=np.int64)[last]
-            called = np.cumsum(drawn, dtype=np.int64)[last]
-            false_positive = called - true_positive
+
+    def __init__(self, positive: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
+        """Prepare M records.
+
+        Args:
+            positive, scores: (M,) of the records with a known label.
+            rows: (M,) their rows in the table, of which a resampler draws.
+        """
+        order = np.argsort(-scores, kind="stable")
+        hits = np.asarray(positive, bool)[order]
+        new = np.r_[False, np.diff(scores[order]) != 0]
+        if new.sum() >= CUTS:
+            # a cut where the count of either class passes the next 1/256, at a change of score;
+            # the first few positives have one each, since precision jumps there
+            steps, so_far = CUTS // 2, (np.cumsum(hits), np.cumsum(~hits))
+            passed = [own * steps // max(int(own[-1]), 1) for own in so_far]
+            passed[0] += np.minimum(so_far[0], FIRST)
+            starts = np.flatnonzero(new)
+            at = np.r_[0, starts]
+            # the state just before a change of score, which a cut there would show
+            before = [np.r_[0, part[starts - 1]] for part in passed]
+            later = [np.r_[part[starts - 1], part[-1]] for part in passed]
+            wanted = np.any([x != y for x, y in zip(before, later, strict=True)], axis=0)
+            new = np.zeros(len(hits), bool)
+            new[at[np.flatnonzero(wanted[:-1]) + 1]] = True
+        cell_of = np.cumsum(new)
+        self._sums = CellSums(np.asarray(rows)[order], cell_of, hits, None)
+        self._roc: list[np.ndarray] = []
+        self._precision: list[np.ndarray] = []
+
+    def add(self, counts: np.ndarray) -> None:
+        """Draw the curves of more resamples; one without both classes is skipped.
+
+        Counts are (R, N).
+        """
+        negative, positive = np.cumsum(self._sums(counts)[0], axis=1)
+        for false_positive, true_positive in zip(negative.T, positive.T, strict=True):
             if not true_positive[-1] or not false_positive[-1]:
                 continue
             sensitivity = true_positive / true_positive[-1]
-            roc.append(
-                np.interp(
-                    GRID, np.r_[0.0, false_positive / false_positive[-1]], np.r_[0.0, sensitivity]
-                )  # fmt: skip
-            )
+            rate = false_positive / false_positive[-1]
+            self._roc.append(np.interp(GRID, np.r_[0.0, rate], np.r_[0.0, sensitivity]))
             # the precision at the first cut that reaches a recall
             at = np.searchsorted(sensitivity, GRID)
-            precision_recall.append((true_positive / np.maximum(called, 1))[at])
-    return _band(roc), _band(precision_recall)
+            called = np.maximum(true_positive + false_positive, 1)
+            self._precision.append((true_positive / called)[at])
+
+    def finish(self) -> tuple[Band, Band]:
+        """Of the ROC and of the precision-recall curve."""
+        return _band(self._roc), _band(self._precision)
+
+
+def curve_bands(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    resampler: Resampler,
+    resamples: int = BAND_RESAMPLES,
+) -> list[tuple[Band, Band]]:
+    """Bands of the ROC and the precision-recall curve of each finding, over whole patients.
+
+    Args:
+        parts: (positive, scores, rows) of each finding, see `Bands`.
+        resampler: as for the intervals; its first resamples are used, the same for every finding.
+        resamples: how many.
+    """
+    n_records = len(resampler.cluster_of)
+    bands = [Bands(*part) for part in parts]
+    blocks = draw_blocks(n_records, resampler, resamples)
+    next(blocks)  # the sample itself
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for counts in blocks:
+            list(pool.map(lambda band, drawn=counts: band.add(drawn), bands))
+    return [band.finish() for band in bands]
 
 
 def _band(curves: list[np.ndarray]) -> Band:

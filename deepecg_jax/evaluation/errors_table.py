@@ -31,15 +31,17 @@ def most_confident_errors(predictions: Predictions, each: int = 6) -> list[Confi
     """
     found = []
     for label in (0, 1):
-        rows, columns = np.nonzero(predictions.labels == label)
-        scores = predictions.scores[rows, columns]
-        order = np.argsort(scores if label else -scores, kind="stable")
+        # a finding gives at most two, and at most each - 1 patients are taken by other findings
+        candidates = [
+            candidate
+            for column in range(len(predictions.names))
+            for candidate in _worst_of(predictions, column, label, each + 1)
+        ]
         patients: set[str] = set()
         findings: dict[int, int] = {}
         half: list[ConfidentError] = []
-        for i in order:
-            row, column = int(rows[i]), int(columns[i])
-            patient = str(predictions.patient_id[row]) or f"row {row}"
+        for _, row, column in sorted(candidates):
+            patient = _patient(predictions, row)
             if patient in patients or findings.get(column, 0) >= 2:
                 continue
             patients.add(patient)
@@ -50,10 +52,38 @@ def most_confident_errors(predictions: Predictions, each: int = 6) -> list[Confi
                     str(predictions.patient_id[row]),
                     predictions.names[column],
                     label,
-                    float(scores[i]),
+                    float(predictions.scores[row, column]),
                 )
             )
             if len(half) == each:
                 break
         found += half
     return found
+
+
+def _worst_of(
+    predictions: Predictions, column: int, label: int, patients: int
+) -> list[tuple[float, int, int]]:
+    """(how wrong, row, column) of a finding's worst record of each of its worst patients, the worst
+    lowest; ties go to the earlier row."""
+    rows = np.flatnonzero(predictions.labels[:, column] == label)
+    wrong = predictions.scores[rows, column] * np.float32(1 if label else -1)
+    size = 64
+    while True:
+        few = np.arange(len(rows))
+        if size < len(rows):
+            few = np.flatnonzero(wrong <= np.partition(wrong, size)[size])
+        found: dict[str, tuple[float, int, int]] = {}
+        for i in few[np.argsort(wrong[few], kind="stable")]:
+            row = int(rows[i])
+            found.setdefault(_patient(predictions, row), (float(wrong[i]), row, column))
+            if len(found) == patients:
+                return list(found.values())
+        if len(few) == len(rows):
+            return list(found.values())
+        size *= 16
+
+
+def _patient(predictions: Predictions, row: int) -> str:
+    """Whose record it is; a record without a patient is its own."""
+    return str(predictions.patient_id[row]) or f"row {row}"

@@ -134,7 +134,7 @@ def evaluate(
     return {
         "schema": SCHEMA,
         "n_records": len(predictions),
-        "n_patients": len(set(predictions.patient_id) - {""}),
+        "n_patients": predictions.n_patients,
         "resamples": resamples,
         "seed": seed,
         "cluster": cluster,

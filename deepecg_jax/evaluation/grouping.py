@@ -54,8 +54,18 @@ def _as_text(value: object) -> str:
 
 def age_group(age: np.ndarray) -> np.ndarray:
     """``<=55``, ``56-75`` (above 55, at most 75), ``>75`` years, or "" if unknown, (N,) text."""
-    conditions = [age <= 55, (age > 55) & (age <= 75), age > 75]
-    return np.select(conditions, _AGE_GROUPS, "").astype(object)
+    return _names("", *_AGE_GROUPS)[_age_code(age)]
+
+
+def _age_code(age: np.ndarray) -> np.ndarray:
+    """0 unknown, then the place of each age group, from 1 on."""
+    with np.errstate(invalid="ignore"):
+        return 1 * (age <= 55) + 2 * ((age > 55) & (age <= 75)) + 3 * (age > 75)
+
+
+def _names(*names: str) -> np.ndarray:
+    """Texts to pick from by index, so that a large table holds each once."""
+    return np.array(names, dtype=object)
 
 
 def groups_of(
@@ -76,8 +86,10 @@ def groups_of(
         UserError: no such column, or one with more than 50 different values.
     """
     sex, age = column(predictions, "sex"), column(predictions, "age")
-    both = np.where((sex != "") & (age != ""), sex + " " + age, "")
     sexes, ages = ("female", "male"), _AGE_GROUPS
+    sex_code = sum((i + 1) * (sex == name) for i, name in enumerate(sexes))
+    pairs = [f"{s} {a}" if s and a else "" for s in ("", *sexes) for a in ("", *ages)]
+    both = _names(*pairs)[sex_code * (1 + len(ages)) + _age_code(predictions.age)]
     attributes: dict[str, tuple[np.ndarray, Sequence[str]]] = {
         "sex": (sex, sexes),
         "age": (age, ages),

@@ -28,13 +28,20 @@ def support(scores: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np
     values, index, n = np.unique(
         np.asarray(scores, np.float64), return_inverse=True, return_counts=True
     )
+    x, point = points_of_values(values, n, most)
+    return x, point[index]
+
+
+def points_of_values(
+    values: np.ndarray, n: np.ndarray, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """`support` of different scores in rising order, the k-th of which n[k] records have."""
     if len(values) <= most:
-        return values, index
+        return values, np.arange(len(values))
     before = np.cumsum(n) - n
-    group = (before * most) // len(scores)
-    _, group = np.unique(group, return_inverse=True)
+    _, group = np.unique((before * most) // n.sum(), return_inverse=True)
     x = np.bincount(group, values * n) / np.bincount(group, n)
-    return x, group[index]
+    return x, group
 
 
 def bandwidths(x: np.ndarray, n: np.ndarray, span: float, degree: int) -> np.ndarray:
@@ -64,11 +71,15 @@ class LocalRegression:
     def __init__(self, x: np.ndarray, n: np.ndarray, span: float = SPAN, degree: int = DEGREE):
         """x: (P,) ascending; n: (P,) records at each point; degree 0, 1 or 2."""
         self._degree = min(degree, 2)
-        width = bandwidths(x, n, span, degree)
-        width[width == 0] = 1.0  # a single point
-        scaled = (x[:, None] - x[None, :]) / width[None, :]
+        self._x = x
+        self._width = bandwidths(x, n, span, degree)
+        self._width[self._width == 0] = 1.0  # a single point
+
+    def _powers(self) -> list[np.ndarray]:
+        """(P, P) kernel times powers of the distance; made when needed, for they are large."""
+        scaled = (self._x[:, None] - self._x[None, :]) / self._width[None, :]
         kernel = np.where(np.abs(scaled) < 1, (1 - np.abs(scaled) ** 3) ** 3, 0.0)
-        self._powers = [kernel * scaled**d for d in range(2 * self._degree + 1)]
+        return [kernel * scaled**d for d in range(2 * self._degree + 1)]
 
     def __call__(self, weights: np.ndarray, weighted_y: np.ndarray) -> np.ndarray:
         """Smoothed y at every point.
@@ -81,8 +92,9 @@ class LocalRegression:
             (R, P); NaN where a window is empty. A window with too few different points for the
             polynomial gets the highest degree that it carries.
         """
-        s = [weights @ power for power in self._powers]
-        t = [weighted_y @ power for power in self._powers[: self._degree + 1]]
+        powers = self._powers()
+        s = [weights @ power for power in powers]
+        t = [weighted_y @ power for power in powers[: self._degree + 1]]
         with np.errstate(divide="ignore", invalid="ignore"):
             fit = np.where(s[0] > 0, t[0] / s[0], np.nan)
             if self._degree >= 1:

@@ -6,6 +6,7 @@ import numpy as np
 
 CLIP = 1e-7
 _MOST_STEPS = 100
+_MANY = 20_000
 
 
 def logit(scores: np.ndarray) -> np.ndarray:
@@ -32,24 +33,31 @@ def fit_logistic(design: np.ndarray, y: np.ndarray, offset: np.ndarray) -> np.nd
         singular design) or was not reached.
     """
 
-    def likelihood(beta: np.ndarray) -> float:
+    def look(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log likelihood and predicted probabilities, from one exponential."""
         eta = design @ beta + offset
-        return float((y * eta - np.logaddexp(0, eta)).sum())
+        small = np.exp(-np.abs(eta))
+        p = np.where(eta >= 0, 1.0, small) / (1.0 + small)
+        return float((y * eta - np.maximum(eta, 0.0) - np.log1p(small)).sum()), p
 
-    beta = np.zeros(design.shape[1])
-    best = likelihood(beta)
+    beta = None
+    if len(y) > _MANY:  # every sixteenth record is enough to come close
+        beta = fit_logistic(design[::16], y[::16], offset[::16])
+    if beta is None:
+        beta = np.zeros(design.shape[1])
+    best, p = look(beta)
     for _ in range(_MOST_STEPS):
-        p = expit(design @ beta + offset)
         gradient = design.T @ (y - p)
         hessian = (design * (p * (1 - p))[:, None]).T @ design
         if np.linalg.matrix_rank(hessian) < len(beta):
             return None
         step = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while likelihood(beta + size * step) < best - 1e-9 * abs(best) and size > 1e-6:
+        size, floor = 1.0, best - 1e-9 * abs(best)
+        best, p = look(beta + step)
+        while best < floor and size > 1e-6:
             size /= 2
+            best, p = look(beta + size * step)
         beta = beta + size * step
-        best = likelihood(beta)
         if np.abs(size * step).max() < 1e-10:
             return beta
     return None

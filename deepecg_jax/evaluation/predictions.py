@@ -48,6 +48,12 @@ class Predictions:
         return len(self.record_id)
 
     @property
+    def n_patients(self) -> int:
+        """How many known patients there are."""
+        patients = set(self.patient_id)
+        return len(patients) - ("" in patients)
+
+    @property
     def has_survival(self) -> bool:
         """Whether the follow-up columns ``time_days`` and ``event`` are there."""
         return all(column in self.extra for column in SURVIVAL_COLUMNS)
@@ -142,7 +148,8 @@ def _parse(table: pa.Table, path: str) -> Predictions:
     if missing:
         raise UserError(
             f"{path} has no column {', '.join(repr(name) for name in missing)}; a predictions "
-            "file has record_id, patient_id, age, sex and score:/label: columns."
+            "file has record_id, patient_id, age, sex and score:/label: columns (what is unknown "
+            "may be null; without patients, --cluster none takes every record as independent)."
         )
     names = tuple(name.removeprefix(SCORE) for name in columns if name.startswith(SCORE))
     for name in columns:
@@ -155,7 +162,7 @@ def _parse(table: pa.Table, path: str) -> Predictions:
         raise UserError(f"{path} has no column that starts with '{SCORE}'; nothing to evaluate.")
     if table.num_rows == 0:
         raise UserError(f"{path} has no rows; nothing to evaluate.")
-    record_id = table_columns.text(table, "record_id")
+    record_id = table_columns.text(table, "record_id", repeats=False)
     table_columns.require_unique(table, record_id, path)
     return Predictions(
         names=names,

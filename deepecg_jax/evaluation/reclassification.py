@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepecg_jax.evaluation.aggregate import interval, mean_defined
-from deepecg_jax.evaluation.auroc import lane_blocks, lanes_for
+from deepecg_jax.evaluation.auroc import lane_blocks, lanes_for, sweep_by_record
 from deepecg_jax.evaluation.bootstrap import Resampled
 from deepecg_jax.evaluation.resampling import Sweep
 from deepecg_jax.evaluation.threshold_metrics import ratio, threshold_metrics
@@ -48,8 +48,7 @@ def weighted_sums(sweep: Sweep, values: np.ndarray, weights: np.ndarray | None) 
     result = np.zeros((sweep.rows, values.shape[1]))
     chunk = min(_CHUNK, -(-n // 256) * 256)
     for start, stop in lane_blocks(sweep.rows, lanes):
-        counts = np.zeros((n, lanes), np.uint32)
-        counts[:, : stop - start] = sweep.counts(start, stop).T
+        counts = sweep_by_record(sweep, start, stop, lanes, None)[:n]
         for first in range(0, n, chunk):
             part = slice(first, first + chunk)
             short = chunk - len(counts[part])

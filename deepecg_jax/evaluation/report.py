@@ -65,16 +65,7 @@ def build_report(
     predictions: Predictions, metrics: Mapping[str, Any], source: str, draw: Draw | None = None
 ) -> tuple[str, list[Figure]]:
     """The page and the figures in it."""
-    environment = Environment(
-        loader=PackageLoader("deepecg_jax.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["ci"] = _with_interval
-    environment.filters["fixed"] = _fixed
-    environment.filters["thousands"] = lambda n: f"{n:,}"
+    environment = page_environment()
     findings, ranked = metrics["findings"], ranked_findings(metrics)
     forest = discrimination_figure(metrics)
     rocs, precisions = curve_figures(predictions, metrics)
@@ -112,6 +103,23 @@ def build_report(
     return page, figures
 
 
+def page_environment() -> Environment:
+    """The templates of the reports, with their filters."""
+    environment = Environment(
+        loader=PackageLoader("deepecg_jax.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["ci"] = with_interval
+    environment.filters["fixed"] = _fixed
+    environment.filters["signed"] = lambda value, digits=3: _fixed(value, digits, "+")
+    environment.filters["p_short"] = _p_short
+    environment.filters["thousands"] = lambda n: f"{n:,}"
+    return environment
+
+
 def abstract(metrics: Mapping[str, Any]) -> list[str]:
     """The result in a few sentences, for the head of the page and the terminal."""
     findings = metrics["findings"]
@@ -125,23 +133,22 @@ def abstract(metrics: Mapping[str, Any]) -> list[str]:
     macro, micro = metrics["macro"]["auroc"], metrics["micro"]["auroc"]
     if macro["value"] is not None:
         sentences.append(
-            f"The macro AUROC is {_with_interval(macro)} and the micro AUROC "
-            f"{_with_interval(micro)}."
+            f"The macro AUROC is {with_interval(macro)} and the micro AUROC {with_interval(micro)}."
         )
     if len(judged) > 1:
         best, worst = (
             pick(judged, key=lambda name: findings[name]["auroc"]["value"]) for pick in (max, min)
         )
         sentences.append(
-            f"The best separated finding is {best} ({_with_interval(findings[best]['auroc'])}), "
-            f"the worst {worst} ({_with_interval(findings[worst]['auroc'])})."
+            f"The best separated finding is {best} ({with_interval(findings[best]['auroc'])}), "
+            f"the worst {worst} ({with_interval(findings[worst]['auroc'])})."
         )
     for attribute, part in metrics["fairness"].items():
         gap = part.get("equalized_odds_difference")
         if gap is not None and gap["value"] is not None:
             sentences.append(
                 f"Between the groups by {attribute}, the equalized-odds difference averages "
-                f"{_with_interval(gap)} over {len(part['findings_compared'])} findings."
+                f"{with_interval(gap)} over {len(part['findings_compared'])} findings."
             )
     ece = metrics["calibration"]["macro"]["ece"]
     if ece is not None:
@@ -149,17 +156,26 @@ def abstract(metrics: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _with_interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
+def with_interval(estimate: Mapping[str, Any], digits: int = 3, sign: str = "-") -> str:
+    """``0.927 [0.912, 0.940]``; with `sign` ``+`` positive numbers carry one."""
     if estimate["value"] is None:
         return "–"
-    value = f"{estimate['value']:.{digits}f}"
-    if estimate["low"] is None:
-        return value
-    return f"{value} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
+    value, low, high = (_fixed(estimate[key], digits, sign) for key in ("value", "low", "high"))
+    return value if estimate["low"] is None else f"{value} [{low}, {high}]"
 
 
-def _fixed(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _fixed(value: float | None, digits: int = 3, sign: str = "-") -> str:
+    """Rounded; what rounds to zero has no sign."""
+    if value is None:
+        return "–"
+    shown = f"{value:{sign}.{digits}f}"
+    return f"{0.0:.{digits}f}" if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
+
+
+def _p_short(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _fairness(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,9 +189,22 @@ def _fairness(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "attribute": attribute,
         "part": part,
         "figure": fairness_figure(attribute, part),
+        "detectable": part.get("power", {}).get("smallest_detectable"),
+        "worst": _worst_groups(part),
         "comparable": bool(part["findings_compared"]) and len(groups) > 1,
         "widest": widest,
     }
+
+
+def _worst_groups(part: Mapping[str, Any]) -> str:
+    """``AUROC male (0.912), ...``: the group with the worst mean of each metric."""
+    named = []
+    for title, metric in (("AUROC", "auroc"), ("true-positive rate", "tpr"),
+                          ("false-positive rate", "fpr"), ("PPV", "ppv")):  # fmt: skip
+        found = part.get("worst_group", {}).get(metric, {}).get("mean")
+        if found is not None:
+            named.append(f"{title} {found['group']} ({_fixed(found['value'])})")
+    return ", ".join(named)
 
 
 def _most_degenerate(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -39,21 +39,27 @@ def curve_figures(
     resampler = Resampler.of_records(len(predictions), metrics["seed"])
     if metrics["cluster"] is not None:
         resampler = Resampler.of_patients(predictions.patient_id, metrics["seed"])
-    bands = min(metrics["resamples"], BAND_RESAMPLES)
+    names = ranked_findings(metrics)
+    parts = [_known(predictions, name) for name in names]
+    bands = curve_bands(parts, resampler, min(metrics["resamples"], BAND_RESAMPLES))
     pairs = [
-        _curves(predictions, metrics, name, resampler, bands) for name in ranked_findings(metrics)
+        _curves(metrics, name, positive, scores, band)
+        for name, (positive, scores, _), band in zip(names, parts, bands, strict=True)
     ]
     return [roc for roc, _ in pairs], [pr for _, pr in pairs]
 
 
-def _curves(
-    predictions: Predictions, metrics: Mapping[str, Any], name: str, resampler: Resampler,
-    resamples: int,
-) -> tuple[Figure, Figure]:  # fmt: skip
+def _known(predictions: Predictions, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, scores and rows of the records whose label is known."""
     j = predictions.names.index(name)
     rows = np.flatnonzero(predictions.labels[:, j] >= 0)
-    positive, scores = predictions.labels[rows, j] == 1, predictions.scores[rows, j]
-    bands = curve_bands(positive, scores, rows, resampler, resamples)
+    return predictions.labels[rows, j] == 1, predictions.scores[rows, j], rows
+
+
+def _curves(
+    metrics: Mapping[str, Any], name: str, positive: np.ndarray, scores: np.ndarray,
+    bands: tuple[Band, Band],
+) -> tuple[Figure, Figure]:  # fmt: skip
     finding = metrics["findings"][name]
     sensitivity, specificity = finding["sensitivity"]["value"], finding["specificity"]["value"]
     ppv = finding["ppv"]["value"]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from deepecg_jax.errors import UserError
 
@@ -40,7 +42,9 @@ class Resampler:
         Raises:
             UserError: a record has no patient_id.
         """
-        ids = np.asarray(patient_id).astype(str)
+        ids = np.asarray(patient_id)
+        if ids.dtype != object or not all(isinstance(value, str) for value in ids):
+            ids = ids.astype(str).astype(object)
         missing = ids == ""
         if missing.any():
             raise UserError(
@@ -48,8 +52,12 @@ class Resampler:
                 f"{int(missing.argmax())}); fill it in, or treat every record as independent with "
                 "--cluster none."
             )
-        unique, cluster_of = np.unique(ids, return_inverse=True)
-        return cls(cluster_of.astype(np.int64), len(unique), seed)
+        # clusters are numbered in the order of their ids; hashing beats sorting ten million texts
+        encoded = pa.array(ids, pa.string()).dictionary_encode()
+        order = pc.call_function("array_sort_indices", [encoded.dictionary]).to_numpy()
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return cls(place[encoded.indices.to_numpy()], len(order), seed)
 
     @classmethod
     def of_records(cls, n_records: int, seed: int) -> "Resampler":

@@ -1,6 +1,7 @@
 """Weighted sums over records, of every finding in every resample, as matrix products."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import jax
@@ -62,6 +63,16 @@ class Tallies:
         """Only the first resamples."""
         return Tallies(*(part[:n_resamples] for part in self._parts()))
 
+    def nothing(self) -> "Tallies":
+        """Sums over no record, of the same shape."""
+        return Tallies(*(np.zeros_like(part) for part in self._parts()))
+
+    @classmethod
+    def total(cls, parts: "Sequence[Tallies]") -> "Tallies":
+        """The sums over several sets of records, added up in their order."""
+        arrays = zip(*(part._parts() for part in parts), strict=True)
+        return cls(*(functools.reduce(np.add, own) for own in arrays))
+
     def both_classes(self) -> np.ndarray:
         """(R, C) bool: at least one positive and one negative record."""
         return (self.positive > 0) & (self.negative > 0)
@@ -106,9 +117,13 @@ def _chunk_sums(
 
 
 def tally(
-    counts: np.ndarray, labels: np.ndarray, scores: np.ndarray, thresholds: np.ndarray
+    counts: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    thresholds: np.ndarray,
+    rows: np.ndarray | None = None,
 ) -> Tallies:
-    """Sum over records.
+    """Sum over records, a few thousand at a time.
 
     Args:
         counts: (N, R), how often each record is in each resample (unsigned integers), or its
@@ -116,8 +131,9 @@ def tally(
         labels: (N, C) int8, -1 unknown.
         scores: (N, C).
         thresholds: (C,) or (N, C), a score at or above it is positive.
+        rows: only these records; ``None`` for all.
     """
-    n = len(labels)
+    n = len(labels) if rows is None else len(rows)
     chunk = 256
     while chunk < min(n, _CHUNK):
         chunk *= 2
@@ -128,14 +144,15 @@ def tally(
     width = len(fields(Tallies))
     total: tuple = tuple(np.zeros((counts.shape[1], labels.shape[1])) for _ in range(width))
     for start in range(0, n, chunk):
-        part = slice(start, min(start + chunk, n))
-        short = chunk - (part.stop - part.start)
-        own_limits = limits if limits.ndim == 1 else np.pad(limits[part], ((0, short), (0, 0)))
+        stop = min(start + chunk, n)
+        part = slice(start, stop) if rows is None else rows[start:stop]
+        padding = ((0, chunk - (stop - start)), (0, 0))
+        own_limits = limits if limits.ndim == 1 else np.pad(limits[part], padding)
         with jax.enable_x64(True):
             sums = _chunk_sums(
-                np.pad(counts[part], ((0, short), (0, 0))),
-                np.pad(labels[part], ((0, short), (0, 0)), constant_values=-1),
-                np.pad(scores[part], ((0, short), (0, 0))),
+                np.pad(counts[part], padding),
+                np.pad(labels[part], padding, constant_values=-1),
+                np.pad(scores[part], padding),
                 own_limits,
                 exact_in_float32=exact,
             )

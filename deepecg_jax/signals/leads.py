@@ -73,7 +73,8 @@ def to_standard(
             "missing_leads",
             f"none of the leads {', '.join(map(repr, names)) or '(none)'} is a standard ECG lead.",
         )
-    standard = np.zeros((signal.shape[0], len(STANDARD_LEADS)), np.float32)
+    # Lead by lead in memory: every step of standardisation runs along time.
+    standard = np.zeros((len(STANDARD_LEADS), signal.shape[0]), np.float32).T
     mask = np.zeros(len(STANDARD_LEADS), bool)
     for lead, column in columns.items():
         standard[:, STANDARD_LEADS.index(lead)] = signal[:, column]

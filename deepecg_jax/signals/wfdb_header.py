@@ -10,17 +10,19 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deepecg_jax.signals.files import check_values, read_bytes
 from deepecg_jax.signals.recording import SignalError
+from deepecg_jax.signals.units import millivolts_per_unit
 
+_MAX_HEADER_BYTES = 2**20
+_MAX_SAMPLES_A_FRAME = 1000
 _GAIN = re.compile(
     r"^(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>.+))?$"
 )
-# Unit, in lower case -> millivolts per unit. The micro sign and the Greek mu are two characters.
-_MILLIVOLTS = {
-    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
-    **dict.fromkeys(("uv", "\u00b5v", "\u03bcv", "microvolt", "microvolts"), 1e-3),
-    **dict.fromkeys(("v", "volt", "volts"), 1e3),
-}
+_COUNT = re.compile(r"[0-9]{1,15}")
+_FORMAT = re.compile(
+    r"[0-9]{1,3}(?:x(?P<frame>[0-9]{1,9}))?(?::(?P<skew>[0-9]{1,15}))?(?:\+[0-9]{1,15})?"
+)
 
 
 @dataclass(frozen=True)
@@ -33,30 +35,26 @@ class WfdbHeader:
     checksums: tuple[int | None, ...]
     plain: bool
     """No skew and one sample a frame, so that the checksums apply to the signal as returned."""
+    signal_lines: tuple[str, ...]
+    units_per_count: tuple[float, ...] = ()
+    """Millivolts per digital unit."""
     comments: dict[str, str] = field(default_factory=dict)
 
 
-def millivolts_per_unit(unit: str) -> float:
-    """Factor from ``unit`` (mV, uV, V in any case) to millivolts; SignalError (``unit``)."""
-    factor = _MILLIVOLTS.get(unit.strip().lower())
-    if factor is None:
-        raise SignalError("read", "unit", f"unit {unit!r} is no voltage; known are mV, uV and V.")
-    return factor
-
-
 def read_header(path: Path) -> WfdbHeader:
-    """Parse a ``.hea`` file; SignalError ``unreadable``, ``unknown_rate`` or ``unit``."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SignalError("read", "unreadable", f"{path} cannot be read ({error}).") from error
+    """Parse a ``.hea`` file.
+
+    SignalError (``read``): ``unreadable``, ``unknown_rate``, ``unit`` or ``too_large``.
+    """
+    raw = read_bytes(path, _MAX_HEADER_BYTES)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    records = [line.split() for line in lines if not line.startswith("#")]
-    if not records or len(records[0]) < 2 or not records[0][1].isdigit():
+    signal_lines = [line for line in lines if not line.startswith("#")]
+    records = [line.split() for line in signal_lines]
+    if not records or len(records[0]) < 2 or not _COUNT.fullmatch(records[0][1]):
         raise SignalError("read", "unreadable", f"{path} is not a WFDB header.")
     first, signals = records[0], records[1:]
     if "/" in first[0]:
@@ -68,15 +66,37 @@ def read_header(path: Path) -> WfdbHeader:
             "unreadable",
             f"{path} announces {n_signals} signals but describes {len(signals)}.",
         )
-    n_samples = int(first[3]) if len(first) > 3 and first[3].isdigit() else None
+    n_samples = int(first[3]) if len(first) > 3 and _COUNT.fullmatch(first[3]) else None
+    _check_frames(path, signals, n_samples)
+    factors = [_factor(tokens, path) for tokens in signals]
     return WfdbHeader(
         sampling_rate=_rate(first, path),
         n_samples=n_samples or None,
-        to_millivolts=tuple(_factor(tokens, path) for tokens in signals),
+        to_millivolts=tuple(unit for unit, _ in factors),
         checksums=tuple(_checksum(tokens) for tokens in signals),
         plain=all(re.fullmatch(r"\d+(x1)?(\+\d+)?", tokens[1]) for tokens in signals),
+        signal_lines=tuple(signal_lines[1:]),
+        units_per_count=tuple(unit / gain for unit, gain in factors),
         comments=_comments(lines),
     )
+
+
+def _check_frames(path: Path, signals: list[list[str]], n_samples: int | None) -> None:
+    """wfdb allocates by these numbers before it looks into the signal file."""
+    total = 0
+    for number, tokens in enumerate(signals, start=1):
+        match = _FORMAT.fullmatch(tokens[1]) if len(tokens) > 1 else None
+        frame = int(match["frame"] or 1) if match else 0
+        if match is None or not 1 <= frame <= _MAX_SAMPLES_A_FRAME:
+            raise SignalError(
+                "read", "unreadable", f"{path} gives no storage format for signal {number}."
+            )
+        if int(match["skew"] or 0) > (n_samples or 0):
+            raise SignalError(
+                "read", "unreadable", f"{path} skews signal {number} by more than its length."
+            )
+        total += frame
+    check_values(path, n_samples or 0, total)
 
 
 def _rate(tokens: list[str], path: Path) -> float:
@@ -92,21 +112,24 @@ def _rate(tokens: list[str], path: Path) -> float:
     return rate
 
 
-def _factor(tokens: list[str], path: Path) -> float:
+def _factor(tokens: list[str], path: Path) -> tuple[float, float]:
+    """Millivolts per unit, and units per count's inverse (the gain)."""
     match = _GAIN.match(tokens[2]) if len(tokens) > 2 else None
-    if match is None or float(match["gain"]) == 0:
+    gain = float(match["gain"]) if match else 0.0
+    if match is None or gain == 0 or not math.isfinite(gain):
         raise SignalError(
             "read", "unit", f"{path} gives no gain for signal {tokens[-1]!r}: it is not calibrated."
         )
     try:
-        return millivolts_per_unit(match["unit"] or "mV")  # mV is the format's own default
+        # mV is the format's own default
+        return millivolts_per_unit(match["unit"] or "mV"), gain
     except SignalError as error:
         raise SignalError("read", "unit", f"{path}, signal {tokens[-1]!r}: {error}") from error
 
 
 def _checksum(tokens: list[str]) -> int | None:
     token = tokens[6] if len(tokens) > 6 else ""
-    return int(token) if re.fullmatch(r"-?\d+", token) else None
+    return int(token) if re.fullmatch(r"-?[0-9]{1,9}", token) else None
 
 
 def _comments(lines: list[str]) -> dict[str, str]:

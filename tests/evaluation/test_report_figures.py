@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from deepecg_jax.evaluation import curves
 from deepecg_jax.evaluation.curves import curve_bands, pr_curve, roc_curve
 from deepecg_jax.evaluation.errors_table import most_confident_errors
 from deepecg_jax.evaluation.evaluate import Options, evaluate
@@ -44,7 +45,7 @@ def test_bands_hold_the_curve_and_narrow_with_more_patients() -> None:
     for n in (100, 1600):
         positive, scores = scores_of(n, 1)
         resampler = Resampler.of_records(n, 0)
-        roc, precision = curve_bands(positive, scores, np.arange(n), resampler, 200)
+        roc, precision = curve_bands([(positive, scores, np.arange(n))], resampler, 200)[0]
         curve = np.array(roc_curve(positive, scores))
         y = np.interp(roc.x, curve[:, 0], curve[:, 1])
         assert ((roc.low <= y + 0.05) & (y <= roc.high + 0.05)).all()
@@ -59,7 +60,7 @@ def test_bands_resample_the_rows_of_the_table() -> None:
     patients = np.repeat(np.arange(40), 5).astype(str)
     rows = np.flatnonzero(np.arange(200) % 3 != 0)
     resampler = Resampler.of_patients(patients, 4)
-    found = curve_bands(positive[rows], scores[rows], rows, resampler, 8)[0]
+    found = curve_bands([(positive[rows], scores[rows], rows)], resampler, 8)[0][0]
     grid = []
     for counts in resampler.counts(0, 8)[:, rows]:
         x, y = np.array(roc_curve(np.repeat(positive[rows], counts),
@@ -67,6 +68,27 @@ def test_bands_resample_the_rows_of_the_table() -> None:
         grid.append(np.interp(found.x, x, y))
     np.testing.assert_allclose(found.low, np.percentile(grid, 2.5, axis=0), atol=0.03)
     np.testing.assert_allclose(found.high, np.percentile(grid, 97.5, axis=0), atol=0.03)
+
+
+def test_bands_through_few_thresholds_are_those_through_all(monkeypatch) -> None:
+    """Ten thousand different scores are cut at 512 thresholds, which a band does not show."""
+    rng = np.random.default_rng(5)
+    n = 10_000
+    positive = rng.random(n) < 0.05
+    scores = rng.normal(positive * 1.5, 1.0).astype(np.float32)
+    resampler = Resampler.of_records(n, 0)
+    parts = [(positive, scores, np.arange(n))]
+    few = curve_bands(parts, resampler, 20)[0]
+    monkeypatch.setattr(curves, "CUTS", 10**9)
+    every = curve_bands(parts, resampler, 20)[0]
+    for a, b in zip(few, every, strict=True):
+        assert not np.array_equal(a.low, b.low)
+    np.testing.assert_allclose(few[0].low, every[0].low, atol=0.005)
+    np.testing.assert_allclose(few[0].high, every[0].high, atol=0.005)
+    # precision at low recall rests on a few records, and there fewer cuts show
+    for end in ("low", "high"):
+        apart = np.abs(getattr(few[1], end) - getattr(every[1], end))
+        assert apart.max() < 0.05 and apart[10:].max() < 0.02 and apart.mean() < 0.003
 
 
 def test_every_figure_is_a_file_with_its_data(predictions, metrics, tmp_path) -> None:

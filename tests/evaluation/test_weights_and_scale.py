@@ -121,16 +121,16 @@ def test_small_memory_gives_the_same_numbers_in_smaller_blocks(monkeypatch):
     assert auroc.lanes_for(100, 500) == 128
     monkeypatch.setattr(auroc, "COUNTS_BYTES", 512 * 32)
     monkeypatch.setattr(auroc, "TABLE_BYTES", 0)
-    assert auroc.lanes_for(100, 500) == 32
+    assert auroc.lanes_for(100, 500) == 64
     for a, b in zip(whole, bootstrap_ranking(labels, scores, counts), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_lanes_are_bounded_by_memory():
-    assert auroc.lanes_for(1000, 100_000) == 512
+    assert auroc.lanes_for(1000, 100_000) == 1024
     assert auroc.lanes_for(1000, 100_000, itemsize=8) == 256
-    assert auroc.lanes_for(1000, 10_000_000) == 16
-    assert auroc.lanes_for(1000, 10_000_000, devices=8) == 128
+    assert auroc.lanes_for(1000, 10_000_000) == 64
+    assert auroc.lanes_for(1000, 10_000_000, devices=8) == 512
     assert auroc.lanes_for(5, 100, devices=6) % 6 == 0
 
 

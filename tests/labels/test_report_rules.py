@@ -83,6 +83,9 @@ def test_every_finding_has_a_phrase_in_english_and_most_in_every_language():
         ("en/context.yaml", "  inferolateral:", "  inferolatral:", "did you mean 'inferolateral'"),
         ("en/conduction.yaml", "  heart_rate:", "  heart_rat:", "did you mean 'heart_rate'"),
         ("en/context.yaml", "negation:", "negation: [", "not valid YAML"),
+        ("sv/rhythm.yaml", "  Regular:", "  Sinusal:", "'Sinusal' stands twice"),
+        ("fr/rhythm.yaml", "  Sinusal:", "\tSinusal:", "not valid YAML"),
+        ("fr/rhythm.yaml", "  Sinusal: {present:", "  Sinusal: {presnt:", "presnt"),
         ("common.yaml", "Prolonged QT", "Prolonged QTT", "did you mean 'Prolonged QT'"),
     ],
 )
@@ -93,9 +96,13 @@ def test_a_mistake_in_a_rule_file_is_named(tmp_path, file, old, new, words):
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    line = text[: text.index(old)].count("\n") + 1
     with pytest.raises(UserError, match=words) as caught:
         read_rules(folder)
-    assert str(path) in str(caught.value)
+    told = str(caught.value)
+    number = int(told.removeprefix(f"{path}, line ").split(":")[0].split(" ")[0])
+    assert line <= number <= line + 2  # a bracket is missed where the file goes on
+    assert told.endswith((".", "?")) and "\n" not in told
 
 
 def test_a_cardiologist_adds_a_phrase(tmp_path, labeller):

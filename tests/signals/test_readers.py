@@ -142,11 +142,6 @@ def test_broken_header_is_refused(tmp_path, text):
     assert refused(path).reason == "unreadable"
 
 
-def test_other_formats_are_a_user_error_that_lists_the_supported_ones(tmp_path):
-    with pytest.raises(UserError, match=r"'\.xml'.*WFDB.*\.npy"):
-        read(tmp_path / "ecg.xml")
-
-
 def test_arrays_need_rate_unit_and_leads(tmp_path):
     with pytest.raises(UserError, match="sampling_rate, leads"):
         read(tmp_path / "ecg.npy", unit="mV")

@@ -25,7 +25,7 @@ from deepecg_jax.evaluation.survival.follow_up import (
 )
 from deepecg_jax.evaluation.survival.groups import describe_groups, risk_groups
 from deepecg_jax.evaluation.survival.incidence import life_table
-from deepecg_jax.evaluation.survival.regression import adding, cox, log_rank
+from deepecg_jax.evaluation.survival.regression import cox, log_rank, nested
 
 SCHEMA = 1
 CHARGE_AF = "charge_af"
@@ -63,13 +63,13 @@ def survival(
         * ``discrimination``: ``harrell_c``, ``uno_c``, ``event_auroc``: I; ``auroc_by_year``: year
           -> I (cumulative/dynamic, weighted for censoring);
         * ``groups``: group -> ``n``, ``n_events``, ``n_competing``, ``incidence_by_year``;
-          ``group_rule``; ``log_rank`` (``statistic``, ``df``, ``p``);
+          ``group_rule``; ``log_rank`` (`regression.log_rank`);
         * ``threshold``: null, or ``value``, `at_threshold.MEASURES` at the horizon: I, and
           ``hazard_ratio`` of high against low (`regression.cox`);
         * ``cox``: the hazard ratio of one standard deviation of the score;
         * ``beside``: column -> ``n``, ``n_events``, ``discrimination`` of it and
           ``score_discrimination`` on the same records, ``difference`` (score minus column, paired):
-          measure -> I, ``cox``, ``adding_score``, ``adding_column`` (`regression.adding`);
+          measure -> I, ``cox``, ``adding_score``, ``adding_column`` (`regression.nested`);
         * ``curves``: group -> rows ``{time_days, n_at_risk, incidence, low, high}``.
 
     Raises:
@@ -77,6 +77,8 @@ def survival(
             the horizon, or lifelines is not installed.
     """
     _check(resamples, seed, cluster, horizon_years, threshold)
+    if score in beside:
+        raise UserError(f"The score '{score}' cannot be held beside itself; leave it out there.")
     own = score_column(predictions, score)
     others = {name: _beside(predictions, name) for name in beside}
     follow = read_follow_up(predictions, blanking_days, blanking_rule)
@@ -97,7 +99,10 @@ def survival(
     time, event = follow.time, follow.event
     patient = predictions.patient_id[follow.rows] if cluster else None
     resampler = _resampler(patient, len(time), seed)
-    values = discriminate(time, event, {score: own}, horizon_years, resampler, resamples)
+    columns = {name: column[follow.rows] for name, column in others.items()}
+    # those without gaps share the resamples of the score itself
+    complete = {name: column for name, column in columns.items() if not np.isnan(column).any()}
+    values = discriminate(time, event, {score: own} | complete, horizon_years, resampler, resamples)
     rule, groups = risk_groups(own, threshold)
     described, curves, measured = describe_groups(
         time, event, groups, horizon_years, threshold is not None, resampler, resamples
@@ -121,7 +126,7 @@ def survival(
         "discrimination": _discrimination(values[score], horizon_years),
         "group_rule": rule,
         "groups": described,
-        "log_rank": log_rank(time, event, membership),
+        "log_rank": log_rank(time, event, membership, patient),
         "threshold": None
         if threshold is None
         else {
@@ -134,10 +139,10 @@ def survival(
         "cox": cox(time, event, {score: _standard(own)}, patient),
         "beside": {
             name: _compare(
-                follow, own, column[follow.rows], (score, name), patient, horizon_years,
-                resamples, seed,
+                follow, own, column, (score, name), patient, horizon_years, resamples, seed,
+                {"score": values[score], "column": values[name]} if name in complete else None,
             )
-            for name, column in others.items()
+            for name, column in columns.items()
         },
         "curves": curves,
     }  # fmt: skip
@@ -212,17 +217,22 @@ def _compare(
     horizon_years: float,
     resamples: int,
     seed: int,
+    values: Mapping[str, Mapping[str, np.ndarray]] | None,
 ) -> dict[str, Any]:
+    """The score and another on the records that have both; `values` if these are all of them."""
     both = ~np.isnan(other)
     time, event = follow.time[both], follow.event[both]
     if not (event == 1).any():
         return summary(event) | {"reason": f"no event among the ECGs that have {names[1]}"}
     patient = None if patient is None else patient[both]
-    resampler = _resampler(patient, len(time), seed)
     pair = {"score": own[both], "column": other[both]}
-    values = discriminate(time, event, pair, horizon_years, resampler, resamples)
+    if values is None:
+        resampler = _resampler(patient, len(time), seed)
+        values = discriminate(time, event, pair, horizon_years, resampler, resamples)
     standard = {"score": {names[0]: _standard(pair["score"])},
                 "column": {names[1]: _standard(pair["column"])}}  # fmt: skip
+    alone = {key: cox(time, event, own, patient) for key, own in standard.items()}
+    together = cox(time, event, standard["score"] | standard["column"], patient)
     return summary(event) | {
         "discrimination": _discrimination(values["column"], horizon_years),
         "score_discrimination": _discrimination(values["score"], horizon_years),
@@ -230,7 +240,7 @@ def _compare(
             measure: interval(values["score"][measure] - values["column"][measure])
             for measure in values["score"]
         },
-        "cox": cox(time, event, standard["column"], patient),
-        "adding_score": adding(time, event, standard["column"], standard["score"], patient),
-        "adding_column": adding(time, event, standard["score"], standard["column"], patient),
+        "cox": alone["column"],
+        "adding_score": nested(alone["column"], together, [names[0]]),
+        "adding_column": nested(alone["score"], together, [names[1]]),
     }

@@ -9,28 +9,19 @@ half look up, in the sorted scores of the later half beside it, how many score l
 log2(days) sorted sweeps, whatever the number of resamples.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from deepecg_jax.evaluation.survival.follow_up import EVENT
+from deepecg_jax.evaluation.survival.running import RunningSums
 from deepecg_jax.evaluation.threshold_metrics import ratio
 
 
-@dataclass(frozen=True)
-class _Level:
-    later: np.ndarray
-    """records of later halves, sorted by (pair of halves, score)"""
-    cases: np.ndarray
-    """indices among the cases that lie in earlier halves"""
-    start: np.ndarray
-    below: np.ndarray
-    through: np.ndarray
-    """positions in `later`: where the case's pair begins, its lower scores end, its ties end"""
-
-
 class Concordance:
-    """The comparable pairs of one score; made once, summed for every block of resamples."""
+    """The comparable pairs of one score; made once, summed for every block of resamples.
+
+    Attributes:
+        cases: (K,) rows of the records that had the event.
+    """
 
     def __init__(self, time: np.ndarray, event: np.ndarray, scores: np.ndarray):
         """time: (M,) days; event: (M,) 0, 1, 2; scores: (M,) higher is riskier."""
@@ -38,43 +29,38 @@ class Concordance:
         _, day_of = np.unique(time, return_inverse=True)
         # latest first; on one day, those without the event outlast those with it
         place = 2 * (day_of.max() - day_of) + happened
-        _, self._place = np.unique(place, return_inverse=True)
+        _, place = np.unique(place, return_inverse=True)
         _, rank = np.unique(scores, return_inverse=True)
         self.cases = np.flatnonzero(happened)
         self._levels = []
         stride = len(scores) + 1
-        for bit in range(int(self._place.max()).bit_length()):
-            pair = self._place >> (bit + 1)
-            earlier = (self._place >> bit) % 2 == 1
+        for bit in range(int(place.max()).bit_length()):
+            pair = place >> (bit + 1)
+            earlier = (place >> bit) % 2 == 1
             key = pair.astype(np.int64) * stride
             later = np.flatnonzero(~earlier)
             later = later[np.argsort((key + rank)[later], kind="stable")]
             ranked = (key + rank)[later]
             own = np.flatnonzero(earlier[self.cases])
             at = self.cases[own]
-            self._levels.append(
-                _Level(
-                    later,
-                    own,
-                    np.searchsorted(ranked, key[at], "left"),
-                    np.searchsorted(ranked, (key + rank)[at], "left"),
-                    np.searchsorted(ranked, (key + rank)[at], "right"),
-                )
+            # where the case's pair begins, its lower scores end, its ties end
+            places = (
+                np.searchsorted(ranked, key[at], "left"),
+                np.searchsorted(ranked, (key + rank)[at], "left"),
+                np.searchsorted(ranked, (key + rank)[at], "right"),
             )
-        self._order = np.argsort(self._place, kind="stable")
-        self._outlasting = np.searchsorted(
-            self._place[self._order], self._place[self.cases], "left"
-        )
+            self._levels.append((own, RunningSums(later, places, len(scores))))
+        order = np.argsort(place, kind="stable")
+        outlasting = np.searchsorted(place[order], place[self.cases], "left")
+        self._outlasting = RunningSums(order, (outlasting,), len(scores))
 
     def pairs(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Concordant and comparable partners of each case, each (cases, R); counts are (M, R)."""
         concordant = np.zeros((len(self.cases), counts.shape[1]))
-        for level in self._levels:
-            total = _running(counts[level.later])
-            lower = total[level.below] + total[level.through] - 2 * total[level.start]
-            concordant[level.cases] += 0.5 * lower
-        comparable = _running(counts[self._order])[self._outlasting]
-        return concordant, comparable
+        for cases, running in self._levels:
+            start, below, through = running(counts)
+            concordant[cases] += 0.5 * (below + through - 2 * start)
+        return concordant, self._outlasting(counts)[0]
 
     def harrell(self, counts: np.ndarray) -> np.ndarray:
         """(R,) the share of comparable pairs that is concordant (Harrell et al., JAMA 247, 1982).
@@ -95,23 +81,16 @@ class Concordance:
 
         Args:
             counts: (M, R).
-            weights: (M, R) inverse probability of censoring weights.
+            weights: (K, R) inverse probability of censoring weights of `cases`.
             time: (M,) days.
             horizon: days; events from then on are left out of Uno's C.
         """
         concordant, comparable = self.pairs(counts)
         drawn = counts[self.cases]
         early = (time[self.cases] < horizon)[:, None]
-        squared = np.where(early, drawn * weights[self.cases] ** 2, 0.0)
+        squared = np.where(early, drawn * weights**2, 0.0)
         return _share(drawn, concordant, comparable), _share(squared, concordant, comparable)
 
 
 def _share(weights: np.ndarray, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return ratio((weights * part).sum(axis=0), (weights * whole).sum(axis=0))
-
-
-def _running(values: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, ... rows."""
-    total = np.zeros((len(values) + 1, values.shape[1]))
-    np.cumsum(values, axis=0, out=total[1:])
-    return total

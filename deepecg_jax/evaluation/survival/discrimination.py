@@ -1,6 +1,8 @@
 """How well scores rank the risk, in every resample."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -9,7 +11,12 @@ from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, DAYS_A_YEAR, EVENT
-from deepecg_jax.evaluation.survival.incidence import censoring_weights
+from deepecg_jax.evaluation.survival.incidence import (
+    CensoringWeights,
+    FollowUpDays,
+    censoring_weights,
+)
+from deepecg_jax.evaluation.survival.running import RunningSums
 from deepecg_jax.evaluation.threshold_metrics import ratio
 
 LANES = 64
@@ -51,45 +58,77 @@ def discriminate(
     """
     horizon = horizon_years * DAYS_A_YEAR
     years = years_within(horizon_years)
-    ranked = {name: (Concordance(time, event, s), DynamicAUROC(time, event, s), _Plain(time, event,
-              s, horizon)) for name, s in scores.items()}  # fmt: skip
+    tasks: list[tuple[str, Callable[[np.ndarray, CensoringWeights], dict[str, np.ndarray]]]] = []
+    for name, score in scores.items():
+        tasks.append((name, _concordance(time, event, score, horizon)))
+        dynamic = DynamicAUROC(time, event, score)
+        tasks += [(name, _auroc(dynamic, year)) for year in years]
+        tasks.append((name, _plain(time, event, score, horizon)))
     found: dict[str, dict[str, list[np.ndarray]]] = {name: {} for name in scores}
-
-    def add(name: str, measure: str, values: np.ndarray) -> None:
-        found[name].setdefault(measure, []).append(values)
-
-    for counts in count_blocks(len(time), resampler, resamples, LANES):
-        weights = censoring_weights(time, event, counts)
-        for name, (concordance, dynamic, plain) in ranked.items():
-            harrell, uno = concordance.both(counts, weights.record, time, horizon)
-            add(name, "harrell_c", harrell)
-            add(name, "uno_c", uno)
-            for year in years:
-                values = dynamic(year * DAYS_A_YEAR, counts, weights)
-                add(name, f"auroc_{year_name(year)}", values)
-            add(name, "event_auroc", plain(counts))
+    days = FollowUpDays(time, event)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for counts in count_blocks(len(time), resampler, resamples, LANES):
+            weights = censoring_weights(days, counts)
+            done = [pool.submit(task, counts, weights) for _, task in tasks]
+            for (name, _), part in zip(tasks, done, strict=True):
+                for measure, values in part.result().items():
+                    found[name].setdefault(measure, []).append(values)
     return {
         name: {measure: np.concatenate(parts) for measure, parts in measures.items()}
         for name, measures in found.items()
     }
 
 
+def _concordance(
+    time: np.ndarray, event: np.ndarray, score: np.ndarray, horizon: float
+) -> Callable[[np.ndarray, CensoringWeights], dict[str, np.ndarray]]:
+    concordance = Concordance(time, event, score)
+
+    def task(counts: np.ndarray, weights: CensoringWeights) -> dict[str, np.ndarray]:
+        own = weights.of(concordance.cases)
+        harrell, uno = concordance.both(counts, own, time, horizon)
+        return {"harrell_c": harrell, "uno_c": uno}
+
+    return task
+
+
+def _auroc(
+    dynamic: DynamicAUROC, year: float
+) -> Callable[[np.ndarray, CensoringWeights], dict[str, np.ndarray]]:
+    def task(counts: np.ndarray, weights: CensoringWeights) -> dict[str, np.ndarray]:
+        return {f"auroc_{year_name(year)}": dynamic(year * DAYS_A_YEAR, counts, weights)}
+
+    return task
+
+
+def _plain(
+    time: np.ndarray, event: np.ndarray, score: np.ndarray, horizon: float
+) -> Callable[[np.ndarray, CensoringWeights], dict[str, np.ndarray]]:
+    plain = _Plain(time, event, score, horizon)
+    return lambda counts, _: {"event_auroc": plain(counts)}
+
+
 class _Plain:
     """AUROC of events by the horizon against everybody else."""
 
     def __init__(self, time: np.ndarray, event: np.ndarray, scores: np.ndarray, horizon: float):
-        self._order = np.argsort(scores, kind="stable")
-        ranked = scores[self._order]
-        self._case = ((time <= horizon) & (event == EVENT))[self._order]
-        self._below = np.searchsorted(ranked, ranked[self._case], "left")
-        self._through = np.searchsorted(ranked, ranked[self._case], "right")
+        case = (time <= horizon) & (event == EVENT)
+        self._cases = np.flatnonzero(case)
+        order = np.flatnonzero(~case)
+        order = order[np.argsort(scores[order], kind="stable")]
+        ranked, own = scores[order], scores[self._cases]
+        places = (
+            np.searchsorted(ranked, own, "left"),
+            np.searchsorted(ranked, own, "right"),
+            np.array([len(order)]),
+        )
+        self._controls = RunningSums(order, places, len(scores))
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
-        drawn = counts[self._order]
-        cases, total = drawn[self._case], np.zeros((len(drawn) + 1, drawn.shape[1]))
-        np.cumsum(np.where(self._case[:, None], 0.0, drawn), axis=0, out=total[1:])
-        lower = 0.5 * (total[self._below] + total[self._through])
-        return ratio((cases * lower).sum(axis=0), cases.sum(axis=0) * total[-1])
+        cases = counts[self._cases]
+        below, through, controls = self._controls(counts)
+        lower = 0.5 * (below + through)
+        return ratio((cases * lower).sum(axis=0), cases.sum(axis=0) * controls[0])
 
 
 def summary(event: np.ndarray) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from deepecg_jax.evaluation.aggregate import interval, number
 from deepecg_jax.evaluation.lanes import count_blocks
 from deepecg_jax.evaluation.resampling import Resampler
-from deepecg_jax.evaluation.survival.at_threshold import MEASURES, threshold_at_horizon
+from deepecg_jax.evaluation.survival.at_threshold import MEASURES, ThresholdAtHorizon
 from deepecg_jax.evaluation.survival.discrimination import (
     LANES,
     summary,
@@ -16,7 +16,7 @@ from deepecg_jax.evaluation.survival.discrimination import (
     years_within,
 )
 from deepecg_jax.evaluation.survival.follow_up import DAYS_A_YEAR
-from deepecg_jax.evaluation.survival.incidence import life_table
+from deepecg_jax.evaluation.survival.incidence import FollowUpDays
 
 CURVE_POINTS = 121
 
@@ -61,9 +61,14 @@ def describe_groups(
     on_grid: dict[str, list[np.ndarray]] = {name: [] for name in groups}
     measures: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES} if threshold else {}
     at_risk: dict[str, list[int]] = {}
+    days = {
+        name: FollowUpDays(time[mask], event[mask], len(time), np.flatnonzero(mask))
+        for name, mask in groups.items()
+    }
+    at_horizon = ThresholdAtHorizon(time, event, groups.get("high"), horizon) if threshold else None
     for counts in count_blocks(len(time), resampler, resamples, LANES):
         for name, mask in groups.items():
-            table = life_table(time[mask], event[mask], counts[mask])
+            table = days[name].table(counts)
             curve = table.incidence
             by_year[name].append(
                 np.stack([table.at(curve, year * DAYS_A_YEAR, 0.0) for year in years])
@@ -71,10 +76,8 @@ def describe_groups(
             on_grid[name].append(np.stack([table.at(curve, day, 0.0) for day in grid[name]]))
             if name not in at_risk:  # the first block is the sample
                 at_risk[name] = [int((time[mask] >= day).sum()) for day in grid[name]]
-        if threshold:
-            high = groups.get("high", np.zeros(len(time), bool))
-            values = threshold_at_horizon(time, event, high, horizon, counts)
-            for name, value in values.items():
+        if at_horizon is not None:
+            for name, value in at_horizon(counts).items():
                 measures[name].append(value)
     described, curves = {}, {}
     for name, mask in groups.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse
 
 from deepecg_jax.evaluation.survival.follow_up import CENSORED, COMPETING, EVENT
 
@@ -64,6 +65,43 @@ class LifeTable:
         return np.where(seen | ended, value, np.nan)
 
 
+class FollowUpDays:
+    """Follow-up sorted by day once, counted for every block of resamples."""
+
+    def __init__(
+        self,
+        time: np.ndarray,
+        event: np.ndarray,
+        n_records: int | None = None,
+        rows: np.ndarray | None = None,
+    ):
+        """Prepare M records.
+
+        Args:
+            time: (M,) days.
+            event: (M,) 0, 1 or 2.
+            n_records: N, if the counts are those of a larger table.
+            rows: (M,) their rows in that table.
+        """
+        self.days, self.day_of = np.unique(time, return_inverse=True)
+        size = 3 * len(self.days)
+        rows = np.arange(len(time)) if rows is None else rows
+        code = event.astype(np.int64) * len(self.days) + self.day_of
+        order = np.argsort(code, kind="stable")
+        ends = np.searchsorted(code[order], np.arange(size + 1))
+        self._counted = scipy.sparse.csr_matrix(
+            (np.ones(len(time)), rows[order].astype(np.int32), ends),
+            shape=(size, len(time) if n_records is None else n_records),
+        )
+
+    def table(self, counts: np.ndarray) -> LifeTable:
+        """Count by day; counts are (N, R) float64, how often each record is in each resample."""
+        parts = np.asarray(self._counted @ counts).reshape(3, len(self.days), counts.shape[1])
+        leaving = parts.sum(axis=0)
+        at_risk = np.cumsum(leaving[::-1], axis=0)[::-1]
+        return LifeTable(self.days, at_risk, parts[EVENT], parts[COMPETING], parts[CENSORED])
+
+
 def life_table(time: np.ndarray, event: np.ndarray, counts: np.ndarray) -> LifeTable:
     """Count by day.
 
@@ -72,20 +110,7 @@ def life_table(time: np.ndarray, event: np.ndarray, counts: np.ndarray) -> LifeT
         event: (M,) 0, 1 or 2.
         counts: (M, R) how often each record is in each resample.
     """
-    days, day_of = np.unique(time, return_inverse=True)
-    order = np.argsort(day_of * 4 + event, kind="stable")
-    code = (day_of * 4 + event)[order]
-    starts = np.flatnonzero(np.r_[True, code[1:] != code[:-1]])
-    summed = np.add.reduceat(counts[order], starts, axis=0)
-    by_kind = {}
-    for kind in (CENSORED, EVENT, COMPETING):
-        table = np.zeros((len(days), counts.shape[1]))
-        own = code[starts] % 4 == kind
-        table[code[starts][own] // 4] = summed[own]
-        by_kind[kind] = table
-    leaving = by_kind[CENSORED] + by_kind[EVENT] + by_kind[COMPETING]
-    at_risk = np.cumsum(leaving[::-1], axis=0)[::-1]
-    return LifeTable(days, at_risk, by_kind[EVENT], by_kind[COMPETING], by_kind[CENSORED])
+    return FollowUpDays(time, event).table(counts)
 
 
 def before(curve: np.ndarray) -> np.ndarray:
@@ -102,12 +127,18 @@ class CensoringWeights:
     """Inverse probability of censoring weights, from the sample's or resample's own follow-up.
 
     Attributes:
-        record: (M, R) 1 / P(uncensored just before the record's day).
+        by_day: (U, R) 1 / P(uncensored just before each day).
+        day_of: (M,) the day of each record.
         table: the life table that they come from.
     """
 
-    record: np.ndarray
+    by_day: np.ndarray
+    day_of: np.ndarray
     table: LifeTable
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), R) 1 / P(uncensored just before the day of each of these records)."""
+        return self.by_day[self.day_of[rows]]
 
     def at(self, day: float) -> np.ndarray:
         """(R,) 1 / P(uncensored just before `day`)."""
@@ -117,16 +148,14 @@ class CensoringWeights:
         return _inverse(value)
 
 
-def censoring_weights(time: np.ndarray, event: np.ndarray, counts: np.ndarray) -> CensoringWeights:
+def censoring_weights(days: FollowUpDays, counts: np.ndarray) -> CensoringWeights:
     """Weights that make those seen to the end stand for those who were lost.
 
     The censoring distribution is Kaplan-Meier's, with the probability just before a record's day:
     who has an event on a day was only required to be under observation until that day.
     """
-    table = life_table(time, event, counts)
-    earlier = before(table.uncensored)
-    day_of = np.searchsorted(table.days, time)
-    return CensoringWeights(_inverse(earlier)[day_of], table)
+    table = days.table(counts)
+    return CensoringWeights(_inverse(before(table.uncensored)), days.day_of, table)
 
 
 def _inverse(probability: np.ndarray) -> np.ndarray:

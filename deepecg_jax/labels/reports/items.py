@@ -12,6 +12,7 @@ class Kind:
     FINDING = 0
     CONCEPT = 1
     OTHER = 2
+    LAST_TARGET = OTHER
     SITE = 3
     LEADS = 4
     AGE = 5

@@ -1,9 +1,12 @@
 """Reports to findings: `Labeller.label` reads one text, `Labeller.label_all` many."""
 
+import gc
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
@@ -15,6 +18,7 @@ from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Stat
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
 
 _REMEMBERED = 100_000
+_STATES = tuple(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,29 @@ class Labels:
         """Finding -> ``present``, ``uncertain`` or ``absent``, in the order of ``FINDINGS``."""
         return {FINDINGS[i]: self.states[i].name for i in sorted(self.states)}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # processes send millions of these: as plain bytes and tuples it takes a tenth of the time
+        found = bytes(self.states), bytes(self.states.values())
+        return _restore, (*found, tuple([self.evidence[i] for i in self.states]), self.language)
+
+
+def _restore(
+    findings: bytes, states: bytes, evidence: tuple[tuple[Span, ...], ...], language: str
+) -> Labels:
+    return Labels(
+        dict(zip(findings, [_STATES[state] for state in states], strict=True)),
+        dict(zip(findings, evidence, strict=True)),
+        language,
+    )
+
 
 class _Sentence:
     """A sentence seen before: its words, and what it says in a set of languages."""
 
-    __slots__ = ("said", "tokens", "weight")
+    __slots__ = ("said", "tokens")
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self.weight = tokens.weight
         self.said: dict[int, list[Statement]] = {}
 
 
@@ -67,7 +85,7 @@ class Labeller:
                 f"{', '.join(rules.languages)} (leave --language out to detect it)."
             )
         self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
-        self._interpreter = Interpreter(rules.common)
+        self._interpreter = Interpreter(rules.common, self._lexicon.meanings)
         self._not_text = [re.compile(pattern) for pattern in rules.common.not_report_text]
         self._implications = [
             (tuple(FINDINGS.index(name) for name in rule.when), FINDINGS.index(rule.then))
@@ -90,41 +108,42 @@ class Labeller:
     def _read(self, text: str) -> Labels:
         for pattern in self._not_text:
             text = pattern.sub(lambda match: " " * len(match.group()), text)
-        parts = self._split(text)
-        sentences = [self._sentence(part) for _, part in parts]
-        language, spoken = self._lexicon.spoken(sum([s.weight for s in sentences]))
         states: dict[int, State] = {}
-        spans: dict[int, list[Span]] = {}
-        for (offset, part), sentence in zip(parts, sentences, strict=True):
-            said = sentence.said.get(spoken)
-            if said is None:
-                items = scan(part, sentence.tokens, spoken)
-                said = self._interpreter.read(items, part, sentence.tokens)
-                sentence.said[spoken] = said
-            for finding, state, own in said:
-                before = states.get(finding)
-                if before is None or state < before:
-                    states[finding] = state
-                    spans[finding] = [(start + offset, end + offset) for start, end in own]
-                elif state is before:
-                    spans[finding] += [(start + offset, end + offset) for start, end in own]
+        spans: dict[int, tuple[Span, ...]] = {}
+        if ". " not in text and "\n" not in text:
+            # one sentence: it seldom comes again in another report, so it is not kept
+            tokens = tokenize(text, self._lexicon)
+            language, spoken = self._lexicon.spoken(tokens.weight)
+            _merge(self._say(text, tokens, spoken), 0, states, spans)
+        else:
+            parts = self._split(text)
+            sentences = [self._sentence(part) for _, part in parts]
+            language, spoken = self._lexicon.spoken(sum([s.tokens.weight for s in sentences]))
+            for (offset, part), sentence in zip(parts, sentences, strict=True):
+                said = sentence.said.get(spoken)
+                if said is None:
+                    said = sentence.said[spoken] = self._say(part, sentence.tokens, spoken)
+                _merge(said, offset, states, spans)
         for when, then in self._implications:
             self._imply(when, then, states, spans)
         evidence = {
-            i: tuple(found) if len(found) == 1 else tuple(sorted(set(found)))
-            for i, found in spans.items()
+            i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
         }
         return Labels(states, evidence, language)
+
+    def _say(self, text: str, tokens: Tokens, spoken: int) -> list[Statement]:
+        return self._interpreter.read(scan(text, tokens, spoken, self._lexicon), text, tokens)
 
     def label_all(self, texts: Iterable[str]) -> list[Labels]:
         """Read many reports; equal texts are read once and share their result."""
         known: dict[str, Labels] = {}
         labelled: list[Labels] = []
-        for text in texts:
-            found = known.get(text)
-            if found is None:
-                found = known[text] = self.label(text)
-            labelled.append(found)
+        with no_collection():
+            for text in texts:
+                found = known.get(text)
+                if found is None:
+                    found = known[text] = self.label(text)
+                labelled.append(found)
         return labelled
 
     def _split(self, text: str) -> list[tuple[int, str]]:
@@ -155,7 +174,7 @@ class Labeller:
 
     @staticmethod
     def _imply(
-        when: Sequence[int], then: int, states: dict[int, State], spans: dict[int, list[Span]]
+        when: Sequence[int], then: int, states: dict[int, State], spans: dict[int, tuple[Span, ...]]
     ) -> None:
         for finding in when:
             if finding not in states:
@@ -164,7 +183,39 @@ class Labeller:
         if weakest is State.absent or then in states:
             return
         states[then] = weakest
-        spans[then] = [span for finding in when for span in spans[finding]]
+        spans[then] = tuple(span for finding in when for span in spans[finding])
+
+
+def _merge(
+    said: Sequence[Statement],
+    offset: int,
+    states: dict[int, State],
+    spans: dict[int, tuple[Span, ...]],
+) -> None:
+    """Add what a sentence says: the strongest state of a finding, and the words of that state."""
+    for finding, state, own in said:
+        before = states.get(finding)
+        if before is not None and before < state:
+            continue
+        if offset:
+            own = tuple([(start + offset, end + offset) for start, end in own])
+        spans[finding] = spans[finding] + own if before is state else own
+        states[finding] = state
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without looking for cycles meanwhile: labelling makes millions of objects, and no cycle.
+
+    Looking takes a sixth of the time of labelling, and most of the time of receiving labels.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @cache

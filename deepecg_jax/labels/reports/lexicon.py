@@ -5,7 +5,7 @@ phrase wins. A word is looked up, folded and corrected the first time it is seen
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, variants
@@ -14,46 +14,14 @@ from deepecg_jax.labels.reports.patterns import expand
 from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labels.reports.spelling import Speller
 from deepecg_jax.labels.reports.tokens import bare, words_of
+from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Remembered, Word, chunk_of
 
-Node = dict[int, Any]
-END = -1
 _BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
+_SHARE = (1 << _BITS) - 1
 _SHORT = 4
-_REMEMBERED = 200_000
 _ENDS = frozenset(".;!\n")
 JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
-
-
-class Meaning(NamedTuple):
-    """What a phrase is in one set of languages; ``short`` needs one of them to be spoken."""
-
-    languages: int
-    short: bool
-    kind: int
-    value: Any
-
-
-class Word(NamedTuple):
-    """What is known of a word as it was written.
-
-    ``alone`` are its meanings if no longer phrase can start with it; ``idle`` is a word at which
-    nothing can start.
-    """
-
-    symbols: tuple[int, ...]
-    nodes: tuple[Node, ...]
-    weight: int
-    lead: str
-    between: bool
-    abbreviation: bool
-    joins: bool
-    ranges: bool
-    digit: int
-    text: str
-    alone: tuple[Meaning, ...]
-    idle: bool
-    boundary: bool
 
 
 class Lexicon:
@@ -68,6 +36,9 @@ class Lexicon:
         self.languages = languages
         self.common = rules.common
         self.root: Node = {}
+        self.meanings: list[tuple[int, Any]] = []
+        self._codes: dict[tuple[int, Any], int] = {}
+        self._shifts = range(0, _BITS * len(languages), _BITS)
         self._symbols: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
         self._spoken: dict[str, int] = {}
@@ -90,7 +61,15 @@ class Lexicon:
             different |= {form for word in file.different_words for form in variants(word)}
             different |= {form for word in file.language_words for form in variants(word)}
         self._speller = Speller(self._symbols, {*different, *self._between, *self._abbreviations})
-        self.words = _Words(self)
+        self.words: Remembered[Word] = Remembered(self.look_up)
+        self.chunks: Remembered[Chunk] = Remembered(lambda text: chunk_of(text, self.words))
+
+    def code_of(self, kind: int, value: Any) -> int:
+        """The number that stands for a kind of item with its value; equal ones have the same."""
+        code = self._codes.setdefault((kind, value), len(self.meanings))
+        if code == len(self.meanings):
+            self.meanings.append((kind, value))
+        return code
 
     def look_up(self, written: str) -> Word:
         """What is known of a word in the spelling of a report; ``words`` remembers it."""
@@ -120,6 +99,7 @@ class Lexicon:
             between=folded in self._between or written in ("/", "&"),
             abbreviation=folded in self._abbreviations,
             joins=written in JOINS or folded in self._joining,
+            join=self.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
             ranges=folded in self._ranging,
             digit=int(folded) if len(folded) == 1 and folded in "123456789" else 0,
             text=folded,
@@ -140,11 +120,11 @@ class Lexicon:
         Returns:
             (code, "" if no word is of any language; bits of the languages with half its weight).
         """
-        shares = [weight >> _BITS * i & ((1 << _BITS) - 1) for i in range(len(self.languages))]
+        shares = [weight >> shift & _SHARE for shift in self._shifts]
         most = max(shares)
         if most == 0:
             return "", 0
-        mixed = sum(1 << i for i, share in enumerate(shares) if 2 * share >= most)
+        mixed = sum([1 << i for i, share in enumerate(shares) if 2 * share >= most])
         return self.languages[shares.index(most)], mixed
 
     def _add_file(self, file: LanguageFile, language: int) -> None:
@@ -193,14 +173,15 @@ class Lexicon:
         for word in words:
             self._speak(word, language)
             nodes = [node.setdefault(s, {}) for node in nodes for s in self._symbols_of(word)]
+        code = self.code_of(kind, value)
         for node in nodes:
             meanings: list[Meaning] = node.setdefault(END, [])
             for i, other in enumerate(meanings):
-                if (other.kind, other.value) == (kind, value):
+                if other.code == code:
                     meanings[i] = other._replace(languages=other.languages | language)
                     break
             else:
-                meanings.append(Meaning(language, short, kind, value))
+                meanings.append(Meaning(language, short, kind, code))
 
     def _symbols_of(self, word: str) -> list[int]:
         table, forms = (
@@ -216,19 +197,6 @@ class Lexicon:
         for form in variants(word):
             if len(form) > 1 and not form.isdigit():
                 self._spoken[form] = self._spoken.get(form, 0) | language
-
-
-class _Words(dict[str, Word]):
-    """Words as they were written, looked up the first time they are asked for."""
-
-    def __init__(self, lexicon: Lexicon) -> None:
-        self._lexicon = lexicon
-
-    def __missing__(self, written: str) -> Word:
-        if len(self) >= _REMEMBERED:
-            self.clear()  # a stream of rubbish must not fill the memory
-        found = self[written] = self._lexicon.look_up(written)
-        return found
 
 
 def _all(patterns: Iterable[str]) -> dict[str, None]:

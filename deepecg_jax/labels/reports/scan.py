@@ -1,55 +1,93 @@
 """A text to the items of the rules: one pass over its words."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from deepecg_jax.labels.reports.items import Item, Kind
-from deepecg_jax.labels.reports.lexicon import END, JOINS, Lexicon, Meaning, Node, Word
-from deepecg_jax.labels.reports.tokens import TOKEN
+from deepecg_jax.labels.reports.items import Kind
+from deepecg_jax.labels.reports.lexicon import Lexicon
+from deepecg_jax.labels.reports.words import END, Meaning, Node, Word
 
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
 _MOST_SKIPPED = 3
+_WIDTH = 24
+_LAST = (1 << _WIDTH) - 1
 
 
 class Tokens(NamedTuple):
-    """The words of a text and where they stand."""
+    """The words of a text, where they stand, and the sum of their languages (`Lexicon.spoken`)."""
 
     words: list[Word]
     starts: list[int]
     ends: list[int]
+    weight: int
 
-    @property
-    def weight(self) -> int:
-        """Sum of the languages of the words, for `Lexicon.spoken`."""
-        return sum([word.weight for word in self.words])
+
+class Scanned(NamedTuple):
+    """The items of a text.
+
+    Attributes:
+        parts: runs of items that cannot act on each other, each with its first token: between
+            boundaries, and between two targets with nothing that means anything between them.
+            An item is one number (`unpack`): parts are looked up by their items, and numbers
+            hash fast.
+        measured: (value of a QUANTITY item, first token, token after its last).
+    """
+
+    parts: list[tuple[int, tuple[int, ...]]]
+    measured: list[tuple[Any, int, int]]
+
+
+def unpack(item: int) -> tuple[int, int, int]:
+    """Code in ``Lexicon.meanings``, first token and the token after the last, from the part's."""
+    return item >> 2 * _WIDTH, item >> _WIDTH & _LAST, item & _LAST
 
 
 def tokenize(text: str, lexicon: Lexicon) -> Tokens:
-    """Words, numbers and punctuation; the dot of an abbreviation is no token."""
-    matches = list(TOKEN.finditer(text))
-    known = lexicon.words
-    words = [known[match.group()] for match in matches]
-    if any([word.abbreviation for word in words]):
-        kept = [
-            i
-            for i, word in enumerate(words)
-            if not (i and word.text == "." and words[i - 1].abbreviation)
-        ]
-        matches, words = [matches[i] for i in kept], [words[i] for i in kept]
-    starts = [match.start() for match in matches]
-    return Tokens(words, starts, [match.end() for match in matches])
+    """Words, numbers and punctuation of a sentence; the dot of an abbreviation is no token."""
+    known = lexicon.chunks
+    words: list[Word] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    weight = at = 0
+    abbreviated = False
+    for piece in text.split(" "):
+        if piece:
+            chunk = known[piece]
+            own = chunk.words
+            if abbreviated and chunk.dots:
+                words += own[1:]
+                starts += [at + start for start in chunk.starts[1:]]
+                ends += [at + end for end in chunk.ends[1:]]
+            elif len(own) == 1:  # nearly always
+                words.append(own[0])
+                starts.append(at + chunk.starts[0])
+                ends.append(at + chunk.ends[0])
+            elif own:
+                words += own
+                starts += [at + start for start in chunk.starts]
+                ends += [at + end for end in chunk.ends]
+            if own or chunk.dots:
+                abbreviated = chunk.abbreviated
+            weight += chunk.weight
+            at += len(piece)
+        at += 1
+    return Tokens(words, starts, ends, weight)
 
 
-def scan(text: str, tokens: Tokens, spoken: int) -> list[Item]:
+def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> Scanned:
     """Find the longest phrases from left to right.
 
     Args:
         text: the report, or a part of it.
         tokens: its words.
         spoken: bits of the languages it may be in, from `Lexicon.spoken`.
+        lexicon: the rules.
     """
     words = tokens.words
-    items: list[Item] = []
+    parts: list[tuple[int, tuple[int, ...]]] = []
+    measured: list[tuple[Any, int, int]] = []
+    part: list[int] = []
+    base, after_target = 0, False
     at, count = 0, len(words)
     while at < count:
         word = words[at]
@@ -63,22 +101,39 @@ def scan(text: str, tokens: Tokens, spoken: int) -> list[Item]:
             found, last = _longest(words, at, spoken)
         else:
             found = None
+        kind = code = -1
         if word.lead and (found is None or found.kind == Kind.PLACE):
             leads, after = _leads(words, at, text, tokens)
             if leads:
-                items.append(Item(Kind.LEADS, leads, at, after))
-                at = after
+                kind, code, last = Kind.LEADS, lexicon.code_of(Kind.LEADS, leads), after
+        if kind < 0 and found is not None:
+            kind, code = found.kind, found.code
+        if kind < 0:
+            if word.join < 0:
+                if word.boundary:
+                    if part:
+                        parts.append((base, tuple(part)))
+                        part = []
+                    after_target = False
+                at += 1
                 continue
-        if found is not None:
-            items.append(Item(found.kind, found.value, at, last))
-            at = last
-            continue
-        if word.boundary:
-            items.append(Item(Kind.BOUNDARY, None, at, at + 1))
-        elif word.text in JOINS:
-            items.append(Item(Kind.JOIN, JOINS[word.text], at, at + 1))
-        at += 1
-    return items
+            kind, code, last = Kind.JOIN, word.join, at + 1
+        if kind <= Kind.LAST_TARGET:
+            if after_target:
+                parts.append((base, tuple(part)))
+                part = []
+            after_target = True
+        else:
+            after_target = False
+            if kind == Kind.QUANTITY:
+                measured.append((lexicon.meanings[code][1], at, last))
+        if not part:
+            base = at
+        part.append((code << _WIDTH | at - base) << _WIDTH | last - base)
+        at = last
+    if part:
+        parts.append((base, tuple(part)))
+    return Scanned(parts, measured)
 
 
 def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int]:

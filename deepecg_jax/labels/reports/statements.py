@@ -1,14 +1,14 @@
 """The items of a text to what they say of the findings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.context import apply_cues
-from deepecg_jax.labels.reports.items import TARGETS, Item, Kind, Sign
+from deepecg_jax.labels.reports.items import Item, Kind, Sign
 from deepecg_jax.labels.reports.quantities import read_quantity
-from deepecg_jax.labels.reports.scan import Tokens
+from deepecg_jax.labels.reports.scan import Scanned, Tokens, unpack
 from deepecg_jax.labels.reports.schema import CommonFile
 from deepecg_jax.labels.reports.sites import Target, targets_of
 
@@ -23,60 +23,53 @@ class State(IntEnum):
     absent = 2
 
 
-_STATES = tuple(State)
 _REMEMBERED = 100_000
 
 
-class Statement(NamedTuple):
-    """A finding (its position in ``FINDINGS``), its state and the words that say so."""
-
-    finding: int
-    state: State
-    spans: tuple[Span, ...]
+Statement = tuple[int, State, tuple[Span, ...]]
+"""A finding (its position in ``FINDINGS``), its state and the words that say so."""
 
 
 class Interpreter:
     """Reads the items of a text by the rules that hold in every language."""
 
-    def __init__(self, common: CommonFile) -> None:
+    def __init__(self, common: CommonFile, meanings: Sequence[tuple[int, Any]]) -> None:
         self._common = common
+        self._meanings = meanings
         self._leads = {lead: site for site, leads in common.leads.items() for lead in leads}
         self._never_listed = frozenset(FINDINGS.index(name) for name in common.never_listed)
-        self._known: dict[tuple[Item, ...], list[Statement]] = {}
+        self._known: dict[tuple[int, ...], list[Statement]] = {}
         self._persistent = frozenset(n for n, c in common.concepts.items() if c.persistent)
 
-    def read(self, items: Sequence[Item], text: str, tokens: Tokens) -> list[Statement]:
-        """All that the items of a text say, in their order."""
+    def read(self, scanned: Scanned, text: str, tokens: Tokens) -> list[Statement]:
+        """All that a text says."""
         said: list[Statement] = []
-        for part in _parts(items):
-            first = part[0]
-            if len(part) == 1 and first.kind != Kind.CONCEPT:
-                if first.kind == Kind.FINDING:  # the plain case: nothing around that changes it
-                    span = (tokens.starts[first.first], tokens.ends[first.last - 1])
-                    said += [Statement(i, _STATES[state], (span,)) for i, state in first.value]
-            else:
-                self._read_clause(part, tokens, said)
-            for item in part:
-                if item.kind == Kind.QUANTITY:
-                    self._read_quantity(item, text, tokens, said)
+        starts, ends = tokens.starts, tokens.ends
+        for base, part in scanned.parts:
+            # the same items at the same distances mean the same: reports repeat themselves
+            found = self._known.get(part)
+            if found is None:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                found = self._known[part] = self._understand(part)
+            for finding, state, own in found:
+                if len(own) == 1:
+                    first, last = own[0]
+                    spans = ((starts[base + first], ends[base + last - 1]),)
+                else:
+                    spans = tuple(
+                        [(starts[base + first], ends[base + last - 1]) for first, last in own]
+                    )
+                said.append((finding, state, spans))
+        for name, first, last in scanned.measured:
+            self._read_quantity(name, text, starts[first], ends[last - 1], said)
         return said
 
-    def _read_clause(self, clause: Sequence[Item], tokens: Tokens, said: list[Statement]) -> None:
-        base = clause[0].first
-        # items of the same kinds at the same distances mean the same: reports repeat themselves
-        key = tuple([Item(i.kind, i.value, i.first - base, i.last - base) for i in clause])
-        found = self._known.get(key)
-        if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[key] = self._understand(key)
-        starts, ends = tokens.starts, tokens.ends
-        for finding, state, parts in found:
-            spans = tuple([(starts[base + first], ends[base + last - 1]) for first, last in parts])
-            said.append(Statement(finding, state, spans))
-
-    def _understand(self, clause: Sequence[Item]) -> list[Statement]:
-        """What a clause says; spans are of tokens here."""
+    def _understand(self, part: Sequence[int]) -> list[Statement]:
+        """What a part of a text says; spans are of tokens here, from the part's first."""
+        clause = [
+            Item(*self._meanings[code], first, last) for code, first, last in map(unpack, part)
+        ]
         targets = targets_of(clause, self._leads)
         apply_cues(clause, targets, self._never_listed)
         said: list[Statement] = []
@@ -84,14 +77,14 @@ class Interpreter:
             if target.item.kind != Kind.OTHER:
                 parts = [*target.parts, *(cue for _, cue in target.cues)]
                 spans = tuple((part.first, part.last) for part in parts)
-                said += [Statement(i, state, spans) for i, state in self._says(target)]
+                said += [(i, state, spans) for i, state in self._says(target)]
         return said
 
-    def _read_quantity(self, item: Item, text: str, tokens: Tokens, said: list[Statement]) -> None:
-        quantity = self._common.quantities[item.value]
-        start, end = tokens.starts[item.first], tokens.ends[item.last - 1]
-        for name, state, stop in read_quantity(quantity, text, end):
-            said.append(Statement(FINDINGS.index(name), State[state], ((start, stop),)))
+    def _read_quantity(
+        self, name: str, text: str, start: int, end: int, said: list[Statement]
+    ) -> None:
+        for finding, state, stop in read_quantity(self._common.quantities[name], text, end):
+            said.append((FINDINGS.index(finding), State[state], ((start, stop),)))
 
     def _says(self, target: Target) -> list[tuple[int, State]]:
         """Findings that a target speaks of, with their states after its cues."""
@@ -122,28 +115,6 @@ class Interpreter:
             sites = set(concept.sites)  # "no ST elevation" denies it everywhere
         said += [(name, state) for site, name in concept.sites.items() if site in sites]
         return [(FINDINGS.index(name), state) for name, state in said]
-
-
-def _parts(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
-    """Runs of items that cannot act on each other: between boundaries, and between two targets
-    with nothing that means anything between them."""
-    start = 0
-    after_target = False
-    for i, item in enumerate(items):
-        kind = item.kind
-        if kind == Kind.BOUNDARY:
-            if start < i:
-                yield items[start:i]
-            start, after_target = i + 1, False
-        elif kind in TARGETS:
-            if after_target:
-                yield items[start:i]
-                start = i
-            after_target = True
-        else:
-            after_target = False
-    if start < len(items):
-        yield items[start:]
 
 
 def _effect(target: Target, persistent: bool) -> str | None:

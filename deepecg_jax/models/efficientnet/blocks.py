@@ -14,8 +14,11 @@ NEGATIVE_SLOPE = 0.01
 
 
 def leaky_relu(x: Array) -> Array:
-    """x where positive, else a hundredth of it."""
-    return jnp.maximum(x, NEGATIVE_SLOPE * x)
+    """x where positive, else a hundredth of it.
+
+    Not a maximum, whose gradient shares ties and therefore keeps several arrays.
+    """
+    return jnp.where(x > 0, x, NEGATIVE_SLOPE * x)
 
 
 class NormedConv(nnx.Module):

@@ -12,7 +12,7 @@ pytest.importorskip("lifelines")
 from deepecg_jax.errors import UserError  # noqa: E402
 from deepecg_jax.evaluation.predictions import Predictions  # noqa: E402
 from deepecg_jax.evaluation.survival.analysis import survival  # noqa: E402
-from deepecg_jax.evaluation.survival.at_threshold import threshold_at_horizon  # noqa: E402
+from deepecg_jax.evaluation.survival.at_threshold import ThresholdAtHorizon  # noqa: E402
 from deepecg_jax.evaluation.survival.files import write_survival  # noqa: E402
 from deepecg_jax.evaluation.survival.follow_up import read_follow_up, score_column  # noqa: E402
 
@@ -53,7 +53,7 @@ def test_the_whole_analysis(tmp_path):
     assert at["ppv"]["value"] == found["groups"]["high"]["incidence_by_year"]["5"]["value"]
     assert at["hazard_ratio"]["covariates"]["high"]["low"] > 1
     assert at["hazard_ratio"]["errors"] == "clustered by patient"
-    assert found["log_rank"]["p"] < 1e-6
+    assert found["log_rank"]["p"] < found["log_rank"]["p_clustered"] < 1e-4
     beside = found["beside"]["pgs"]
     assert beside["n"] == int((follow.rows >= 100).sum())
     gap = beside["difference"]["harrell_c"]
@@ -82,12 +82,12 @@ def test_without_censoring_the_threshold_measures_are_plain_shares():
     rng = np.random.default_rng(0)
     high, ill = rng.random(300) < 0.3, rng.random(300) < 0.4
     time = np.where(ill, rng.integers(1, 1825, 300), 1825).astype(float)
-    found = threshold_at_horizon(time, ill.astype(int), high, 1825, np.ones((300, 1)))
+    found = ThresholdAtHorizon(time, ill.astype(int), high, 1825)(np.ones((300, 1)))
     assert found["sensitivity"][0] == pytest.approx((high & ill).sum() / ill.sum())
     assert found["specificity"][0] == pytest.approx((~high & ~ill).sum() / (~ill).sum())
     assert found["ppv"][0] == pytest.approx(ill[high].mean())
     assert found["npv"][0] == pytest.approx(1 - ill[~high].mean())
-    nobody = threshold_at_horizon(time, ill.astype(int), high & False, 1825, np.ones((300, 1)))
+    nobody = ThresholdAtHorizon(time, ill.astype(int), high & False, 1825)(np.ones((300, 1)))
     assert nobody["high_risk_share"][0] == 0 and np.isnan(nobody["ppv"][0])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from survival_data import draw
 
-from deepecg_jax.evaluation.survival.incidence import censoring_weights, life_table
+from deepecg_jax.evaluation.survival.incidence import FollowUpDays, censoring_weights, life_table
 
 
 @pytest.mark.parametrize("censoring", [0.3, 1.0, 20.0])
@@ -64,7 +64,7 @@ def test_weights_are_sksurvs_where_days_do_not_tie():
     time, event, _, _ = draw(2, 300, whole_days=False, competing=False)
     outcome = np.array(list(zip(event == 1, time, strict=True)), dtype=[("e", bool), ("t", float)])
     expected = sksurv.CensoringDistributionEstimator().fit(outcome).predict_ipcw(outcome)
-    found = censoring_weights(time, event, np.ones((300, 1))).record[:, 0]
+    found = censoring_weights(FollowUpDays(time, event), np.ones((300, 1))).of(np.arange(300))[:, 0]
     happened = event == 1
     assert found[happened] == pytest.approx(expected[happened], rel=1e-12)
 
@@ -72,9 +72,10 @@ def test_weights_are_sksurvs_where_days_do_not_tie():
 def test_weights_with_ties_take_events_before_censorings():
     """Four leave on day 5, one by an event; the event's weight knows nothing of that day's."""
     time, event = np.array([3.0, 5, 5, 5, 5, 9]), np.array([0, 1, 0, 0, 0, 1])
-    weights = censoring_weights(time, event, np.ones((6, 1)))
+    weights = censoring_weights(FollowUpDays(time, event), np.ones((6, 1)))
     # day 3: one of six is censored; day 5: three of the four left after the event
-    assert weights.record[:, 0] == pytest.approx([1, 6 / 5, 6 / 5, 6 / 5, 6 / 5, 6 / 5 * 4])
+    found = weights.of(np.arange(6))[:, 0]
+    assert found == pytest.approx([1, 6 / 5, 6 / 5, 6 / 5, 6 / 5, 6 / 5 * 4])
     assert weights.at(5.0)[0] == pytest.approx(6 / 5)
     assert weights.at(5.5)[0] == pytest.approx(6 / 5 * 4)
 

@@ -11,7 +11,12 @@ from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.discrimination import discriminate, years_within
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC
-from deepecg_jax.evaluation.survival.incidence import before, censoring_weights, life_table
+from deepecg_jax.evaluation.survival.incidence import (
+    FollowUpDays,
+    before,
+    censoring_weights,
+    life_table,
+)
 
 
 def pairs_written_out(time, event, score, weight):
@@ -62,12 +67,12 @@ def test_resamples_equal_the_pairs_written_out(seed, n, censoring, whole):
     time, event, score, _ = draw(seed, n, whole, censoring=censoring)
     times = np.random.default_rng(seed).integers(0, 3, n)
     counts = np.stack([np.ones(n), times], axis=1).astype(float)
-    weights = censoring_weights(time, event, counts)
+    weights = censoring_weights(FollowUpDays(time, event), counts)
     horizon = 1800.0
     if not (event == 1).any():
         return
     concordance, dynamic = Concordance(time, event, score), DynamicAUROC(time, event, score)
-    harrell, uno = concordance.both(counts, weights.record, time, horizon)
+    harrell, uno = concordance.both(counts, weights.of(concordance.cases), time, horizon)
     assert np.array_equal(harrell, concordance.harrell(counts), equal_nan=True)
     found = dynamic(horizon, counts, weights)
     for lane, rows in enumerate((np.arange(n), np.repeat(np.arange(n), times))):
@@ -98,9 +103,9 @@ def test_uno_and_auroc_are_scikit_survivals():
     score = np.round(score, 1)
     outcome = np.array(list(zip(event == 1, time, strict=True)), dtype=[("e", bool), ("t", float)])
     counts = np.ones((600, 1))
-    weights = censoring_weights(time, event, counts)
+    weights = censoring_weights(FollowUpDays(time, event), counts)
     concordance = Concordance(time, event, score)
-    harrell, uno = concordance.both(counts, weights.record, time, 1825.0)
+    harrell, uno = concordance.both(counts, weights.of(concordance.cases), time, 1825.0)
     expected = metrics.concordance_index_ipcw(outcome, outcome, score, tau=1825.0)[0]
     assert uno[0] == pytest.approx(expected, abs=1e-10)
     expected = metrics.concordance_index_censored(event == 1, time, score)[0]
@@ -120,13 +125,14 @@ def test_tied_days_are_scikit_survivals_with_censorings_an_instant_later():
         list(zip(event == 1, parted, strict=True)), dtype=[("e", bool), ("t", float)]
     )
     counts = np.ones((500, 1))
-    weights = censoring_weights(time, event, counts)
+    weights = censoring_weights(FollowUpDays(time, event), counts)
     expected = metrics.cumulative_dynamic_auc(outcome, outcome, score, [600.0, 1200.0])[0]
     dynamic = DynamicAUROC(time, event, score)
     assert [dynamic(d, counts, weights)[0] for d in (600.0, 1200.0)] == pytest.approx(
         expected.tolist(), abs=1e-12
     )
-    uno = Concordance(time, event, score).both(counts, weights.record, time, 1200.0)[1][0]
+    concordance = Concordance(time, event, score)
+    uno = concordance.both(counts, weights.of(concordance.cases), time, 1200.0)[1][0]
     expected = metrics.concordance_index_ipcw(outcome, outcome, score, tau=1200.0)[0]
     assert uno == pytest.approx(expected, abs=1e-10)
 
@@ -156,7 +162,7 @@ def test_weighting_recovers_the_uncensored_auroc_that_dropping_loses():
     truth = roc_auc_score(onset <= 1825, score)
     time, event = np.minimum(onset, lost), (onset <= lost).astype(int)
     counts = np.ones((40_000, 1))
-    weights = censoring_weights(time, event, counts)
+    weights = censoring_weights(FollowUpDays(time, event), counts)
     found = DynamicAUROC(time, event, score)(1825.0, counts, weights)[0]
     assert found == pytest.approx(truth, abs=0.01)
 

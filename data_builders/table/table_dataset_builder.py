@@ -1,0 +1,262 @@
+"""Your own ECGs: a table with a path column, or a folder of files, in any readable format."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import tensorflow_datasets as tfds
+
+from deepecg_jax.data.builder import EcgBuilder
+from deepecg_jax.data.examples import examples_from
+from deepecg_jax.data.label_columns import UNLABELLED, choose_columns, label_name, label_values
+from deepecg_jax.data.options import Option
+from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.table_files import ReadingOptions, describe, read_planned
+from deepecg_jax.data.table_people import ages, follow_ups, sexes
+from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table
+from deepecg_jax.data.table_scan import (
+    FROM_FILE,
+    FROM_FOLDER,
+    find_files,
+    patients_of_files,
+    patients_of_folders,
+)
+from deepecg_jax.data.tables import column_names, read_columns, texts
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.hdf5 import close_files
+
+AUTO = "auto"
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_COLUMN = "column of the table (default: the one of this name, if there is one; none: no column)"
+
+
+class Builder(EcgBuilder):
+    """See README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Give a folder of ECG files, or one with a CSV or Parquet table whose column path names "
+        "them, or that table; data_builders/table/README.md describes columns and options."
+    )
+    TAKES_A_FILE = True
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "table": Option("", "file name of the table, if the source holds several"),
+        "files": Option("", "without a table: which files are ECGs, such as *.xml"),
+        "encoding": Option("utf-8", "of a CSV table, such as latin-1"),
+        **{role: Option("", _COLUMN) for role in ROLES},
+        "labels": Option(AUTO, "names of label columns, or patterns such as label:*; none"),
+        "shares": Option("80/10/10", "train/validation/test without a split column, by patient"),
+        "sex_codes": Option("", "what codes mean, such as 0=male,1=female"),
+        "age_over_89": Option("", "the code for an age over 89, such as 300"),
+        "date_format": Option("", "form of all dates, such as %d/%m/%Y"),
+        "sampling_rate": Option("", "Hz, or a column, for files that do not state it"),
+        "unit": Option("", "mV, uV or V, or a column, for files that do not state it"),
+        "leads": Option("", "I,II,... or standard, or a column, for files that do not state them"),
+    }
+
+    @classmethod
+    def label_names(cls) -> tuple[str, ...]:
+        """None of its own: the labels are those of the table, see ``labels``."""
+        return ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns of the table, without ``label:``."""
+        return tuple(label_name(column) for column in self._labelled[0]) or (UNLABELLED,)
+
+    @classmethod
+    def examples(
+        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+    ) -> Iterator[Example | Reject]:
+        """Files by their extension; what the table leaves open is taken from the file."""
+        try:
+            yield from examples_from(records, options, read_planned, describe)
+        finally:
+            close_files()
+
+    @cached_property
+    def _path(self) -> Path:
+        """The table; the folder itself if there is none."""
+        if self.source is None:
+            raise UserError("Builder table needs --source, a folder of ECGs or a table of them.")
+        if self.options["files"] and self.source.is_dir():
+            return self.source
+        return find_table(self.source, self.options["table"]) or self.source
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        if self._path.is_dir():
+            return ("path",)
+        return column_names(self._path, self.options["encoding"])
+
+    def _read(self, columns: Sequence[str]) -> pa.Table:
+        if self._path.is_dir():
+            return pa.table({"path": find_files(self._path, self.options["files"])})
+        return read_columns(self._path, columns, self.options["encoding"])
+
+    @cached_property
+    def _roles(self) -> dict[str, str]:
+        return columns_of_roles(self.options, self._names, self._path)
+
+    @cached_property
+    def _reading(self) -> ReadingOptions:
+        return ReadingOptions.of(self.options, self._names)
+
+    @cached_property
+    def _labelled(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Label columns and their values, int8 (number of rows, number of columns)."""
+        used = {*self._roles.values(), *self._reading.columns}
+        free = [name for name in self._names if name not in used]
+        option = self.options["labels"]
+        if option == "none":
+            columns = []
+        elif option == AUTO:
+            columns = free
+        else:
+            columns = choose_columns(option, free, self._names, self._path)
+        table = self._read(columns) if columns else None
+        kept, values = [], []
+        for column in columns:
+            assert table is not None
+            found, strange = label_values(table.column(column))
+            if option == AUTO and (strange is not None or not (found >= 0).any()):
+                continue
+            if strange is not None:
+                raise UserError(
+                    f"{self._path}: column {column!r} holds {strange!r}; a label is 1, 0, -1 or "
+                    "empty (unknown)."
+                )
+            kept.append(column)
+            values.append(found)
+        twice = [n for n, k in Counter(label_name(column) for column in kept).items() if k > 1]
+        if twice:
+            raise UserError(f"{self._path}: two columns give the label {twice[0]!r}; name one.")
+        return tuple(kept), np.stack(values, axis=1) if kept else np.empty((0, 0), np.int8)
+
+    def plan(self, source: Path) -> Plan:
+        """The rows of the table, in its order."""
+        roles, path = self._roles, self._path
+        needed = [*roles.values(), *self._reading.columns]
+        table = self._read(needed)
+        n = table.num_rows
+        if not n:
+            raise UserError(f"{path} has no rows.")
+        folder = source if source.is_dir() else source.parent
+        notes: list[str] = []
+        files = self._reading.locations(table, roles, folder, notes)
+        reading = self._reading.arguments(table)
+        written = texts(table, roles["path"])
+        ids = _ids(table, roles.get("record_id")) or written
+        names = [name or path for name, path in zip(ids, written, strict=True)]
+        patients = self._patients(table, names, files, reading, notes)
+        splits, counts = self._splits(table, patients)
+        age = ages(table, roles, self.options)
+        sex = sexes(table, roles, self.options, notes)
+        follow_up = follow_ups(table, roles, self.options)
+        words = {
+            role: texts(table, roles[role]) if role in roles else [""] * n
+            for role in ("site", "device", "report")
+        }
+        labelled, values = self._labelled
+        self._note_labels(labelled, notes)
+        unlabelled = np.full(1, -1, np.int8)
+        records = []
+        for i in range(n):
+            if not splits[i]:
+                continue
+            records.append(
+                PlannedRecord(
+                    record_id=names[i],
+                    patient_id=patients[i],
+                    split=splits[i],
+                    path=files[i],
+                    labels=values[i] if labelled else unlabelled,
+                    age=age[i][0],
+                    sex=sex[i][0],
+                    site=words["site"][i],
+                    device=words["device"][i],
+                    report=words["report"][i],
+                    time_days=follow_up[i][0],
+                    event=follow_up[i][1],
+                    counts=(*age[i][1], *sex[i][1], *follow_up[i][2]),
+                    reading=reading[i],
+                )
+            )
+        return Plan(tuple(records), (), counts, tuple(notes))
+
+    def _patients(
+        self,
+        table: pa.Table,
+        names: Sequence[str],
+        files: Sequence[str],
+        reading: Sequence[dict[str, Any]],
+        notes: list[str],
+    ) -> list[str]:
+        column, stated = self._roles.get("patient_id"), self.options["patient_id"]
+        if column is not None:
+            ids, who = _ids(table, column), column
+        elif stated == FROM_FOLDER:
+            ids, who = patients_of_folders(texts(table, self._roles["path"])), "a folder"
+        elif stated == FROM_FILE:
+            asked = [
+                PlannedRecord(name, "", "", path, reading=told)
+                for name, path, told in zip(names, files, reading, strict=True)
+            ]
+            ids, who = patients_of_files(asked, os.cpu_count() or 1), "an id in their file"
+        else:
+            notes.append(
+                "Nothing says who the patients are: every ECG counts as a patient of its own, and "
+                "a patient with several ECGs may be in two splits (--option patient_id=COLUMN, "
+                "file or folder)."
+            )
+            return list(names)
+        absent = sum(not text for text in ids)
+        if absent:
+            notes.append(f"{absent} ECGs without {who} count as patients of their own, one each.")
+        return [text or f"ecg:{name}" for text, name in zip(ids, names, strict=True)]
+
+    def _splits(self, table: pa.Table, patients: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+        """The split of each row, "" for rows that are left out."""
+        column = self._roles.get("split")
+        if column is None:
+            shares = parse_shares(self.options["shares"])
+            return [hash_split(patient, shares) for patient in patients], {}
+        found = texts(table, column)
+        for row, text in enumerate(found, 2):
+            if text and text.lower() not in _SPLITS:
+                raise UserError(
+                    f"{self._path}: column {column!r} holds {text!r} in row {row}, which is none "
+                    "of train, validation and test; give --option split=none to split by patient."
+                )
+        splits = [_SPLITS.get(text.lower(), "") for text in found]
+        left_out = splits.count("")
+        return splits, {"rows_without_split": left_out} if left_out else {}
+
+    def _note_labels(self, columns: Sequence[str], notes: list[str]) -> None:
+        if not columns:
+            notes.append(f"The data set has no labels (its one label, {UNLABELLED}, is unknown).")
+        elif self.options["labels"] == AUTO:
+            shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
+            notes.append(
+                f"Labels are the {len(columns)} columns that hold 0, 1 and -1 only: {shown}; "
+                "--option labels=... chooses others."
+            )
+
+
+def _ids(table: pa.Table, column: str | None) -> list[str]:
+    """Ids as texts; ``13722.0`` of a table that passed through floating point is ``13722``."""
+    if column is None:
+        return []
+    found = texts(table, column)
+    return [text[:-2] if text.endswith(".0") and text[:-2].isdigit() else text for text in found]

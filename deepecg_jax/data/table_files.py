@@ -1,0 +1,171 @@
+"""The files that a metadata table names: where they are, and what their reader must be told."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from deepecg_jax.data.records import PlannedRecord
+from deepecg_jax.data.tables import texts
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.hdf5 import SEPARATOR
+from deepecg_jax.signals.readers import read
+from deepecg_jax.signals.recording import Recording, SignalError
+
+_SILENT = (".npy", ".csv")
+"""Formats that never state rate, unit and leads."""
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Rate, unit and leads, each a constant or a column: name -> (value, whether a column)."""
+
+    given: Mapping[str, tuple[str, bool]]
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], names: Sequence[str]) -> "ReadingOptions":
+        """From the options; without one, a column of that name is used if there is one."""
+        given = {}
+        for name in ("sampling_rate", "unit", "leads"):
+            value = options[name] or (name if name in names else "")
+            if value:
+                given[name] = (value, value in names)
+        return cls(given)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns in use."""
+        return tuple(value for value, is_column in self.given.values() if is_column)
+
+    def locations(
+        self, table: pa.Table, roles: Mapping[str, str], folder: Path, notes: list[str]
+    ) -> list[str]:
+        """Where each recording is: a path, for HDF5 with the place inside the file.
+
+        Relative paths are relative to ``folder`` and must stay below it; absolute ones are taken
+        as they are, and counted in ``notes``.
+
+        Raises:
+            UserError: an empty or escaping path, a row that is no number, or a format that needs
+                rate, unit and leads when they are not given.
+        """
+        root = str(folder)
+        found, absolute = [], 0
+        for row, text in enumerate(texts(table, roles["path"]), 2):
+            name, _, place = text.partition(SEPARATOR)
+            if not name:
+                raise UserError(f"Row {row} of the table has no path.")
+            if os.path.isabs(name):
+                absolute += 1
+            elif os.path.normpath(name).split(os.sep)[0] == os.pardir:
+                raise UserError(
+                    f"Row {row} of the table names {name}, which lies outside {folder}; give the "
+                    "folder above as --source, or an absolute path."
+                )
+            full = os.path.join(root, name)
+            found.append(f"{full}{SEPARATOR}{place}" if place else full)
+        if absolute:
+            notes.append(f"{absolute} of {len(found)} paths in the table are absolute.")
+        silent = next((path for path in found if path.lower().endswith(_SILENT)), None)
+        missing = [n for n in ("sampling_rate", "unit", "leads") if n not in self.given]
+        if silent and missing:
+            raise UserError(
+                f"{silent} does not say what its numbers are; give "
+                + " ".join(f"--option {name}=..." for name in missing)
+                + "."
+            )
+        if "dataset" in roles or "row" in roles:
+            found = _inside(found, table, roles)
+        return found
+
+    def arguments(self, table: pa.Table) -> list[dict[str, Any]]:
+        """What the reader is told about each recording: ``sampling_rate``, ``unit``, ``leads``."""
+        columns = {
+            name: texts(table, value) if is_column else [value] * table.num_rows
+            for name, (value, is_column) in self.given.items()
+        }
+        parsed: dict[tuple[str, str], Any] = {}  # few distinct values, many rows
+        found = []
+        for i in range(table.num_rows):
+            row = {}
+            for name, values in columns.items():
+                key = (name, values[i])
+                if key not in parsed:
+                    parsed[key] = _parse(*key)
+                if parsed[key] is not None:
+                    row[name] = parsed[key]
+            found.append(row)
+        return found
+
+
+def read_planned(record: PlannedRecord) -> Recording:
+    """Read one file with what the table says; SignalError if it is absent or cannot be read.
+
+    Files that state rate, unit and leads themselves (WFDB, vendor formats) are not told again.
+    """
+    name = record.path.partition(SEPARATOR)[0]
+    wfdb = Path(name + ".hea").is_file() or Path(name).with_suffix(".hea").is_file()
+    if not wfdb and not Path(name).exists():
+        raise SignalError("read", "missing_file", f"{name} does not exist.")
+    told = Path(name).suffix.lower() in (*_SILENT, ".h5", ".hdf5", ".hdf")
+    try:
+        return read(record.path, **(record.reading if told and not wfdb else {}))
+    except UserError as error:  # here the fault of one file, which must not stop all others
+        raise SignalError("read", "unreadable", str(error)) from error
+
+
+def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
+    """Fill what the table leaves open from the file; where both speak, the table counts."""
+    counts = list(record.counts)
+    changes: dict[str, Any] = {}
+    if math.isnan(record.age):
+        if not math.isnan(recording.age) and "impossible_age" not in counts:
+            changes["age"] = recording.age
+    elif not math.isnan(recording.age) and abs(record.age - recording.age) > 1.5:
+        counts.append("age_differs_from_the_file")
+    if record.sex == "unknown":
+        changes["sex"] = recording.sex
+    elif recording.sex not in ("unknown", record.sex):
+        counts.append("sex_differs_from_the_file")
+    for name in ("site", "device", "report"):
+        if not getattr(record, name):
+            changes[name] = getattr(recording, name)
+    return replace(record, counts=tuple(counts), **changes)
+
+
+def _inside(found: list[str], table: pa.Table, roles: Mapping[str, str]) -> list[str]:
+    """Paths with the data set and the row that other columns name."""
+    empty = [""] * table.num_rows
+    datasets = texts(table, roles["dataset"]) if "dataset" in roles else empty
+    rows = texts(table, roles["row"]) if "row" in roles else empty
+    located = []
+    for path, dataset, row in zip(found, datasets, rows, strict=True):
+        number = row.removesuffix(".0")
+        if number and not number.isdigit():
+            raise UserError(f"Column {roles['row']!r} holds {row!r}, which is no row number.")
+        place = dataset + (f"[{number}]" if number else "")
+        located.append(f"{path}{SEPARATOR}{place}" if place and SEPARATOR not in path else path)
+    return located
+
+
+def _parse(name: str, value: str) -> Any:
+    if not value:
+        return None
+    if name == "sampling_rate":
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = math.nan
+        if not 0 < rate < math.inf:
+            raise UserError(f"The sampling rate {value!r} is no positive number of Hz.")
+        return rate
+    if name == "leads":
+        if value.lower() == "standard":
+            return STANDARD_LEADS
+        return tuple(lead.strip() for lead in value.replace(";", ",").split(","))
+    return value

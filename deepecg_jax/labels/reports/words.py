@@ -1,0 +1,96 @@
+"""What is remembered of the words of reports: their meanings, and the pieces they stand in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from deepecg_jax.labels.reports.tokens import TOKEN
+
+Node = dict[int, Any]
+END = -1
+_REMEMBERED = 200_000
+T = TypeVar("T")
+
+
+class Meaning(NamedTuple):
+    """What a phrase is in one set of languages; ``short`` needs one of them to be spoken.
+
+    ``code`` is the number of its kind and value in `Lexicon.meanings`.
+    """
+
+    languages: int
+    short: bool
+    kind: int
+    code: int
+
+
+@dataclass(slots=True, eq=False)
+class Word:
+    """What is known of a word as it was written.
+
+    ``alone`` are its meanings if no longer phrase can start with it; ``idle`` is a word at which
+    nothing can start; ``join`` is the code of a punctuation mark that joins, -1 if it is none.
+    """
+
+    symbols: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    weight: int
+    lead: str
+    between: bool
+    abbreviation: bool
+    joins: bool
+    join: int
+    ranges: bool
+    digit: int
+    text: str
+    alone: tuple[Meaning, ...]
+    idle: bool
+    boundary: bool
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """The words of a text between two spaces, and where they stand in it.
+
+    ``dots`` says that it starts with a full stop, ``abbreviated`` that it ends in an abbreviation:
+    the dot of an abbreviation is no word, also when a space stands before it.
+    """
+
+    words: tuple[Word, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    weight: int
+    dots: bool
+    abbreviated: bool
+
+
+class Remembered(dict[str, T]):
+    """What a function says of a text, asked for the first time only."""
+
+    def __init__(self, find: Callable[[str], T]) -> None:
+        self._find = find
+
+    def __missing__(self, text: str) -> T:
+        if len(self) >= _REMEMBERED:
+            self.clear()  # a stream of rubbish must not fill the memory
+        found = self[text] = self._find(text)
+        return found
+
+
+def chunk_of(text: str, known: Mapping[str, Word]) -> Chunk:
+    """Cut what stands between two spaces into words, numbers and punctuation."""
+    matches = list(TOKEN.finditer(text))
+    words = [known[match.group()] for match in matches]
+    kept = [
+        i
+        for i, word in enumerate(words)
+        if not (i and word.text == "." and words[i - 1].abbreviation)
+    ]
+    return Chunk(
+        words=tuple(words[i] for i in kept),
+        starts=tuple(matches[i].start() for i in kept),
+        ends=tuple(matches[i].end() for i in kept),
+        weight=sum(words[i].weight for i in kept),
+        dots=bool(words) and words[0].text == ".",
+        abbreviated=bool(words) and words[-1].abbreviation,
+    )
