@@ -60,8 +60,11 @@ def with_fitted_profile(
     ]
     named = str(builder.source) if builder.source else builder.name
     profiles = _fit(rows, {"source": named, "split": "train", "seed": SEED})
-    file = profiles.save(folder.resolve() / site_profile.FILE_NAME)
-    return {**options, "site_profile": str(file)}
+    # Its name differs with its contents, and so does the request: shards of an interrupted build
+    # with another profile are not taken for this one's.
+    name = Path(site_profile.FILE_NAME)
+    file = folder.resolve() / f"{name.stem}-{profiles.fingerprint}{name.suffix}"
+    return {**options, "site_profile": str(profiles.save(file))}
 
 
 def _fit(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> SiteProfiles:

@@ -11,6 +11,7 @@ wander and the slowest heartbeats; 0.67 Hz is the most that the AHA's recommenda
 filters without phase shift (Kligfield et al., Circulation 115, 2007).
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -65,17 +66,26 @@ class SiteProfiles:
         """The profile of a site, or the overall one where the site was too small or unknown."""
         return self.sites.get(site, self.overall)
 
-    def save(self, path: str | Path) -> Path:
-        """Write JSON (the folder is made if absent)."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def to_json(self) -> str:
+        """The text of the file."""
         values = {
             "schema": 1,
             "provenance": self.provenance,
             "overall": asdict(self.overall),
             "sites": [asdict(profile) for profile in self.sites.values()],
         }
-        path.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+        return json.dumps(values, ensure_ascii=False) + "\n"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that differ between any two profiles."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=6).hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON (the folder is made if absent)."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.to_json(), encoding="utf-8")
         return path
 
 

@@ -139,6 +139,8 @@ def test_json_round_trip(tmp_path) -> None:
     )
     path = fitted.save(tmp_path / "new" / "site_profile.json")
     assert site_profile.load(path) == fitted
+    other = site_profile.fit(CLEAN, MASKS, ["a"] * len(CLEAN), fitted.provenance)
+    assert fitted.fingerprint == site_profile.load(path).fingerprint != other.fingerprint
     values = json.loads(path.read_text())
     assert values["provenance"] == {
         "n_ecgs": len(CLEAN), "date_range": None, "source": "x", "seed": 3
