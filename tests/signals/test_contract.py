@@ -89,6 +89,8 @@ def test_contradiction_names_both_sides_and_every_field():
 def test_filters_are_part_of_the_contract_and_optional_in_a_file(tmp_path):
     filtered = SignalContract(filters=("powerline", "baseline"))
     assert filtered.filters == ("baseline", "powerline")
+    assert filtered.scaling_in_words == "millivolts without baseline and powerline"
+    assert SignalContract(scaling="deepecg").scaling_in_words.endswith("as by DeepECG")
     filtered.save(tmp_path)
     assert load(tmp_path) == filtered
     values = SignalContract().to_dict()
