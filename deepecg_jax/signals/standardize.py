@@ -141,7 +141,7 @@ def _window(
     names = [piece.leads[column] for column in usable]
     # Leads normalised one by one no longer add up, so nothing can be derived from them.
     derive = not inspection.measures["lead_gains_normalised"]
-    standard, mask = to_standard(piece.signal[:, usable], names, derive)
+    standard, mask = to_standard(piece.signal.T[usable].T, names, derive)
     order = [STANDARD_LEADS.index(lead) for lead in contract.leads]
     if order != list(range(len(STANDARD_LEADS))):
         standard, mask = standard[:, order], mask[order]
