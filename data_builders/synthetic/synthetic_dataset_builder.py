@@ -108,5 +108,6 @@ def _generated(
                 age=float(batch.age[position]),
                 sex=str(batch.sex[position]),
                 site=planned.site,
+                unknown_labels=planned.unknown_labels,
             )
             yield record, batch.signal[position]

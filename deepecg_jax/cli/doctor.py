@@ -12,6 +12,7 @@ OPTIONAL = {
     "torch": ("torch", "deepecg export --format torch"),
     "onnx": ("onnx", "deepecg export --format onnx"),
     "flatbuffers": ("stablehlo", "deepecg export --format stablehlo"),
+    "h5py": ("hdf5", "deepecg build code15, and HDF5 files of a table,"),
     "tensorboardX": ("tracking", "TensorBoard logs"),
 }
 

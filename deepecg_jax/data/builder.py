@@ -8,6 +8,7 @@ import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from deepecg_jax.data.splits import check_unique, keep_patients_apart
 from deepecg_jax.data.staging import BuildState, Staged, state_of
 from deepecg_jax.data.standardisation import check_standardisation
 from deepecg_jax.data.summary import request_of
+from deepecg_jax.labels.findings import FINDINGS
 
 _STAGING = "staging"
 
@@ -63,9 +65,21 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Names of the labels in the order in which they are stored."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of this data set's labels; a builder whose source names them overrides this."""
+    def source_labels(self) -> tuple[str, ...]:
+        """Names of the source's labels; a builder whose source names them overrides this."""
         return self.label_names()
+
+    @property
+    def unknown_findings(self) -> tuple[str, ...]:
+        """With option ``findings=all``, those of the 77 that the source cannot express."""
+        if self.options["findings"] != "all":
+            return ()
+        return tuple(name for name in FINDINGS if name not in self.source_labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of this data set's labels: those of the source, then the unknown findings."""
+        return (*self.source_labels, *self.unknown_findings)
 
     @abstractmethod
     def plan(self, source: Path) -> Plan:
@@ -89,7 +103,11 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         counts = dict(plan.counts)
         if moved:
             counts["moved_to_the_patients_first_split"] = moved
-        return Plan(records[: self.limit], plan.rejects, counts, plan.notes)
+        records = records[: self.limit]
+        if self.unknown_findings:
+            more = len(self.unknown_findings)
+            records = tuple(replace(record, unknown_labels=more) for record in records)
+        return Plan(records, plan.rejects, counts, plan.notes)
 
     def tasks(self, plan: Plan) -> list[ShardTask]:
         """All shards of a plan, split by split."""

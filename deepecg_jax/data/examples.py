@@ -95,10 +95,11 @@ def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray
     """The features of the schema for int16 microvolts (2500, 12) and a lead mask (12,)."""
     if record.labels is None:
         raise ValueError(f"record {record.record_id} has no labels")
+    unknown = np.full(record.unknown_labels, -1, np.int8)
     return {
         "signal": signal,
         "lead_mask": lead_mask,
-        "labels": record.labels,
+        "labels": np.concatenate([record.labels, unknown]) if len(unknown) else record.labels,
         **{name: getattr(record, name) for name in ("record_id", "patient_id", "age", "sex")},
         **{name: getattr(record, name) for name in ("site", "device", "report")},
         "time_days": record.time_days,

@@ -29,6 +29,11 @@ COMMON_OPTIONS: dict[str, Option] = {
         "the same signal twice: reject all copies but one, or keep them",
         ("reject", "keep"),
     ),
+    "findings": Option(
+        "source",
+        "of the 77: those that the source can express, or all, the others unknown (-1)",
+        ("source", "all"),
+    ),
     "standardisation": Option(
         "millivolt",
         "millivolt: true amplitudes at 250 Hz; deepecg: the original's scaling and cleaning of "
