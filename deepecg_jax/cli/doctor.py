@@ -12,6 +12,7 @@ OPTIONAL = {
     "torch": ("torch", "deepecg export --format torch"),
     "onnx": ("onnx", "deepecg export --format onnx"),
     "flatbuffers": ("stablehlo", "deepecg export --format stablehlo"),
+    "tokenizers": ("bert", "deepecg label --method bert"),
     "tensorboardX": ("tracking", "TensorBoard logs"),
 }
 
