@@ -99,7 +99,10 @@ def read_labelled(
         require_unique(ids, columns.id, path)
     names, labels = _labels(table, path, columns, ids, labels_from, encoding)
     texts = _texts(table[columns.text])
-    patients = _texts(table[columns.patient]) if columns.patient else ids
+    patients = ids
+    if columns.patient:  # a report without a patient is its own
+        own = _texts(table[columns.patient])
+        patients = [patient or f"report {i}" for patient, i in zip(own, ids, strict=True)]
     splits = _splits(table, path, columns, patients)
     has_text = np.array([bool(text.strip()) for text in texts], bool)
     labelled = (labels >= 0).any(1)

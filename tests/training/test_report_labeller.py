@@ -3,34 +3,52 @@
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from bert_folders import config, need_transformers, write_folder
+from typer.testing import CliRunner
 
-from deepecg_jax.config import ScheduleConfig
+from deepecg_jax.cli.train_labeller import command
+from deepecg_jax.config import LabellerConfig, ScheduleConfig
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import bert_folder
 from deepecg_jax.interop.report_classifier import ReportClassifier
 from deepecg_jax.training.optimizer import make_schedule
 from deepecg_jax.training.report_batches import ReportBatches
 from deepecg_jax.training.report_data import Columns, read_labelled
+from deepecg_jax.training.report_labeller import starting_point
 
 pytest.importorskip("tokenizers")
 N = 240
 
 
-def train(*arguments, cwd):
+def start_training(*arguments, cwd):
     """`deepecg train-labeller` in a process of its own, as its C library settings are."""
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "deepecg_jax.cli.main", "train-labeller", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
         env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
     )  # fmt: skip
-    return done
+
+
+def train(*arguments, cwd):
+    process = start_training(*arguments, cwd=cwd)
+    out, error = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, error)
+
+
+def invoke(*arguments):
+    """The error of the command, in this process."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command)
+    return CliRunner().invoke(app, [str(one) for one in arguments]).exception
 
 
 @pytest.fixture
@@ -197,29 +215,52 @@ def test_a_real_run(real):
 
 
 @pytest.mark.real
-def test_equal_runs_are_equal(real):
+def test_a_run_that_is_stopped_and_resumed_is_the_same(real):
     folder, options, _ = real
-    for name in ("one", "two"):
-        done = train(*options, "--out", name, "--epochs", 0.5, cwd=folder)
-        assert done.returncode == 0, done.stderr
-    first, second = ((folder / name / "model.safetensors").read_bytes() for name in ("one", "two"))
-    assert first == second
+    log = folder / "again.training" / "metrics.jsonl"
+    process = start_training(*options, "--out", "again", cwd=folder)
+    while process.poll() is None and not (log.is_file() and log.read_text()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 3 and "the same command resumes" in said
+    assert not (folder / "again").exists()
+    done = train(*options, "--out", "again", cwd=folder)
+    assert done.returncode == 0 and "resuming at step" in done.stdout
+    for name in ("model.safetensors", "thresholds.json", "tokenizer.json", "metrics.json"):
+        assert (folder / "again" / name).read_bytes() == (folder / "model" / name).read_bytes()
 
 
-def test_from_a_folder_of_other_labels(table, tmp_path):
+def test_starts_from_a_folder(tmp_path):
     folder = write_folder(tmp_path / "bert", config(num_hidden_layers=1))
-    options = [table, "--text", "text", "--labels", "Afib,Paced", "--id", "id", "--init", folder,
-               "--epochs", 0.2, "--max-length", 20, "--out", tmp_path / "out"]  # fmt: skip
-    done = train(*options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "new classifier" in done.stdout
-    loaded = bert_folder.load(tmp_path / "out")
-    assert loaded.config.labels == ("Afib", "Paced") and loaded.tokenizer.max_length == 20
-    before = bert_folder.load(folder).params["embeddings"]["word"]
-    moved = np.abs(loaded.params["embeddings"]["word"] - before).max()
-    assert 0 < moved < 1e-3  # a few small updates of the weights of the folder
-    again = train(*options, cwd=tmp_path)
-    assert again.returncode == 2 and "exists already" in again.stderr
+    own = bert_folder.load(folder)
+
+    def start(names, init=folder):
+        values = {
+            "workdir": "w", "reports": "r", "text": "t", "labels": names, "data_sha256": "",
+            "init": str(init), "max_length": 20, "optimizer": {"learning_rate": 1e-3},
+            "stopping": {}, "schedule": {}, "train": {"steps": 1, "global_batch": 8},
+        }  # fmt: skip
+        return starting_point(LabellerConfig.model_validate(values), ["no afib"] * 9, names)
+
+    other = start(("a", "b"))
+    assert other.config.labels == ("a", "b") and "new classifier" in other.about
+    assert set(other.params) == {"embeddings", "encoder", "pooler"}
+    np.testing.assert_array_equal(other.params["pooler"]["kernel"], own.params["pooler"]["kernel"])
+    assert other.tokenizer.max_length == 20
+    same = start(own.config.labels)
+    assert "classifier" in same.params and same.tokenizer.encode(["x"])[0].tolist() == (
+        own.tokenizer.encode(["x"])[0].tolist()
+    )
+    scratch = start(("a", "b"), "mini")
+    assert scratch.params == {} and scratch.config.hidden_size == 256
+    assert scratch.config.vocab_size == scratch.tokenizer.size < 100
+
+
+def test_never_writes_over_a_folder(table, tmp_path):
+    (tmp_path / "out").mkdir()
+    error = invoke(table, "--text", "text", "--labels", "Afib", "--out", tmp_path / "out")
+    assert isinstance(error, UserError) and "exists already" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +275,7 @@ def test_from_a_folder_of_other_labels(table, tmp_path):
     ],
 )
 def test_misuse(table, tmp_path, options, words):
-    import typer
-    from typer.testing import CliRunner
-
-    from deepecg_jax.cli.train_labeller import command
-
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(command)
-    base = [table, "--text", "text", "--labels", "Afib", "--out", tmp_path / "out"]
-    error = CliRunner().invoke(app, [str(one) for one in [*base, *options]]).exception
+    out = tmp_path / "out"
+    error = invoke(table, "--text", "text", "--labels", "Afib", "--out", out, *options)
     assert isinstance(error, UserError) and words in str(error)
     assert not list(tmp_path.glob("out*"))
