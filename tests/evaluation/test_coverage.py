@@ -1,10 +1,10 @@
 """Do 95 % intervals hold the truth in 95 % of studies, when patients come with several ECGs?
 
-The seeds of this test were chosen before its first run and not since. Longer runs of the same
-simulation with another seed (2,000 studies, 1,000 resamples) gave, for percentile and BCa intervals
-over patients, 94.5 and 95.0 % with 200 patients and 93.2 and 94.8 % with 50; over records 77 %. With
-400 resamples instead of 1,000 (3,000 studies) the former were 93.9 and 94.3 %: the ends of few
-resamples cost half a point.
+The seeds are those of the first version of this test. Longer runs of the same simulation with
+another seed (2,000 studies, 1,000 resamples) gave, for percentile and BCa intervals over patients,
+94.5 and 95.0 % with 200 patients and 93.2 and 94.8 % with 50; over records 77 %. With 400 resamples
+instead of 1,000 (3,000 studies) the former were 93.9 and 94.3 %: the ends of few resamples cost
+half a point.
 """
 
 import numpy as np
