@@ -26,8 +26,8 @@ from deepecg_jax.evaluation.bootstrap import Bootstrap, bootstrap
 from deepecg_jax.evaluation.resampling import Resampler, Sweep
 
 HEAD = (
-    "| records | findings | resamples | seconds | million terms/s | peak GiB |\n"
-    "|---|---|---|---|---|---|"
+    "| records | findings | resamples | seconds | processor s | million terms/s | peak GiB |\n"
+    "|---|---|---|---|---|---|---|"
 )
 
 
@@ -80,13 +80,17 @@ def loop_seconds(records: int, findings: int, resamples: int, done: Bootstrap) -
     return seconds
 
 
-def row(records: int, findings: int, resamples: int) -> float:
-    """Run one size and print its row; gives the seconds."""
-    seconds, _ = sweep_seconds(records, findings, resamples)
+def row(records: int, findings: int, resamples: int, runs: int = 1) -> float:
+    """Run one size and print its row; gives the least processor time of the runs."""
+    processor, wall = np.inf, np.inf
+    for _ in range(runs):
+        start = time.process_time()
+        seconds, _ = sweep_seconds(records, findings, resamples)
+        processor, wall = min(processor, time.process_time() - start), min(wall, seconds)
     terms = records * findings * resamples
-    print(f"| {records:,} | {findings} | {resamples:,} | {seconds:.1f} | "
-          f"{terms / seconds / 1e6:,.0f} | {peak_gib():.2f} |", flush=True)  # fmt: skip
-    return seconds
+    print(f"| {records:,} | {findings} | {resamples:,} | {wall:.1f} | {processor:.1f} | "
+          f"{terms / wall / 1e6:,.0f} | {peak_gib():.2f} |", flush=True)  # fmt: skip
+    return processor
 
 
 def peak_gib() -> float:
@@ -95,7 +99,11 @@ def peak_gib() -> float:
 
 
 def growth() -> None:
-    """Every factor over a range of four, the others held, and the power that the time goes with."""
+    """Every factor over a range of four, the others held, and the power that the time goes with.
+
+    Each size is run twice: the first compiles, and processor time does not count who else is on the
+    machine.
+    """
     print(HEAD)
     base = (20_000, 20, 511)
     for k, name in enumerate(("records", "findings", "resamples")):
@@ -105,9 +113,9 @@ def growth() -> None:
             # 511, 1023, 2047: with the sample itself whole blocks of lanes
             size[k] = (base[k] + 1) * factor - 1 if k == 2 else base[k] * factor
             sizes.append(size[k])
-            seconds.append(row(*size))
+            seconds.append(row(*size, runs=2))
         power = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-        print(f"\nseconds go with {name} to the power of {power:.2f}\n", flush=True)
+        print(f"\nprocessor time goes with {name} to the power of {power:.2f}\n", flush=True)
 
 
 def main() -> None:
