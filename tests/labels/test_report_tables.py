@@ -113,6 +113,9 @@ def test_comparison_counts():
     }
     result = compare(labels, known)
     assert result["micro"]["f1"] == pytest.approx(4 / 6) == result["macro"]["f1"]
+    unmentioned = shipped_labeller().label_all(["AF", "sinus rhythm", "LBBB"])
+    of_mentioned = compare(unmentioned, reference([1, 1, 1]))
+    assert of_mentioned["micro"]["fn"] == 2 and of_mentioned["micro_mentioned"]["fn"] == 0
     assert sum(own["n"] for own in result["languages"].values()) == 6
     rows = disagreements(list("abcdef"), ["AF"] * 6, labels, known)
     assert [(row["id"], row["reference"], row["report"]) for row in rows] == [

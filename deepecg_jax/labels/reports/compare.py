@@ -71,8 +71,9 @@ def compare(
         uncertain: what an uncertain finding counts as.
 
     Returns:
-        ``findings`` (name -> counts), ``micro``, ``macro`` (over findings with a reference
-        positive), ``languages`` (code -> ``n``, ``micro``, ``findings``). Counts are
+        ``findings`` (name -> counts), ``micro``, ``micro_mentioned`` (of the pairs that a report
+        mentions only), ``macro`` (over findings with a reference positive), ``languages`` (code ->
+        ``n`` and all of these). Counts are
         ``n_positive``, ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; a ratio without
         a denominator is null.
     """
@@ -114,12 +115,14 @@ def _measure(
     tp = (positive & (truth == 1) & counted).sum(0)
     fp = (positive & (truth == 0) & counted).sum(0)
     fn = (~positive & (truth == 1) & counted).sum(0)
+    missed = (~positive & (truth == 1) & counted & (said != -1)).sum()
     findings = {name: _scores(int(tp[j]), int(fp[j]), int(fn[j])) for j, name in enumerate(names)}
     f1 = [own["f1"] or 0.0 for own in findings.values() if own["n_positive"]]
     return {
         "n": int(rows.sum()),
         "findings": findings,
         "micro": _scores(int(tp.sum()), int(fp.sum()), int(fn.sum())),
+        "micro_mentioned": _scores(int(tp.sum()), int(fp.sum()), int(missed)),
         "macro": {"f1": sum(f1) / len(f1) if f1 else None, "n_findings": len(f1)},
     }
 
