@@ -59,7 +59,8 @@ def power_spectrum(signal: np.ndarray, bins: int | None = None) -> np.ndarray:
 
     Without a window: ten seconds hold whole periods of 50 and 60 Hz. ``bins``: only the first.
     """
-    spectrum: Any = fft.rfft(signal, axis=1)[:, :bins]
+    spectrum: Any = fft.rfft(signal, axis=1)
+    spectrum = spectrum[:, :bins]
     power = (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
     power[:, 0] = 0
     return power

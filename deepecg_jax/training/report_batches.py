@@ -51,9 +51,9 @@ class ReportBatches:
         """Texts of the 32 batches of a group, (32, B)."""
         size, total = _BATCHES * self._batch, len(self._tokens)
         places = np.arange(number * size, (number + 1) * size)
-        orders = {epoch: self._random(0, epoch).permutation(total)
-                  for epoch in range(places[0] // total, places[-1] // total + 1)}  # fmt: skip
-        rows = np.array([orders[place // total][place % total] for place in places])
+        epochs = range(int(places[0]) // total, int(places[-1]) // total + 1)
+        orders = {epoch: self._random(0, epoch).permutation(total) for epoch in epochs}
+        rows = np.array([orders[place // total][place % total] for place in places.tolist()])
         by_length = rows[np.argsort(self._sizes[rows], kind="stable")]
         batches = by_length.reshape(_BATCHES, self._batch)
         return batches[self._random(1, number).permutation(_BATCHES)]
