@@ -81,7 +81,8 @@ def build(
             return Built(final, existing(final, request), True)
         staged, staging = _stage(builder, folder, runner, started)
         try:
-            finish(builder, staged, final)
+            builder.staged = staged
+            finish(builder, final)
         except UserError:  # all were rejected: the same command must read the files again
             shutil.rmtree(staging)
             raise
@@ -132,10 +133,9 @@ def open_builder(
     return builder
 
 
-def finish(builder: "EcgBuilder", staged: "Staged", final: Path) -> None:
-    """Put staged shards together and give the data set its name, when it is complete."""
+def finish(builder: "EcgBuilder", final: Path) -> None:
+    """Put the builder's staged shards together and name the data set when it is complete."""
     assembly = final.parent / ASSEMBLY
-    builder.staged = staged
     try:
         builder.download_and_prepare(download_dir=assembly / "downloads")
         # The old data set goes only when the new one is complete.

@@ -37,6 +37,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         source: folder with the source's files; without it TFDS' manual download folder is used.
         options: values of the builder's options by name, as texts.
         limit: only the first so many records of the source.
+        staged: shards that are written already (the source is not looked at).
         kwargs: those of ``tfds.core.GeneratorBasedBuilder`` (``data_dir``).
     """
 
@@ -50,13 +51,14 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         source: Path | None = None,
         options: Mapping[str, str] | None = None,
         limit: int | None = None,
+        staged: Staged | None = None,
         **kwargs: Any,
     ) -> None:
         self.source = source
         self.options = resolve_options({**COMMON_OPTIONS, **self.OPTIONS}, options or {}, self.name)
         check_standardisation(self.options)
         self.limit = limit
-        self.staged: Staged | None = None
+        self.staged = staged
         super().__init__(file_format="array_record", **kwargs)
 
     @classmethod
@@ -93,7 +95,8 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Examples and rejects of records, in their order; runs in the worker processes."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(features=features(len(self.labels)))
+        labels = self.staged.state.labels if self.staged else self.labels
+        return self.dataset_info_from_configs(features=features(len(labels)))
 
     def checked_plan(self, source: Path) -> Plan:
         """The plan with its guards applied: unique ids, patients apart, the limit."""

@@ -168,16 +168,14 @@ def merge(target: str | Path, folders: Sequence[str | Path], overwrite: bool = F
         shutil.rmtree(target / ASSEMBLY, ignore_errors=True)
         builder = make_builder(
             builder_file(state.name), data_dir=target / ASSEMBLY,
-            source=Path(state.request["source"]) if state.request["source"] else None,
-            options=state.request["options"], limit=state.request["limit"],
+            options=state.request["options"], staged=_staged(parts),
         )  # fmt: skip
-        if (str(builder.version), tuple(builder.labels)) != (state.version, state.labels):
+        if str(builder.version) != state.version:
             raise UserError(
-                f"The parts are of version {state.version} of {state.name} with "
-                f"{len(state.labels)} labels, which this installation has not; merge them with the "
-                "deepecg_jax that built them."
+                f"The parts are of version {state.version} of {state.name}, which here is "
+                f"{builder.version}; merge them with the deepecg_jax that built them."
             )
-        finish(builder, _staged(parts), final)
+        finish(builder, final)
     return Built(final, read_json(final / SUMMARY_FILE), False)
 
 
