@@ -12,6 +12,7 @@ import pyarrow as pa
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.tables import texts
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels import muse
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.hdf5 import SEPARATOR
 from deepecg_jax.signals.readers import read
@@ -120,7 +121,10 @@ def read_planned(record: PlannedRecord) -> Recording:
 
 
 def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
-    """Fill what the table leaves open from the file; where both speak, the table counts."""
+    """Fill what the table leaves open from the file; where both speak, the table counts.
+
+    A record without labels gets those that machine statements in its report define.
+    """
     counts = list(record.counts)
     changes: dict[str, Any] = {}
     if math.isnan(record.age):
@@ -135,6 +139,11 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     for name in ("site", "device", "report"):
         if not getattr(record, name):
             changes[name] = getattr(recording, name)
+    if record.labels is None:
+        report = changes.get("report", record.report)
+        changes["labels"] = muse.labels_of(report.splitlines())
+        if not report.strip():
+            counts.append("without_statements")
     return replace(record, counts=tuple(counts), **changes)
 
 

@@ -285,6 +285,19 @@ def test_a_folder_without_a_table(signals, tmp_path) -> None:
     assert "Nothing says who the patients are" in alone.summary["notes"][0]
 
 
+def test_labels_from_machine_statements(signals, tmp_path) -> None:
+    reports = ["Normal sinus rhythm\nNormal ECG", "Atrial fibrillation\nPossible LVH", ""]
+    write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 3, report=reports))
+    options = {"labels": "statements", "shares": "1/0/0"}
+    built = build("table", tmp_path / "d", tmp_path / "s", options=options)
+    ecgs = [ecg["labels"] for _, ecg in sorted(stored(tmp_path / "d").items())]
+    assert [ecg["Afib"] for ecg in ecgs] == [0, 1, -1]
+    assert [ecg["machine:normal ECG"] for ecg in ecgs] == [1, -1, -1]
+    assert [ecg["Left ventricular hypertrophy"] for ecg in ecgs] == [0, -1, -1]
+    assert built.summary["counts"] == {"without_statements": 1}
+    assert "machine statements" in built.summary["notes"][1]
+
+
 def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:
     """WFDB states no patient; the order and the number of answers are those of the files."""
     from deepecg_jax.data import table_scan
