@@ -166,7 +166,7 @@ class Builder(EcgBuilder):
         folder = source if source.is_dir() else source.parent
         notes: list[str] = []
         files = self._reading.locations(table, roles, folder, notes)
-        reading = self._reading.arguments(table)
+        reading = self._reading.arguments(table, files)
         written = texts(table, roles["path"])
         ids = _ids(table, roles.get("record_id")) or written
         names = [name or path for name, path in zip(ids, written, strict=True)]

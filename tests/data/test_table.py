@@ -151,6 +151,14 @@ def test_npy_csv_and_hdf5_with_stated_rate_unit_and_leads(signals, tmp_path) -> 
     assert "has 2 rows, so none is 7" in rejects[0]["message"] + rejects[1]["message"]
 
 
+def test_columns_that_only_arrays_need_may_mean_something_else(signals, tmp_path) -> None:
+    columns = {"row": ["7", "b"], "dataset": ["x", "y"], "sampling_rate": ["fast", ""],
+               "unit": ["ward 3", "ICU"], "event": ["soon", "1"]}  # fmt: skip
+    write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 2, **columns))
+    built = build("table", tmp_path / "d", tmp_path / "s", options={"event": "none"})
+    assert built.summary["records"] == 2
+
+
 def test_missing_and_damaged_files_are_rejects(signals, tmp_path) -> None:
     rows = rows_of(tmp_path / "s", signals, 4, y=list("0101"))
     rows.append({"path": "ecg/nowhere.xml", "y": "1"})
