@@ -1,6 +1,7 @@
-"""Small sources in the layouts of PTB-XL and the Challenge, written from given signals."""
+"""Small sources in the layouts of PTB-XL and the Challenge, and what is built of them."""
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,3 +98,12 @@ def write_challenge(folder: Path, name: str, signal: np.ndarray, comments: str) 
     scipy.io.savemat(folder / f"{name}.mat", {"val": digital.T}, format="4")
     header = _header(name, f"{name}.mat 16x1+24", digital, 250)
     (folder / f"{name}.hea").write_text(header + comments)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All that must not depend on how a build was run: everything but the summary's timing."""
+    files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "summary.json"}
+    summary = json.loads((folder / "summary.json").read_text())
+    for key in ("workers", "seconds", "ecg_per_s"):
+        del summary[key]
+    return files | {"summary.json": json.dumps(summary).encode()}

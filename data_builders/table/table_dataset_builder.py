@@ -67,11 +67,11 @@ class Builder(EcgBuilder):
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
-        """None of its own: the labels are those of the table, see ``labels``."""
+        """None of its own: the labels are those of the table, see ``source_labels``."""
         return ()
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def source_labels(self) -> tuple[str, ...]:
         """The label columns of the table, without ``label:``."""
         return tuple(label_name(column) for column in self._labelled[0]) or (UNLABELLED,)
 

@@ -2,20 +2,22 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
 
-from deepecg_jax.cli.console import console, err
+from deepecg_jax.cli.console import console
+from deepecg_jax.cli.progress import duration, shown_progress
 from deepecg_jax.cli.summary_table import print_summary
 from deepecg_jax.errors import StoppedBySignal, UserError
 
-_LOG_SECONDS = 30.0
+if TYPE_CHECKING:
+    from deepecg_jax.data.parts import BuiltPart, Part
+    from deepecg_jax.data.running import Progress
 
 
 def command(
@@ -33,45 +35,95 @@ def command(
         list[str] | None, typer.Option(help="key=value of the builder; may be given repeatedly.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Build again what exists.")] = False,
+    restart: Annotated[
+        bool, typer.Option(help="Begin anew instead of going on with a stopped build.")
+    ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Only part K of N, as K/N; deepecg merge puts all parts together."),
+    ] = None,
+    beam: Annotated[
+        bool, typer.Option(help="Write the shards by Apache Beam instead of --workers.")
+    ] = False,
+    beam_option: Annotated[
+        list[str] | None,
+        typer.Option(help="key=value for Beam, such as runner=DataflowRunner; may be repeated."),
+    ] = None,
 ) -> None:
-    """Build a data set: read, check and standardise every ECG, and write shards."""
+    """Build a data set: read, check and standardise every ECG, and write shards.
+
+    A build that was stopped, even by force, keeps its finished shards; the same command goes on.
+    """
     from deepecg_jax.data.build import build
+    from deepecg_jax.data.parts import build_part, parse_part
+    from deepecg_jax.data.running import Runner
 
+    if beam_option and not beam:
+        raise UserError("--beam-option is given without --beam.")
     options = parse_options(option or [])
-    with _interruptible() as check, _progress() as show:
+    beam_options = parse_options(beam_option or [], "--beam-option") if beam else None
+    chosen = parse_part(part) if part is not None else None
+    with _interruptible(data_dir / name, chosen) as check, shown_progress() as show:
 
-        def on_progress(done: int, total: int) -> None:
+        def on_progress(now: "Progress") -> None:
             check()
-            show(done, total)
+            show(now)
 
-        built = build(
-            name,
-            data_dir,
-            source,
-            workers=workers or _processors(),
-            limit=limit,
-            options=options,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+        runner = Runner(workers or _processors(), beam_options, restart, on_progress, say)
+        if chosen is None:
+            built = build(
+                name, data_dir, source, limit=limit, options=options, overwrite=overwrite,
+                runner=runner,
+            )  # fmt: skip
+        else:
+            piece = build_part(
+                chosen, name, data_dir, source, limit=limit, options=options, overwrite=overwrite,
+                runner=runner,
+            )  # fmt: skip
+            _say_part(piece)
+            return
     if built.reused:
-        console.print(
-            f"{built.folder} is already built; nothing to do (--overwrite builds it again).",
-            soft_wrap=True,
-        )
+        say(f"{built.folder} is already built; nothing to do (--overwrite builds it again).")
     else:
         print_summary(built.summary, built.folder, brief=True)
+        say_totals(built.summary)
 
 
-def parse_options(texts: list[str]) -> dict[str, str]:
+def say(sentence: str) -> None:
+    """Print a sentence as it is."""
+    console.print(escape(sentence), soft_wrap=True, highlight=False)
+
+
+def say_totals(summary: dict[str, Any]) -> None:
+    """The last line of a build."""
+    speed = f", {summary['ecg_per_s']:,.0f} ECG/s" if summary["ecg_per_s"] else ""
+    say(
+        f"{summary['records']:,} ECGs in {len(summary['files'])} shards, "
+        f"{summary['rejects']['total']:,} rejected, {duration(summary['seconds'])}{speed}."
+    )
+
+
+def _say_part(piece: "BuiltPart") -> None:
+    """The last line of a part."""
+    if piece.reused:
+        say(f"Part {piece.part} is already built in {piece.folder}; nothing to do.")
+        return
+    say(
+        f"Part {piece.part}: {piece.records:,} ECGs in {piece.shards} shards, {piece.rejected:,} "
+        f"rejected, {duration(piece.seconds)}, in {piece.folder}. When all parts are there: "
+        f"deepecg merge {piece.folder.parent} PART_FOLDER ..."
+    )
+
+
+def parse_options(texts: list[str], flag: str = "--option") -> dict[str, str]:
     """``["rate=500"]`` -> ``{"rate": "500"}``; UserError for anything else or a key given twice."""
     options: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise UserError(f"--option {text!r} must be key=value.")
+            raise UserError(f"{flag} {text!r} must be key=value.")
         if key in options:
-            raise UserError(f"--option {key} is given twice.")
+            raise UserError(f"{flag} {key} is given twice.")
         options[key] = value
     return options
 
@@ -85,46 +137,8 @@ def _processors() -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar with ECG/s and time left; in a log file a line every half minute instead."""
-    if not err.is_terminal:
-        yield _log_lines()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("building", total=None, rate="")
-
-        def show(done: int, total: int) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / elapsed:,.0f} ECG/s" if done and elapsed > 0.5 else ""
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield show
-
-
-def _log_lines() -> Callable[[int, int], None]:
-    started = last = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done and now - last >= _LOG_SECONDS:
-            last, rate = now, done / (now - started)
-            left = (total - done) / rate
-            err.print(f"{done:,} of {total:,} ECGs, {rate:,.0f} ECG/s, {left:,.0f} s left")
-
-    return show
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Ctrl-C and SIGTERM end the build tidily: no half-written data set stays visible.
+def _interruptible(folder: Path, part: "Part | None") -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM end the build tidily: its finished shards are kept, nothing else.
 
     Gives a function to call now and then: an exception raised by a signal handler is lost when
     the signal arrives inside a finalizer, so the wish to stop is also remembered.
@@ -144,9 +158,25 @@ def _interruptible() -> Iterator[Callable[[], None]]:
     try:
         yield check
     except KeyboardInterrupt as error:
-        raise StoppedBySignal(
-            "The build was stopped; nothing of it was kept. The same command starts it again."
-        ) from error
+        raise StoppedBySignal(_stopped(folder, part)) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _stopped(folder: Path, part: "Part | None") -> str:
+    from deepecg_jax.data.staging import STAGING_PREFIX, count_finished
+
+    if part is None:
+        counts = [count_finished(staging) for staging in folder.glob(f"{STAGING_PREFIX}*")]
+    else:
+        counts = [count_finished(part.folder(folder.parent, folder.name), part.has)]
+    done, total = max(counts, default=(0, 0))
+    if not done:
+        return (
+            "The build was stopped before a shard was finished; the same command starts it again."
+        )
+    return (
+        f"The build was stopped; {done} of {total} shards are finished and kept, and the same "
+        "command goes on from there."
+    )

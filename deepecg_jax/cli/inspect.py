@@ -46,8 +46,8 @@ def _dataset(path: Path) -> None:
     contract = opened[0].contract
     console.print(
         f"signal: {contract.n_samples} samples ({contract.seconds:g} s at "
-        f"{contract.sampling_rate:g} Hz) x {' '.join(contract.leads)}, {contract.unit} after "
-        f"conversion, scaling {contract.scaling}",
+        f"{contract.sampling_rate:g} Hz) x {' '.join(contract.leads)}, after "
+        f"conversion {contract.scaling_in_words} (scaling {contract.scaling})",
         highlight=False,
     )
     rejects = read_rejects(folder)

@@ -30,7 +30,10 @@ def command(
         typer.Option(help="Reference labels: the id column, and finding columns or scp_codes."),
     ] = None,
     uncertain_as: Annotated[
-        str, typer.Option(help="In --evaluate an uncertain finding is: present, absent, left-out.")
+        str,
+        typer.Option(
+            help="In --evaluate an uncertain finding (or statement) is: present, absent, left-out."
+        ),
     ] = "present",
     disagreements: Annotated[
         Path | None, typer.Option(help="With --evaluate: CSV of all disagreements, to read.")
@@ -42,6 +45,17 @@ def command(
         Path | None, typer.Option(help="Write a copy of the shipped rules here, to edit.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    method: Annotated[str, typer.Option(help="rules, or bert: a classifier.")] = "rules",
+    model: Annotated[
+        Path | None, typer.Option(help="With --method bert: a local Hugging Face folder.")
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --method bert: JSON label -> number. Default: the model's own, or for the "
+            "77 findings the published ones."
+        ),
+    ] = None,
 ) -> None:
     """Label free-text ECG reports (English, French, German, Swedish) with the 77 findings."""
     from deepecg_jax.cli.label_tables import explain_json, print_explanation
@@ -49,6 +63,21 @@ def command(
     from deepecg_jax.labels.reports.schema import SHIPPED
     from deepecg_jax.labels.reports.table import make_labeller
 
+    if method not in ("rules", "bert"):
+        raise UserError(f"--method is rules or bert, not {method!r}.")
+    if method == "rules" and (model is not None or thresholds is not None):
+        raise UserError("--model and --thresholds are of a classifier; add --method bert.")
+    if method == "bert":
+        for_rules = {
+            "--explain": explain, "--export-rules": export_rules, "--rules": rules,
+            "--language": language, "--workers": workers if workers != 1 else None,
+            "--uncertain-as": uncertain_as if uncertain_as != "present" else None,
+        }  # fmt: skip
+        wrong = [name for name, value in for_rules.items() if value is not None]
+        if wrong:
+            raise UserError(f"{wrong[0]} is of the rules; leave it out with --method bert.")
+        if model is None:
+            raise UserError("--method bert needs --model FOLDER, a local Hugging Face folder.")
     if export_rules is not None:
         if export_rules.exists():
             raise UserError(f"{export_rules} exists already; give a new folder.")
@@ -68,6 +97,13 @@ def command(
         raise UserError("give --out labels.parquet for the labels (or --evaluate LABELS.csv).")
     if disagreements is not None and evaluate is None:
         raise UserError("--disagreements needs --evaluate LABELS.csv to disagree with.")
+    if model is not None:
+        from deepecg_jax.cli.label_bert import label
+        from deepecg_jax.labels.reports.table import read_reports
+
+        read = read_reports(reports, id_column, text, encoding)
+        label(read, model, thresholds, out, evaluate, disagreements, encoding, as_json)
+        return
     _label(
         reports, id_column, text, out, language, encoding, workers, rules, evaluate, uncertain_as,
         disagreements, as_json,
@@ -95,17 +131,17 @@ def _label(
     kinds = [kind.value for kind in compare.Uncertain]
     if uncertain_as not in kinds:
         raise UserError(f"--uncertain-as is one of {', '.join(kinds)}, not {uncertain_as!r}.")
+    kind = compare.Uncertain(uncertain_as)
     read = table.read_reports(reports, id_column, text, encoding)
     known = None
     if evaluate is not None:  # before the labelling, so that its mistakes show at once
-        known = reference.read_reference(evaluate, id_column, read.ids, encoding)
+        known = reference.read_reference(evaluate, id_column, read.ids, encoding, kind)
     labels = table.label_texts(read.texts, language, rules, workers)
     result = summary(read.texts, labels)
     if out is not None:
         table.write_labels(table.to_table(read, labels), out)
         result["out"] = str(out)
     if known is not None:
-        kind = compare.Uncertain(uncertain_as)
         result["evaluation"] = compare.compare(labels, known, kind)
         if disagreements is not None:
             rows = compare.disagreements(read.ids, read.texts, labels, known, kind)

@@ -1,18 +1,25 @@
 """Build a data set by name: ``DATA_DIR/NAME/VERSION``, all of it or nothing visible."""
 
-import difflib
 import fcntl
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deepecg_jax.data.builder_files import builder_file
+from deepecg_jax.data.running import Progress, Runner, silent, write_shards
+from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.data.summary import SUMMARY_FILE, read_json, request_of
 from deepecg_jax.errors import UserError
-from deepecg_jax.resources import builders_dir
+
+if TYPE_CHECKING:
+    from deepecg_jax.data.builder import EcgBuilder
+    from deepecg_jax.data.staging import Staged
+
+ASSEMBLY = "incomplete.assembly"
 
 
 @dataclass(frozen=True)
@@ -24,21 +31,6 @@ class Built:
     reused: bool
 
 
-def builder_names() -> tuple[str, ...]:
-    """Names of the shipped builders."""
-    return tuple(sorted(file.parent.name for file in builders_dir().glob("*/*_dataset_builder.py")))
-
-
-def builder_file(name: str) -> Path:
-    """The Python file of a shipped builder; UserError names those that exist."""
-    names = builder_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(names)}"
-        raise UserError(f"There is no builder {name!r}; {hint}.")
-    return builders_dir() / name / f"{name}_dataset_builder.py"
-
-
 def build(
     name: str,
     data_dir: str | Path,
@@ -47,68 +39,117 @@ def build(
     limit: int | None = None,
     options: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    runner: Runner | None = None,
 ) -> Built:
     """Build the data set ``name`` from ``source``, or find that it was built before.
+
+    A build that was stopped, even by SIGKILL, leaves its finished shards in
+    ``DATA_DIR/NAME/incomplete.*``; the same call goes on from them.
 
     Args:
         name: a shipped builder.
         data_dir: folder of data sets.
-        source: folder with the source's files (``synthetic`` needs none).
+        source: folder with the source's files, or a table (``synthetic`` needs none).
         workers: processes; the shards are the same for any number.
         limit: only the first so many recordings of the source.
         options: the builder's options by name.
         overwrite: build again what exists.
-        on_progress: called with the number of recordings done and of all.
+        on_progress: called now and then with how far the build is.
+        runner: how shards are written, instead of ``workers`` and ``on_progress``.
 
     Raises:
         UserError: unknown builder or option, a source that is not one, another build of the same
             data set at work, or an existing data set that was built from something else.
     """
-    from deepecg_jax.data.builder import make_builder
+    from deepecg_jax.data.profiles import with_fitted_profile
 
-    file = builder_file(name)
-    root = Path(data_dir)
-    folder = root / name
-    source_path = Path(source) if source is not None else None
-    if source_path is not None and not source_path.is_dir() and not source_path.is_file():
-        raise UserError(f"The source {source_path} is not a folder, and no file either.")
-    if limit is not None and limit < 1:
-        raise UserError(f"The limit is {limit}, but must be at least 1.")
-    if workers < 1:
-        raise UserError(f"The number of workers is {workers}, but must be at least 1.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"The folder {folder} cannot be made: {error}.") from error
-    with _alone(folder, name):
-        for leftover in folder.glob("incomplete.*"):  # of builds that were killed
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder) as staging:
-            builder = make_builder(
-                file, data_dir=staging, source=source_path, options=options, workers=workers,
-                limit=limit, on_progress=on_progress,
-            )  # fmt: skip
-            if builder.NEEDS_SOURCE and source_path is None:
-                how = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
-                raise UserError(f"Builder {name} needs --source, a folder with the files. {how}")
-            if source_path is not None and source_path.is_file() and not builder.TAKES_A_FILE:
-                raise UserError(f"The source {source_path} is not a folder.")
-            final = folder / str(builder.version)
-            if final.exists() and not overwrite:
-                return Built(final, _existing(final, builder), True)
-            builder.download_and_prepare(download_dir=Path(staging) / "downloads")
-            # The old data set goes only when the new one is complete.
-            shutil.rmtree(final, ignore_errors=True)
-            Path(builder.data_path).rename(final)
+    runner = runner or Runner(workers, on_progress=on_progress or silent)
+    folder = Path(data_dir) / name
+    started = time.monotonic()
+    builder_file(name)  # nothing is made for a name that is wrong
+    with alone(folder, name):
+        shutil.rmtree(folder / ASSEMBLY, ignore_errors=True)
+        builder = open_builder(name, folder / ASSEMBLY, source, limit, options, runner)
+        if builder.options["site_profile"] == FIT:
+            fitted = with_fitted_profile(builder, options or {}, folder)
+            builder = open_builder(name, folder / ASSEMBLY, source, limit, fitted, runner)
+        final = folder / str(builder.version)
+        if final.exists() and not overwrite:
+            request = request_of(builder.source, builder.options, builder.limit)
+            return Built(final, existing(final, request), True)
+        staged, staging = _stage(builder, folder, runner, started)
+        try:
+            finish(builder, staged, final)
+        except UserError:  # all were rejected: the same command must read the files again
+            shutil.rmtree(staging)
+            raise
+        shutil.rmtree(staging)
     return Built(final, read_json(final / SUMMARY_FILE), False)
 
 
-def _existing(final: Path, builder: Any) -> dict[str, Any]:
+def _stage(
+    builder: "EcgBuilder", folder: Path, runner: Runner, started: float
+) -> tuple["Staged", Path]:
+    from deepecg_jax.data.staging import discard_others, staging_folder
+
+    plan = builder.checked_plan(builder.source or Path())
+    tasks = builder.tasks(plan)
+    state = builder.state(plan, tasks)
+    for sentence in discard_others(folder, state, runner.restart):
+        runner.say(sentence)
+    staging = staging_folder(folder, state)
+    return write_shards(runner, state, plan.rejects, tasks, staging, started), staging
+
+
+def open_builder(
+    name: str,
+    data_dir: Path,
+    source: str | Path | None,
+    limit: int | None,
+    options: Mapping[str, str] | None,
+    runner: Runner,
+) -> "EcgBuilder":
+    """The builder of a request; UserError if the request cannot be right."""
+    from deepecg_jax.data.builder import make_builder
+
+    source_path = Path(source).absolute() if source is not None else None
+    if source_path is not None and not source_path.is_dir() and not source_path.is_file():
+        raise UserError(f"The source {source} is not a folder, and no file either.")
+    if limit is not None and limit < 1:
+        raise UserError(f"The limit is {limit}, but must be at least 1.")
+    if runner.workers < 1:
+        raise UserError(f"The number of workers is {runner.workers}, but must be at least 1.")
+    builder = make_builder(
+        builder_file(name), data_dir=data_dir, source=source_path, options=options, limit=limit
+    )
+    if builder.NEEDS_SOURCE and source_path is None:
+        how = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+        raise UserError(f"Builder {name} needs --source, a folder with the files. {how}")
+    if source_path is not None and source_path.is_file() and not builder.TAKES_A_FILE:
+        raise UserError(f"The source {source} is not a folder.")
+    return builder
+
+
+def finish(builder: "EcgBuilder", staged: "Staged", final: Path) -> None:
+    """Put staged shards together and give the data set its name, when it is complete."""
+    assembly = final.parent / ASSEMBLY
+    builder.staged = staged
+    try:
+        builder.download_and_prepare(download_dir=assembly / "downloads")
+        # The old data set goes only when the new one is complete.
+        shutil.rmtree(final, ignore_errors=True)
+        Path(builder.data_path).rename(final)
+    finally:
+        shutil.rmtree(assembly, ignore_errors=True)
+
+
+def existing(final: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a data set that is there; UserError if it is of something else."""
     if not (final / SUMMARY_FILE).is_file() or not (final / "dataset_info.json").is_file():
         raise UserError(f"{final} exists but is no complete data set; build with --overwrite.")
     summary = read_json(final / SUMMARY_FILE)
-    wanted = request_of(builder.source, builder.options, builder.limit)
     before = summary.get("request", {})
     for key, value in wanted.items():
         if before.get(key) != value:
@@ -120,8 +161,12 @@ def _existing(final: Path, builder: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a data set; UserError when another process holds it."""
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Make a folder and hold its lock; UserError when another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made: {error}.") from error
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

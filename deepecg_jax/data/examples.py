@@ -1,6 +1,5 @@
 """From planned records to stored examples: read, standardise, convert, or reject with a reason."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.data.guards import HASH, NOTICED
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
 from deepecg_jax.data.standardisation import numbered, parts, standardize_batch, windows_of
 from deepecg_jax.errors import UserError
@@ -44,14 +42,15 @@ def examples_from(
             with _rejecting(record, made):
                 recording = read(record)
                 described = describe(record, recording) if describe else record
-                made.append(_Made(described, windows_of(recording, options)))
+                windows = windows_of(recording, options, described.site)
+                made.append(_Made(described, windows))
         waiting = [window for one in made if isinstance(one, _Made) for window in one.windows]
-        windows = iter(standardize_batch(waiting, options))
+        standardised = iter(standardize_batch(waiting, options))
         for one in made:
             if isinstance(one, Reject):
                 yield one
                 continue
-            mine = [next(windows) for _ in one.windows]
+            mine = [next(standardised) for _ in one.windows]
             examples: list[Example | Reject] = []
             with _rejecting(one.record, examples):
                 examples += [example_of(one.record, window, numbered(options)) for window in mine]
@@ -86,30 +85,21 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
     if not window.lead_mask.all():
         counts.append("missing_leads")
     name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
-    signal = to_microvolts(window.signal)
-    quality = {
-        "valid_samples": window.valid_samples,
-        **window.quality,
-        HASH: signal_hash(signal),
-        NOTICED: "|".join(counts),
-    }
-    features = features_of(replace(record, record_id=name), signal, window.lead_mask)
-    return Example(features, quality, counts)
-
-
-def signal_hash(signal: np.ndarray) -> str:
-    """A text that two stored signals share when they are equal in every sample (BLAKE2b)."""
-    return hashlib.blake2b(signal.astype("<i2", copy=False).tobytes(), digest_size=16).hexdigest()
+    features = features_of(
+        replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
+    )
+    return Example(features, {"valid_samples": window.valid_samples, **window.quality}, counts)
 
 
 def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:
     """The features of the schema for int16 microvolts (2500, 12) and a lead mask (12,)."""
     if record.labels is None:
         raise ValueError(f"record {record.record_id} has no labels")
+    unknown = np.full(record.unknown_labels, -1, np.int8)
     return {
         "signal": signal,
         "lead_mask": lead_mask,
-        "labels": record.labels,
+        "labels": np.concatenate([record.labels, unknown]) if len(unknown) else record.labels,
         **{name: getattr(record, name) for name in ("record_id", "patient_id", "age", "sex")},
         **{name: getattr(record, name) for name in ("site", "device", "report")},
         "time_days": record.time_days,

@@ -31,6 +31,7 @@ INDEX_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int8())),
     ]
 )
+_ROW_GROUP = 65_536
 _REJECT_FIELDS = ("path", "record_id", "stage", "reason", "message")
 _REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in _REJECT_FIELDS])
 
@@ -49,9 +50,36 @@ def index_table(split: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns, schema=INDEX_SCHEMA)
 
 
-def write_index(folder: Path, tables: Iterable[pa.Table]) -> None:
-    """Write ``index.parquet`` from the splits' tables."""
-    pq.write_table(pa.concat_tables(tables), folder / INDEX_FILE)
+class TableWriter:
+    """Writes a Parquet table from pieces; the memory is that of one row group of 65,536 rows."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema)
+        self._waiting: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows; columns that the table does not have are null."""
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in self._schema
+        ]
+        self._waiting.append(pa.table(columns, schema=self._schema))
+        if sum(piece.num_rows for piece in self._waiting) >= _ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """End the row group."""
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._waiting = []
+
+    def close(self) -> None:
+        """Write what is left, and the file's footer."""
+        self.flush()
+        self._writer.close()
 
 
 def read_index(folder: Path, split: str | None = None) -> pa.Table:
@@ -68,13 +96,6 @@ def read_index(folder: Path, split: str | None = None) -> pa.Table:
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; build the data set again.")
     return table
-
-
-def write_quality(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the quality measures, one row a stored ECG (``split``, ``position``, measures)."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    pq.write_table(pa.table(columns), folder / QUALITY_FILE)
 
 
 def read_valid_samples(folder: Path, split: str, n_records: int, n_samples: int) -> np.ndarray:

@@ -29,6 +29,11 @@ COMMON_OPTIONS: dict[str, Option] = {
         "the same signal twice: reject all copies but one, or keep them",
         ("reject", "keep"),
     ),
+    "findings": Option(
+        "source",
+        "of the 77: those that the source can express, or all, the others unknown (-1)",
+        ("source", "all"),
+    ),
     "standardisation": Option(
         "millivolt",
         "millivolt: true amplitudes at 250 Hz; deepecg: the original's scaling and cleaning of "
@@ -36,6 +41,15 @@ COMMON_OPTIONS: dict[str, Option] = {
         ("millivolt", "deepecg", "fairseq"),
     ),
     "batch": Option("512", "deepecg: most ECGs of a shard that are standardised together"),
+    "site_profile": Option(
+        "", "a file of `deepecg profile`, or fit: from a sample of this source; see powerline"
+    ),
+    "powerline": Option(
+        "keep", "millivolt: remove the powerline that the site profile found", ("keep", "remove")
+    ),
+    "baseline": Option(
+        "keep", "millivolt: remove baseline wander below the profile's cut-off", ("keep", "remove")
+    ),
 }
 
 

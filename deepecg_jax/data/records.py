@@ -18,7 +18,8 @@ class PlannedRecord:
     ``labels`` are int8 values (1, 0, -1) in the order of the builder's label names, or None when
     the builder finds them while reading the file. ``age`` in years, NaN unknown; ``time_days`` and
     ``event`` are follow-up (NaN and -1 without). ``counts`` names repairs of the metadata;
-    ``reading`` is what the reader must be told beside the path.
+    ``reading`` is what the reader must be told beside the path; ``unknown_labels`` is how many
+    labels follow that the source cannot express.
     """
 
     record_id: str
@@ -36,6 +37,7 @@ class PlannedRecord:
     event: int = -1
     counts: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    unknown_labels: int = 0
 
 
 @dataclass(frozen=True)

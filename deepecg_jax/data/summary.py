@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from deepecg_jax.data.guards import one_class_labels, one_class_note
-from deepecg_jax.data.records import Plan, Reject
+from deepecg_jax.data.index import INDEX_FILE
+from deepecg_jax.data.one_class import one_class_labels, one_class_note
 from deepecg_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from deepecg_jax.data.builder import EcgBuilder
-    from deepecg_jax.data.building import ShardResult
+    from deepecg_jax.data.staging import BuildState
 
 SUMMARY_FILE = "summary.json"
 
@@ -52,52 +52,47 @@ def label_matrix(index: pa.Table, n_labels: int) -> np.ndarray:
 
 
 def summarize(
-    builder: "EcgBuilder",
-    plan: Plan,
-    shards: Mapping[str, Sequence["ShardResult"]],
-    rejects: Sequence[Reject],
+    state: "BuildState",
+    folder: Path,
+    files: Mapping[str, Mapping[str, int]],
+    rejects: Counter[str],
     counts: Mapping[str, int],
+    workers: int,
     seconds: float,
+    new: int,
 ) -> dict[str, Any]:
-    """The contents of ``summary.json``; ``seconds`` is the time from plan to last shard."""
-    names = builder.labels
-    splits, labels, files = {}, {name: {} for name in names}, {}
-    for split, results in shards.items():
-        index = pa.concat_tables([result.index for result in results])
-        splits[split] = _describe(index)
-        matrix = label_matrix(index, len(names))
-        for name, column in zip(names, matrix.T, strict=True):
-            labels[name][split] = {
-                "positive": int((column == 1).sum()),
-                "negative": int((column == 0).sum()),
-                "unknown": int((column == -1).sum()),
-            }
-        for result in results:
-            path = Path(result.task.path)
-            files[path.name] = {"records": result.index.num_rows, "bytes": path.stat().st_size}
+    """The contents of ``summary.json`` of the data set in ``folder``, read from its index.
+
+    Args:
+        state: what the data set is of.
+        folder: where ``index.parquet`` is.
+        files: file name of each shard -> ``records`` and ``bytes``.
+        rejects: ``stage: reason`` -> how many.
+        counts: what was noticed or repaired.
+        workers: processes that wrote the shards.
+        seconds: the time from plan to last shard.
+        new: records read in that time; those of a build that was stopped before came earlier.
+    """
+    splits, labels = _describe_splits(folder, state.labels)
     one_class = one_class_labels(labels)
-    note = one_class_note(one_class, len(names))
-    n_records = sum(split["records"] for split in splits.values())
+    note = one_class_note(one_class, len(labels))
     return {
         "schema": 1,
-        "name": builder.name,
-        "version": str(builder.version),
-        "request": request_of(builder.source, builder.options, builder.limit),
-        "records": n_records,
+        "name": state.name,
+        "version": state.version,
+        "request": dict(state.request),
+        "records": sum(split["records"] for split in splits.values()),
         "patients": sum(split["patients"] for split in splits.values()),
         "splits": splits,
-        "notes": [*plan.notes, *filter(None, [note])],
+        "notes": [*state.notes, *filter(None, [note])],
         "counts": dict(sorted(counts.items())),
-        "rejects": {
-            "total": len(rejects),
-            "by_reason": dict(Counter(f"{r.stage}: {r.reason}" for r in rejects).most_common()),
-        },
+        "rejects": {"total": rejects.total(), "by_reason": dict(rejects.most_common())},
         "labels": labels,
         "one_class_labels": one_class,
-        "files": files,
-        "workers": builder.workers,
+        "files": dict(files),
+        "workers": workers,
         "seconds": round(seconds, 3),
-        "ecg_per_s": round(n_records / seconds, 1) if seconds else None,
+        "ecg_per_s": round(new / seconds, 1) if seconds and new else None,
     }
 
 
@@ -112,14 +107,42 @@ def request_of(
     }
 
 
+def _describe_splits(
+    folder: Path, names: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Each split described, and how often each label is what in it; one row group at a time."""
+    splits: dict[str, Any] = {}
+    labels: dict[str, dict[str, Any]] = {name: {} for name in names}
+    with pq.ParquetFile(folder / INDEX_FILE) as file:
+        groups: dict[str, list[int]] = {}
+        for number in range(file.num_row_groups):  # each is of one split
+            split = file.read_row_group(number, ["split"])["split"][0].as_py()
+            groups.setdefault(split, []).append(number)
+        for split, numbers in groups.items():
+            people = file.read_row_groups(numbers, ["patient_id", "age", "sex", "fold"])
+            splits[split] = _describe(people)
+            totals = np.zeros((len(names), 3), np.int64)
+            for number in numbers:
+                matrix = label_matrix(file.read_row_group(number, ["labels"]), len(names))
+                totals += np.stack([(matrix == value).sum(0) for value in (1, 0, -1)], 1)
+            for name, (positive, negative, unknown) in zip(names, totals.tolist(), strict=True):
+                labels[name][split] = {
+                    "positive": positive,
+                    "negative": negative,
+                    "unknown": unknown,
+                }
+    return splits, labels
+
+
 def _describe(index: pa.Table) -> dict[str, Any]:
     age = index.column("age").to_numpy(zero_copy_only=False)
     age = age[np.isfinite(age)]
     folds = [fold for fold in index.column("fold").unique().to_pylist() if fold is not None]
+    sex = index.column("sex").value_counts().to_pylist()
     return {
         "records": index.num_rows,
         "patients": len(index.column("patient_id").unique()),
-        "sex": dict(Counter(index.column("sex").to_pylist()).most_common()),
+        "sex": dict(Counter({each["values"]: each["counts"] for each in sex}).most_common()),
         "age_known": int(age.size),
         "age_median": float(np.median(age)) if age.size else None,
         "folds": sorted(folds),

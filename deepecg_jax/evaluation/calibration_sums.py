@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 
 from deepecg_jax.evaluation.local_regression import LocalRegression, points_of_values
 
 BINS = 10
+BLOCK = 2**18
 
 
 def equal_width(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -115,14 +115,13 @@ class Layout:
     to all the others: a record is read once a resample instead of once a sum.
     """
 
-    def __init__(self, rows: np.ndarray, positive: np.ndarray, scores: np.ndarray, n_records: int):
+    def __init__(self, rows: np.ndarray, positive: np.ndarray, scores: np.ndarray):
         """Prepare M items (a finding's records with a known label).
 
         Args:
             rows: (M,) the record of each item.
             positive: (M,) bool.
             scores: (M,) in 0..1.
-            n_records: N.
         """
         scores = np.asarray(scores, np.float64)
         values, value_of, n = np.unique(scores, return_inverse=True, return_counts=True)
@@ -130,7 +129,7 @@ class Layout:
         self.x, point = points_of_values(values, n)
         begins = np.r_[True, (np.diff(width) != 0) | (np.diff(mass) != 0) | (np.diff(point) != 0)]
         cell_of = np.cumsum(begins) - 1
-        self._cells = CellSums(rows, cell_of[value_of], positive, scores, n_records)
+        self._cells = CellSums(rows, cell_of[value_of], positive, scores)
         self._width, self._mass, self._point = width[begins], mass[begins], point[begins]
         self._smoother = LocalRegression(
             self.x, np.bincount(point, n, len(self.x)).astype(np.int64)
@@ -138,7 +137,7 @@ class Layout:
         self.edges = equal_mass_edges(values, mass)
 
     def sums(self, counts: np.ndarray) -> Sums:
-        """Sum over the records of each resample; counts are (N, R) float64."""
+        """Sum over the records of each resample; counts are (R, N)."""
         n, score, squared = self._cells(counts)
         every, positive = n.sum(axis=0), n[1]
 
@@ -164,7 +163,6 @@ class CellSums:
         cell_of: np.ndarray,
         positive: np.ndarray,
         scores: np.ndarray | None,
-        n_records: int,
     ):
         """Prepare M items.
 
@@ -173,29 +171,48 @@ class CellSums:
             cell_of: (M,) its cell, 0 .. K-1, all of which occur.
             positive: (M,) bool.
             scores: (M,) float64, or ``None`` if only records are counted.
-            n_records: N.
         """
         self._cells = int(cell_of.max(initial=-1)) + 1
         code = cell_of + self._cells * np.asarray(positive, bool)
         order = np.argsort(code, kind="stable")
         self._rows = np.asarray(rows, np.int32)[order]
         self._scores = None if scores is None else scores[order]
-        self._ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
-        self._n_records = n_records
+        ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
+        self._blocks = _blocks(ends, BLOCK)
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
         """Records, sum of scores and of their squares: (3, 2, K, R), or (1, 2, K, R) without
-        scores; the second axis is the class, and counts are (N, R) float64."""
-        ones = np.ones(len(self._rows))
-        s = self._scores
-        amounts = [ones] if s is None else [ones, s, s * s]
-        totals = [
-            scipy.sparse.csr_matrix(
-                (amount, self._rows, self._ends), shape=(2 * self._cells, self._n_records)
-            ) @ counts
-            for amount in amounts
-        ]  # fmt: skip
-        return np.stack(totals).reshape(len(amounts), 2, self._cells, counts.shape[1])
+        scores; the second axis is the class, and counts are (R, N).
+
+        A resample and a few hundred thousand records at a time, so that what is picked stays in
+        the cache.
+        """
+        parts = 1 if self._scores is None else 3
+        total = np.zeros((len(counts), parts, 2 * self._cells))
+        for drawn, sums in zip(counts, total, strict=True):
+            for block, starts, cells in self._blocks:
+                amount = np.take(drawn, self._rows[block]).astype(np.float64)
+                for part in sums:
+                    part[cells] += np.add.reduceat(amount, starts)
+                    if self._scores is not None:
+                        amount *= self._scores[block]
+        return np.moveaxis(total, 0, -1).reshape(parts, 2, self._cells, len(counts))
+
+
+def _blocks(ends: np.ndarray, size: int) -> list[tuple[slice, np.ndarray, np.ndarray]]:
+    """(records, where each cell begins among them, those cells) of blocks of sorted records.
+
+    Args:
+        ends: (cells + 1,) where each cell begins, and the number of records at the end.
+        size: records in a block.
+    """
+    blocks = []
+    for first in range(0, int(ends[-1]), size):
+        last = min(first + size, int(ends[-1]))
+        cells = np.flatnonzero((ends[1:] > first) & (ends[:-1] < last) & (ends[1:] > ends[:-1]))
+        starts = np.maximum(ends[cells], first) - first
+        blocks.append((slice(first, last), starts, cells))
+    return blocks
 
 
 def _added(values: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:

@@ -85,6 +85,6 @@ def read(path: Path) -> Weights:
         ) from error
 
 
-def write(path: Path, weights: Weights) -> None:
+def write(path: Path, weights: Weights, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file."""
-    path.write_bytes(save(weights))  # not save_file, whose files only the owner may read
+    path.write_bytes(save(weights, metadata))  # not save_file, whose files only the owner may read

@@ -19,13 +19,13 @@ def gelu(x: Array) -> Array:
     return 0.5 * x * (1.0 + jax.lax.erf(x * (1.0 / math.sqrt(2.0))))
 
 
-def layer_norm(x: Array, scale: Array, bias: Array) -> Array:
+def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float = LAYER_NORM_EPSILON) -> Array:
     """Layer normalisation over the last axis, statistics in float32 whatever the dtype of ``x``."""
     wide = x.astype(jnp.float32)
     mean = wide.mean(-1, keepdims=True)
     centred = wide - mean
     variance = jnp.mean(centred * centred, -1, keepdims=True)
-    normed = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    normed = centred * jax.lax.rsqrt(variance + epsilon)
     return (normed * scale + bias).astype(x.dtype)
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from ecg_sources import write_challenge, write_ptb_xl, write_wfdb
+from ecg_sources import content, write_challenge, write_ptb_xl, write_wfdb
 
 from deepecg_jax.cli import build as build_command
 from deepecg_jax.cli import inspect as inspect_command
+from deepecg_jax.data import shard_tasks
 from deepecg_jax.data.build import build
+from deepecg_jax.data.builder import make_builder
+from deepecg_jax.data.builder_files import builder_file
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.synthetic.generate import generate
@@ -89,9 +92,10 @@ def test_inspect_refuses_with_one_sentence(signals, tmp_path, monkeypatch) -> No
     assert [path.name for path in tmp_path.glob("*.png")] == ["flat.png"]  # drawn, but refused
 
 
-def deepecg(*arguments: str, **kwargs) -> subprocess.Popen:
+def deepecg(*arguments: str, before: str = "", **kwargs) -> subprocess.Popen:
+    code = f"{before}from deepecg_jax.cli.main import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", "from deepecg_jax.cli.main import main; main()", *arguments],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, **kwargs,
     )  # fmt: skip
@@ -127,39 +131,100 @@ def alive(pid: int) -> bool:
         return False
 
 
+SMALL_SHARDS = (
+    "from deepecg_jax.data import shard_tasks; "
+    "shard_tasks._PER_SMALL_SHARD, shard_tasks._SMALL_SHARDS = 32, 99; "
+)
+"""Shards of 32 ECGs each, so that a build can be stopped after a few."""
+
+N = 2000
+
+
+def finished(folder: Path) -> dict[str, tuple[int, int]]:
+    """Finished shards in a staging folder: name -> (inode, time of writing)."""
+    sides = folder.glob("incomplete.*/*.parquet")
+    shards = [side.with_suffix(".array_record") for side in sides if "rejects" not in side.name]
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in shards}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, bytes]:
+    with pytest.MonkeyPatch.context() as patch:
+        small_shards(patch)
+        return content(
+            build("synthetic", tmp_path_factory.mktemp("w"), options={"n": str(N)}).folder
+        )
+
+
+def small_shards(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shard_tasks, "_PER_SMALL_SHARD", 32)
+    patch.setattr(shard_tasks, "_SMALL_SHARDS", 99)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
     ("stop", "workers", "code"),
     [(signal.SIGINT, 1, 3), (signal.SIGTERM, 2, 3), (signal.SIGKILL, 2, -9)],
 )
-def test_a_stopped_build_leaves_nothing_that_looks_complete(tmp_path, stop, workers, code) -> None:
-    process = deepecg(
-        "build", "synthetic", "--data-dir", str(tmp_path), "--option", "n=20000",
-        "--workers", str(workers), start_new_session=True,
+def test_a_stopped_build_goes_on_to_the_same_bytes(
+    tmp_path, uninterrupted, stop, workers, code
+) -> None:
+    arguments = (
+        "build", "synthetic", "--data-dir", str(tmp_path / "d"), "--option", f"n={N}",
+        "--workers", str(workers),
     )  # fmt: skip
+    folder = tmp_path / "d/synthetic"
+    process = deepecg(*arguments, before=SMALL_SHARDS, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("synthetic/incomplete.*/synthetic/*/*array_record*")):
+    while len(finished(folder)) < 4:
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
     helpers = descendants(process.pid)
     assert workers == 1 or len(helpers) >= 2
     os.kill(process.pid, stop)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert ("The build was stopped; nothing of it was kept." in " ".join(err.split())) == (
-        code == 3
-    )
+    words = " ".join(err.split())
+    assert ("shards are finished and kept, and the same command goes on" in words) == (code == 3)
     deadline = time.monotonic() + 20
     while any(alive(pid) for pid in helpers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(alive(pid) for pid in helpers)
     with pytest.raises(UserError, match="no data set"):
-        open_split(tmp_path, "synthetic", "train")
-    left = list((tmp_path / "synthetic").glob("incomplete.*"))
-    assert bool(left) == (stop == signal.SIGKILL)
-    build("synthetic", tmp_path, options={"n": "20"})  # cleans up and builds
-    assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [".lock", "1.0.0"]
+        open_split(tmp_path / "d", "synthetic", "train")
+    kept = finished(folder)
+    total = len(divide_all())
+    assert 4 <= len(kept) < total
+
+    process = deepecg(*arguments, before=SMALL_SHARDS + WATCH)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert f"Going on with a stopped build: {len(kept)} of {total} shards" in " ".join(out.split())
+    written = set(err.split()) & set(divide_all())
+    assert written == set(divide_all()) - set(kept)
+    stored = {(p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.glob("1.0.0/*array_record-*")}
+    assert set(kept.values()) < stored  # the very files
+    assert sorted(p.name for p in folder.iterdir()) == [".lock", "1.0.0"]
+
+    assert content(folder / "1.0.0") == uninterrupted
+
+
+WATCH = (
+    "import sys; from deepecg_jax.data import pool; write = pool.write_shard; "
+    "run = pool.run_tasks; from deepecg_jax.data import running; "
+    "running.run_tasks = lambda tasks, workers, report: ("
+    "[print(t.path.name, file=sys.stderr) for t in tasks], run(tasks, workers, report)); "
+)
+"""Names on stderr of the shards that a build is about to write."""
+
+
+def divide_all() -> list[str]:
+    """Names of all shards of the synthetic data set of ``N`` ECGs."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_shards(patch)
+        builder = make_builder(builder_file("synthetic"), data_dir="unused", options={"n": str(N)})
+        return [task.path.name for task in builder.tasks(builder.checked_plan(Path()))]
 
 
 def test_rejects_table_holds_the_reason(signals, tmp_path) -> None:

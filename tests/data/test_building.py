@@ -1,29 +1,21 @@
 """How data sets come to be: the same for any number of workers, all or nothing."""
 
 import fcntl
-import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ecg_sources import content
 
-from deepecg_jax.data.build import build, builder_file, builder_names
+from deepecg_jax.data.build import build
 from deepecg_jax.data.builder import make_builder
+from deepecg_jax.data.builder_files import builder_file, builder_names
+from deepecg_jax.data.running import Progress
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.standardize import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
 from deepecg_jax.signals.synthetic.generate import generate
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """All that must not depend on how a build was run: everything but the summary's timing."""
-    files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "summary.json"}
-    summary = json.loads((folder / "summary.json").read_text())
-    for key in ("workers", "seconds", "ecg_per_s"):
-        del summary[key]
-    return files | {"summary.json": json.dumps(summary).encode()}
 
 
 def test_the_shipped_builders() -> None:
@@ -67,11 +59,13 @@ def test_any_number_of_workers_gives_the_same_bytes(ptb_xl_source, tmp_path) -> 
     assert len(list(three.folder.glob("*train.array_record*"))) > 1
 
 
-def test_progress_reaches_the_end(tmp_path) -> None:
-    seen: list[tuple[int, int]] = []
-    build("synthetic", tmp_path, options={"n": "40"}, on_progress=lambda *now: seen.append(now))
-    assert seen[0] == (0, 40) and seen[-1] == (40, 40)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+def test_progress_reaches_the_end(ptb_xl_source, tmp_path) -> None:
+    (ptb_xl_source / "records500/00000/00004_hr.dat").unlink()
+    seen: list[Progress] = []
+    build("ptb_xl", tmp_path, ptb_xl_source, on_progress=seen.append)
+    assert seen[0] == Progress(0, 24, 0, 0) and seen[-1] == Progress(24, 24, 1, 0)
+    assert [now.done for now in seen] == sorted(now.done for now in seen)
+    assert {now.done for now in seen} == set(range(25))
 
 
 def test_limit_takes_the_first(ptb_xl_source, tmp_path) -> None:

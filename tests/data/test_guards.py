@@ -9,11 +9,13 @@ import pytest
 from ecg_sources import write_challenge, write_ptb_xl
 
 from deepecg_jax.data.build import build
+from deepecg_jax.data.builder_files import builder_file, load_builder_class
 from deepecg_jax.data.dates import read_dates
 from deepecg_jax.data.follow_up import follow_up
 from deepecg_jax.data.people import parse_age, sex_coding
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels.findings import FINDINGS
 
 DX = "# Age: 300\n# Sex: F\n# Dx: 426783006\n"
 
@@ -76,6 +78,20 @@ def test_windows_of_copied_recordings(signals, tmp_path) -> None:
     built = build("cinc2021", tmp_path / "d", tmp_path / "s", options=options)
     names = pq.read_table(built.folder / "index.parquet").column("record_id").to_pylist()
     assert sorted(names) == ["I0001:w0", "I0001:w1", "I0001:w2"]
+
+
+def test_all_77_findings_with_those_that_a_source_cannot_express(signals, tmp_path) -> None:
+    write_challenge(tmp_path / "s", "E00001", signals[0], DX)
+    options = {"findings": "all", "shares": "1/0/0"}
+    for name, source in (("cinc2021", tmp_path / "s"), ("synthetic", None)):
+        more = {"n": "20"} if name == "synthetic" else {}
+        build(name, tmp_path / "d", source, options=options | more)
+        split = open_split(tmp_path / "d", name, "train")
+        labels = dict(zip(split.label_names, split[0]["labels"].tolist(), strict=True))
+        assert set(FINDINGS) <= set(labels) and len(labels) == len(split.label_names)
+        own = load_builder_class(builder_file(name)).label_names()
+        assert all(labels[finding] == -1 for finding in set(FINDINGS) - set(own))
+    assert open_split(tmp_path / "d", "cinc2021", "train")[0]["labels"].max() == 1
 
 
 def test_labels_with_one_class_are_named(ptb_xl_source, tmp_path) -> None:

@@ -10,9 +10,11 @@ import pytest
 from ecg_sources import write_wfdb
 
 from deepecg_jax.data.build import build
+from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.standardize import to_microvolts
 
 
@@ -281,6 +283,24 @@ def test_a_folder_without_a_table(signals, tmp_path) -> None:
     assert "2 ECGs without an id in their file" in some.summary["notes"][0]
     alone = build("table", tmp_path / "alone", tmp_path / "s")
     assert "Nothing says who the patients are" in alone.summary["notes"][0]
+
+
+def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:
+    """WFDB states no patient; the order and the number of answers are those of the files."""
+    from deepecg_jax.data import table_scan
+
+    monkeypatch.setattr(table_scan, "_ALONE", 1)
+    records = []
+    for i in range(3):
+        write_wfdb(tmp_path / f"{i}", signals[i])
+        records.append(PlannedRecord(str(i), "", "", str(tmp_path / f"{i}.hea")))
+    (tmp_path / "1.dat").unlink()
+    assert table_scan.patients_of_files(records, 2) == ["", "", ""]
+    monkeypatch.setattr(
+        table_scan, "read_planned", lambda record: Recording(signals[0], STANDARD_LEADS, 250.0,
+                                                             patient_id=f" p{record.record_id} ")
+    )  # fmt: skip
+    assert table_scan.patients_of_files(records, 1) == ["p0", "p1", "p2"]
 
 
 @pytest.mark.real

@@ -1,11 +1,13 @@
 """Zero-padded ECGs on their way from a data set to a loss."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.config import DataConfig
 from deepecg_jax.data.batches import training_batches
 from deepecg_jax.data.build import build
-from deepecg_jax.data.index import QUALITY_FILE, write_quality
+from deepecg_jax.data.index import QUALITY_FILE
 from deepecg_jax.data.shards import dataset_folder, open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.training.inputs import labelled_split, pretraining_sources
@@ -19,7 +21,8 @@ def data(tmp_path):
 
 def measure(config: DataConfig, padded: dict[int, int]) -> None:
     rows = [{"split": "train", "position": i, "valid_samples": n} for i, n in padded.items()]
-    write_quality(dataset_folder(config.dir, config.dataset), rows)
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, dataset_folder(config.dir, config.dataset) / QUALITY_FILE)
 
 
 def test_padded_ecgs_are_masked_in_fine_tuning_and_left_out_of_pretraining(data) -> None:

@@ -19,12 +19,17 @@ import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labeller, Labels, shipped_labeller
+from deepecg_jax.labels.reports.labeller import (
+    Labeller,
+    Labels,
+    no_collection,
+    shipped_labeller,
+)
 from deepecg_jax.labels.reports.schema import read_rules
 from deepecg_jax.labels.reports.statements import State
 
 EVIDENCE = "evidence"
-_WORTH_A_PROCESS = 2_000  # distinct texts; fewer are labelled before a process has started
+_WORTH_A_PROCESS = 20_000  # distinct texts; fewer are labelled before a process has started
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,8 @@ def label_texts(
     # contiguous parts: every process meets its own sentences again
     edges = np.linspace(0, len(distinct), 4 * workers + 1).astype(int)
     parts = [distinct[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), _start_worker, (rules, language)
-    ) as pool:
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (rules, language))
+    with no_collection(), pool:
         found = [labels for part in pool.map(_label_part, parts) for labels in part]
     known = dict(zip(distinct, found, strict=True))
     return [known[text] for text in texts]
@@ -172,14 +176,12 @@ def to_table(reports: Reports, labels: Sequence[Labels]) -> pa.Table:
     Ids are integers if all are written like integers, else text. A finding that is not mentioned
     is null. ``evidence`` is JSON: finding -> [[start, end], ...], characters of the text.
     """
-    plain = all(value.isdigit() and str(int(value)) == value for value in reports.ids)
-    ids = pa.array([int(value) for value in reports.ids] if plain else reports.ids)
     codes = np.full((len(FINDINGS), len(labels)), -1, np.int8)
     for j, own in enumerate(labels):
         for finding, state in own.states.items():
             codes[finding, j] = state
     names = pa.array([state.name for state in State])
-    columns = {reports.id_name: ids}
+    columns = {reports.id_name: id_column(reports.ids)}
     for i, finding in enumerate(FINDINGS):
         indices = pa.array(codes[i], mask=codes[i] < 0)
         columns[finding] = pa.DictionaryArray.from_arrays(indices, names).cast(pa.string())
@@ -189,6 +191,12 @@ def to_table(reports: Reports, labels: Sequence[Labels]) -> pa.Table:
             texts[id(own)] = evidence_json(own)
     columns[EVIDENCE] = pa.array([texts[id(own)] for own in labels], pa.string())
     return pa.table(columns)
+
+
+def id_column(ids: Sequence[str]) -> pa.Array:
+    """Ids as integers if all are written like integers, else as text."""
+    plain = all(value.isdigit() and str(int(value)) == value for value in ids)
+    return pa.array([int(value) for value in ids] if plain else list(ids))
 
 
 def evidence_json(labels: Labels) -> str:

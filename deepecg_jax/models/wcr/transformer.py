@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.attention import self_attention
 from deepecg_jax.models.layers import Norm, affine, dropout, gelu, layer_norm
 from deepecg_jax.models.wcr.config import WCRConfig
 
 Array = jax.Array
-_MASKED = -1e30  # finite: a row whose keys are all padded must not become NaN
 
 
 class Transformer(nnx.Module):
@@ -92,7 +92,7 @@ def transformer_layer(
         keys = list(jax.random.split(key, 4))
 
     def attend(x: Array) -> Array:
-        y = attention(x, p, config, keep, keys[0])
+        y = self_attention(x, p, config.heads, config.attention_dropout, keep, keys[0])
         return dropout(y, config.dropout, keys[1])
 
     def feed_forward(x: Array) -> Array:
@@ -107,25 +107,3 @@ def transformer_layer(
         return x + feed_forward(layer_norm(x, *ffn_norm))
     x = layer_norm(x + attend(x), *attention_norm)
     return layer_norm(x + feed_forward(x), *ffn_norm)
-
-
-def attention(
-    x: Array,
-    p: dict[str, Array],
-    config: WCRConfig,
-    keep: Array | None,
-    key: Array | None,
-) -> Array:
-    """Multi-head self-attention, softmax(q k / sqrt(D / heads)) v; softmax in float32."""
-    batch, n, width = x.shape
-    heads, size = config.heads, width // config.heads
-    kernel = p["qkv_kernel"].reshape(width, 3 * width)
-    qkv = affine(x, kernel, p["qkv_bias"].reshape(3 * width)).reshape(batch, n, 3, heads, size)
-    q, k, v = (qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3))  # (B, H, N, D / H)
-    logits = ((q * size**-0.5) @ k.transpose(0, 1, 3, 2)).astype(jnp.float32)
-    if keep is not None:
-        logits = jnp.where(keep, logits, _MASKED)
-    probabilities = jax.nn.softmax(logits, axis=-1).astype(x.dtype)
-    probabilities = dropout(probabilities, config.attention_dropout, key)
-    y = (probabilities @ v).transpose(0, 2, 1, 3).reshape(batch, n, width)
-    return affine(y, p["out_kernel"], p["out_bias"])

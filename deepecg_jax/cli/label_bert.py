@@ -1,0 +1,133 @@
+"""``deepecg label --method bert``: reports to findings by a BERT classifier."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from deepecg_jax.cli.console import console, err
+from deepecg_jax.cli.label_tables import print_comparison
+from deepecg_jax.errors import UserError
+from deepecg_jax.interop.report_classifier import ReportClassifier
+from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports import compare, reference, table
+from deepecg_jax.labels.reports.labeller import Labels
+from deepecg_jax.labels.reports.statements import State
+from deepecg_jax.training.metrics_log import progress_bar
+
+
+def label(
+    reports: table.Reports,
+    model: Path,
+    thresholds: Path | None,
+    out: Path | None,
+    evaluate: Path | None,
+    disagreements: Path | None,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
+    """Score, decide, write and print."""
+    classifier = ReportClassifier.load(model, thresholds)
+    names = classifier.labels
+    taken = [name for name in names if name in (reports.id_name, table.EVIDENCE)]
+    if taken:
+        raise UserError(f"the classifier has a label {taken[0]!r}, which is another column's name.")
+    known = None
+    if evaluate is not None:  # before the scoring, so that its mistakes show at once
+        known = reference.read_reference(evaluate, reports.id_name, reports.ids, encoding)
+        known = {name: values for name, values in known.items() if name in names}
+        if not known:
+            raise UserError(
+                f"{evaluate} has none of the classifier's labels ({', '.join(names[:3])} ...), so "
+                "there is nothing to compare."
+            )
+    distinct = len({text for text in reports.texts if text.strip()})
+    with progress_bar(err) as bar:
+        task = bar.add_task("labelling", total=distinct, status="reports")
+        scores = classifier.scores(reports.texts, lambda done: bar.advance(task, done))
+    positive = classifier.positive(scores)
+    has_text = ~np.isnan(scores[:, 0])
+    result: dict[str, Any] = {
+        "n_reports": len(reports.texts),
+        "n_distinct": len(set(reports.texts)),
+        "n_empty": int((~has_text).sum()),
+        "n_without_finding": int((has_text & ~positive.any(1)).sum()),
+        "thresholds": classifier.thresholds_source,
+        "findings": {
+            name: {"present": int(positive[:, j].sum()), "threshold": classifier.thresholds[j]}
+            for j, name in enumerate(names)
+        },
+    }
+    if out is not None:
+        table.write_labels(to_table(reports, names, scores, positive), out)
+        result["out"] = str(out)
+    if known is not None:
+        labels = as_labels(names, positive, has_text)
+        result["evaluation"] = compare.compare(labels, known)
+        result["evaluation"]["languages"] = {}  # a classifier knows none
+        if disagreements is not None:
+            rows = compare.disagreements(reports.ids, reports.texts, labels, known)
+            table.write_rows(rows, disagreements)
+            result["disagreements"] = str(disagreements)
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    _print(result)
+
+
+def to_table(
+    reports: table.Reports, names: tuple[str, ...], scores: np.ndarray, positive: np.ndarray
+) -> pa.Table:
+    """The columns of the rule labeller, and ``score:<name>``; all null for a report without text.
+
+    ``evidence`` is ``{}``: a classifier points at no words.
+    """
+    empty = np.isnan(scores[:, 0])
+    columns = {reports.id_name: table.id_column(reports.ids)}
+    for j, name in enumerate(names):
+        states = np.where(positive[:, j], State.present.name, State.absent.name)
+        columns[name] = pa.array(states.astype(object), pa.string(), mask=empty)
+    columns[table.EVIDENCE] = pa.array(["{}"] * len(scores), pa.string())
+    for j, name in enumerate(names):
+        columns[f"score:{name}"] = pa.array(np.ascontiguousarray(scores[:, j]), mask=empty)
+    return pa.table(columns)
+
+
+def as_labels(names: tuple[str, ...], positive: np.ndarray, has_text: np.ndarray) -> list[Labels]:
+    """The decisions in the form in which labels are compared; only the 77 findings count."""
+    known = [(j, FINDINGS.index(name)) for j, name in enumerate(names) if name in FINDINGS]
+    return [
+        Labels(
+            {number: State.present if row[j] else State.absent for j, number in known if text},
+            {}, "",
+        )
+        for row, text in zip(positive, has_text.tolist(), strict=True)
+    ]  # fmt: skip
+
+
+def _print(result: dict[str, Any]) -> None:
+    shown = Table(title=f"{result['n_reports']:,} reports", title_justify="left")
+    shown.add_column("finding", overflow="fold")
+    shown.add_column("present", justify="right", style="green")
+    shown.add_column("threshold", justify="right")
+    findings = sorted(result["findings"].items(), key=lambda item: -item[1]["present"])
+    for name, own in findings:
+        shown.add_row(escape(name), f"{own['present']:,}" if own["present"] else "",
+                      f"{own['threshold']:.3g}")  # fmt: skip
+    console.print(shown)
+    console.print(
+        f"distinct texts {result['n_distinct']:,}; without any finding "
+        f"{result['n_without_finding']:,}; thresholds: {result['thresholds']}", markup=False,
+    )  # fmt: skip
+    if result["n_empty"]:
+        console.print(f"[yellow]{result['n_empty']:,} reports have no text.[/yellow]")
+    for key in ("out", "disagreements"):
+        if key in result:
+            console.print(result[key], markup=False)
+    if "evaluation" in result:
+        print_comparison(result["evaluation"])
