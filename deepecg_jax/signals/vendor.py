@@ -93,8 +93,8 @@ def _parse(path: Path, root: Element | None) -> tuple[Any, list[warnings.Warning
                 raise SignalError(
                     "read",
                     "unknown_format",
-                    f"{path} is none of the formats that are read: WFDB, {SUPPORTED}, and .npy or "
-                    ".csv with rate, unit and leads.",
+                    f"{path} is none of the formats that are read: WFDB, {SUPPORTED}, and HDF5, "
+                    ".npy or .csv with rate, unit and leads.",
                 )
             vendor_guards.before_parsing(path, found["name"], root)
             record = found["parser_class"]().parse(path)
