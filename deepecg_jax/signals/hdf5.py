@@ -76,6 +76,7 @@ def read_hdf5(
         tuple(name.strip() for name in lead_names),
         rate,
         record_id=re.sub(r"\W+", "_", place).strip("_") or path.stem,
+        meta={"format": "HDF5", "microvolts_per_count": [1000 * factor] * len(lead_names)},
     )
 
 

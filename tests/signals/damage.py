@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,7 +234,7 @@ def main(name: str, first: int, count: int) -> None:
         original = read(path).signal if checked else None
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
         for seed in range(first, first + count):
-            rng = np.random.default_rng([FORMATS.index(name), seed])
+            rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
             print(json.dumps({"seed": seed}), flush=True)
             damaged = parts[int(rng.integers(len(parts)))]
             for part, data in contents.items():
