@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepecg_jax.evaluation.calibration_sums import CellSums
+from deepecg_jax.evaluation.cell_sums import CellSums
 from deepecg_jax.evaluation.lanes import draw_blocks
 from deepecg_jax.evaluation.resampling import Resampler
 

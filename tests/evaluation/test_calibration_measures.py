@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepecg_jax.evaluation import calibration_sums
+from deepecg_jax.evaluation import cell_sums
 from deepecg_jax.evaluation.calibration import calibrate
 from deepecg_jax.evaluation.calibration_measures import MEASURES, MURPHY, measures
 from deepecg_jax.evaluation.calibration_sums import Layout, equal_mass, equal_width
@@ -91,7 +91,7 @@ def test_blocks_of_records_change_nothing(monkeypatch):
     counts = np.random.default_rng(5).integers(0, 4, (6, 900))
     rows = np.random.default_rng(6).permutation(900)
     whole = Layout(rows, positive, scores).sums(counts)
-    monkeypatch.setattr(calibration_sums, "BLOCK", 64)
+    monkeypatch.setattr(cell_sums, "BLOCK", 64)
     cut = Layout(rows, positive, scores).sums(counts)
     for name in ("n", "positive", "score"):
         for bins in ("width", "mass"):
