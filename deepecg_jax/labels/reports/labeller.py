@@ -12,7 +12,8 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import needs_repair, repair
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.scan import Tokens, scan, tokenize
+from deepecg_jax.labels.reports.memory import Reader
+from deepecg_jax.labels.reports.scan import Tokens, tokenize
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
 from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
@@ -85,7 +86,8 @@ class Labeller:
                 f"{', '.join(rules.languages)} (leave --language out to detect it)."
             )
         self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
-        self._interpreter = Interpreter(rules.common, self._lexicon.meanings)
+        interpreter = Interpreter(rules.common, self._lexicon.meanings)
+        self._reader = Reader(self._lexicon, interpreter)
         self._not_text = [re.compile(pattern) for pattern in rules.common.not_report_text]
         self._implications = [
             (tuple(FINDINGS.index(name) for name in rule.when), FINDINGS.index(rule.then))
@@ -114,7 +116,7 @@ class Labeller:
             # one sentence: it seldom comes again in another report, so it is not kept
             tokens = tokenize(text, self._lexicon)
             language, spoken = self._lexicon.spoken(tokens.weight)
-            _merge(self._say(text, tokens, spoken), 0, states, spans)
+            _merge(self._reader.read(text, tokens, spoken), 0, states, spans)
         else:
             parts = self._split(text)
             sentences = [self._sentence(part) for _, part in parts]
@@ -122,7 +124,7 @@ class Labeller:
             for (offset, part), sentence in zip(parts, sentences, strict=True):
                 said = sentence.said.get(spoken)
                 if said is None:
-                    said = sentence.said[spoken] = self._say(part, sentence.tokens, spoken)
+                    said = sentence.said[spoken] = self._reader.read(part, sentence.tokens, spoken)
                 _merge(said, offset, states, spans)
         for when, then in self._implications:
             self._imply(when, then, states, spans)
@@ -130,9 +132,6 @@ class Labeller:
             i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
         }
         return Labels(states, evidence, language)
-
-    def _say(self, text: str, tokens: Tokens, spoken: int) -> list[Statement]:
-        return self._interpreter.read(scan(text, tokens, spoken, self._lexicon), text, tokens)
 
     def label_all(self, texts: Iterable[str]) -> list[Labels]:
         """Read many reports; equal texts are read once and share their result."""
