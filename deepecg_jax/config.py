@@ -40,6 +40,11 @@ class DataConfig(Settings):
         default=1.0,
         description="share of the training patients used, chosen by `seed` (label efficiency)",
     )
+    where: tuple[str, ...] = Field(
+        default=(),
+        description="conditions on quality measures or metadata that every ECG read must fulfil, "
+        "such as ['seconds >= 10', 'noise < 0.1']; the columns of quality.parquet, age, sex, fold",
+    )
     cache_gb: float = Field(
         default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
     )
@@ -101,9 +106,11 @@ class OptimizerConfig(Settings):
 class ScheduleConfig(Settings):
     """Learning rate over steps."""
 
-    kind: Literal["constant", "cosine"] = "cosine"
+    kind: Literal["constant", "cosine", "linear"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0, description="linear from 0 to the peak")
-    final_share: float = Field(default=0.0, ge=0, le=1, description="cosine only: end over peak")
+    final_share: float = Field(
+        default=0.0, ge=0, le=1, description="cosine and linear: end over peak"
+    )
 
 
 class MeshConfig(Settings):
@@ -233,4 +240,27 @@ class FinetuneConfig(Settings):
         return self
 
 
-AnyConfig = PretrainConfig | FinetuneConfig
+class LabellerConfig(Settings):
+    """``deepecg train-labeller``; the command's options fill it."""
+
+    task: Literal["train-labeller"] = "train-labeller"
+    seed: int = Field(default=0, ge=0, description="all randomness: weights, order, dropout")
+    workdir: str = Field(description="holds the checkpoints until the classifier is written")
+    reports: str = Field(description="CSV or Parquet file")
+    text: str = Field(description="its column of texts")
+    labels: tuple[str, ...] = Field(min_length=1, description="the outputs, in their order")
+    data_sha256: str = Field(description="of texts, labels and splits: other data are another run")
+    init: str = Field(
+        description="a Hugging Face folder, a config.json, or a named size from scratch"
+    )
+    vocab_size: int = Field(default=8000, ge=1, description="from scratch: most tokens")
+    max_length: int = Field(default=512, ge=3, le=512, description="tokens of a text")
+    stopping: StoppingConfig
+    threshold_method: str = Field(default="f1", description="fitted on the validation split only")
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    mesh: MeshConfig = MeshConfig()
+
+
+AnyConfig = PretrainConfig | FinetuneConfig | LabellerConfig

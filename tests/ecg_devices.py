@@ -2,11 +2,13 @@
 
 Only the MUSE and CardioSoft forms follow files seen; the others follow the published standards
 (aECG: HL7 V3 R1; SCP-ECG: EN 1064; MFER: ISO 22077-1; EDF+; ISHNE 1.0; DICOM PS3.3 C.10.9; Philips:
-the public SierraECG schema 1.03/1.04), not files of real devices.
+the public SierraECG schema 1.03/1.04; Mortara and Kardia: what public readers expect), not files
+of real devices.
 """
 
 import base64
 import binascii
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -347,6 +349,42 @@ def write_ishne(path: Path, samples: np.ndarray | None = None) -> np.ndarray:
     return samples
 
 
+def write_mortara(path: Path, samples: np.ndarray | None = None) -> np.ndarray:
+    """Mortara ELI: 12 channels, 200 units a millivolt."""
+    samples = counts() if samples is None else samples
+    channels = "".join(
+        f'<CHANNEL NAME="{name}" BITS="16" FORMAT="SIGNED" ENCODING="BASE64" UNITS_PER_MV="200" '
+        f'SAMPLE_FREQ="{RATE}" DURATION="{len(samples)}" OFFSET="0" '
+        f'DATA="{base64.b64encode(samples[:, i].astype("<i2").tobytes()).decode()}"/>'
+        for i, name in enumerate(STANDARD_LEADS)
+    )
+    path.write_text(
+        '<?xml version="1.0"?><ECG NUM_QRS="10" VENT_RATE="60" ACQUISITION_TIME="20190102030405" '
+        'AGE="33" AGE_UNITS="YEARS"><SUBJECT ID="MO-1" GENDER="Female"/>'
+        '<SOURCE MANUFACTURER="Mortara Instrument"/>'
+        '<AUTOMATIC_INTERPRETATION><STATEMENT TEXT="Sinus rhythm"/></AUTOMATIC_INTERPRETATION>'
+        f"{channels}</ECG>"
+    )
+    return samples
+
+
+def write_kardia(path: Path, samples: np.ndarray | None = None) -> np.ndarray:
+    """AliveCor Kardia: lead I, 5000 nV a count."""
+    samples = counts()[:, :1] if samples is None else samples
+    block = {
+        "frequency": RATE,
+        "amplitudeResolution": 5000,
+        "numLeads": 1,
+        "samples": {"leadI": samples[:, 0].tolist()},
+    }
+    document = {
+        "id": "k", "patientID": "KA-1", "recordedAt": "2022-03-04T05:06:07Z", "duration": 10000,
+        "data": {"raw": block}, "algorithmDetermination": "normal",
+    }  # fmt: skip
+    path.write_text(json.dumps(document))
+    return samples
+
+
 WRITERS = {
     "muse": (write_muse, ".xml", 4.88e-3),
     "cardiosoft": (write_cardiosoft, ".xml", 5e-3),
@@ -357,5 +395,7 @@ WRITERS = {
     "mfer": (write_mfer, ".mwf", 5e-3),
     "edf": (write_edf, ".edf", 5e-3),
     "ishne": (write_ishne, ".ecg", 5e-3),
+    "mortara": (write_mortara, ".xml", 5e-3),
+    "kardia": (write_kardia, ".json", 5e-3),
 }
 """Format -> (writer, usual extension, millivolts a count)."""

@@ -14,6 +14,7 @@ from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.standardisation import contract_of
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.interference import interference
 from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.standardize import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
@@ -67,7 +68,8 @@ class Builder(EcgBuilder):
         generated = _generated(records, whole_number(options, "seed"))
         if contract_of(options) == SignalContract():
             for record, signal in generated:
-                yield Example(features_of(record, to_microvolts(signal), np.ones(12, bool)))
+                features = features_of(record, to_microvolts(signal), np.ones(12, bool))
+                yield Example(features, _measures(signal))
             return
         records_read: dict[str, PlannedRecord] = {}
 
@@ -79,6 +81,12 @@ class Builder(EcgBuilder):
         yield from examples_from(
             records, options, read, lambda planned, _: records_read.pop(planned.record_id)
         )
+
+
+def _measures(signal: np.ndarray) -> dict[str, float]:
+    rate = SignalContract().sampling_rate
+    seconds = len(signal) / rate
+    return {"valid_samples": len(signal), "seconds": seconds, **interference(signal, rate)}
 
 
 def _generated(

@@ -29,9 +29,10 @@ from deepecg_jax.data.table_scan import (
 )
 from deepecg_jax.data.tables import column_names, read_columns, texts
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels import muse
 from deepecg_jax.signals.hdf5 import close_files
 
-AUTO = "auto"
+AUTO, STATEMENTS = "auto", "statements"
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -55,7 +56,11 @@ class Builder(EcgBuilder):
         "files": Option("", "without a table: which files are ECGs, such as *.xml"),
         "encoding": Option("utf-8", "of a CSV table, such as latin-1"),
         **{role: Option("", _COLUMN) for role in ROLES},
-        "labels": Option(AUTO, "names of label columns, or patterns such as label:*; none"),
+        "labels": Option(
+            AUTO,
+            "names of label columns, or patterns such as label:*; none; statements: findings that "
+            "GE's machine statements in the report define",
+        ),
         "shares": Option("80/10/10", "train/validation/test without a split column, by patient"),
         "sex_codes": Option("", "what codes mean, such as 0=male,1=female"),
         "age_over_89": Option("", "the code for an age over 89, such as 300"),
@@ -72,7 +77,9 @@ class Builder(EcgBuilder):
 
     @property
     def source_labels(self) -> tuple[str, ...]:
-        """The label columns of the table, without ``label:``."""
+        """The label columns of the table, without ``label:``, or what statements define."""
+        if self._from_statements:
+            return muse.label_names()
         return tuple(label_name(column) for column in self._labelled[0]) or (UNLABELLED,)
 
     @classmethod
@@ -113,13 +120,17 @@ class Builder(EcgBuilder):
     def _reading(self) -> ReadingOptions:
         return ReadingOptions.of(self.options, self._names)
 
+    @property
+    def _from_statements(self) -> bool:
+        return self.options["labels"] == STATEMENTS and STATEMENTS not in self._names
+
     @cached_property
     def _labelled(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Label columns and their values, int8 (number of rows, number of columns)."""
         used = {*self._roles.values(), *self._reading.columns}
         free = [name for name in self._names if name not in used]
         option = self.options["labels"]
-        if option == "none":
+        if option == "none" or self._from_statements:
             columns = []
         elif option == AUTO:
             columns = free
@@ -155,7 +166,7 @@ class Builder(EcgBuilder):
         folder = source if source.is_dir() else source.parent
         notes: list[str] = []
         files = self._reading.locations(table, roles, folder, notes)
-        reading = self._reading.arguments(table)
+        reading = self._reading.arguments(table, files)
         written = texts(table, roles["path"])
         ids = _ids(table, roles.get("record_id")) or written
         names = [name or path for name, path in zip(ids, written, strict=True)]
@@ -170,7 +181,8 @@ class Builder(EcgBuilder):
         }
         labelled, values = self._labelled
         self._note_labels(labelled, notes)
-        unlabelled = np.full(1, -1, np.int8)
+        # statements are read with the file, which may hold the report
+        unlabelled = None if self._from_statements else np.full(1, -1, np.int8)
         records = []
         for i in range(n):
             if not splits[i]:
@@ -244,7 +256,12 @@ class Builder(EcgBuilder):
         return splits, {"rows_without_split": left_out} if left_out else {}
 
     def _note_labels(self, columns: Sequence[str], notes: list[str]) -> None:
-        if not columns:
+        if self._from_statements:
+            notes.append(
+                "Labels are findings that machine statements in the reports define: what a program "
+                "wrote, changed by a physician or not."
+            )
+        elif not columns:
             notes.append(f"The data set has no labels (its one label, {UNLABELLED}, is unknown).")
         elif self.options["labels"] == AUTO:
             shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")

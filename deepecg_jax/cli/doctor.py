@@ -13,6 +13,7 @@ OPTIONAL = {
     "onnx": ("onnx", "deepecg export --format onnx"),
     "flatbuffers": ("stablehlo", "deepecg export --format stablehlo"),
     "h5py": ("hdf5", "deepecg build code15, and HDF5 files of a table,"),
+    "tokenizers": ("bert", "deepecg label --method bert"),
     "tensorboardX": ("tracking", "TensorBoard logs"),
 }
 

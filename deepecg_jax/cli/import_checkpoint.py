@@ -113,7 +113,7 @@ def command(
     )
     console.print(
         f"signals: {contract.sampling_rate:g} Hz, {contract.seconds:g} s, "
-        + ("millivolts" if contract.scaling == "millivolt" else "each lead z-scored")
+        f"{contract.scaling_in_words}"
     )
     console.print(f"fingerprint {made.fingerprint}")
     console.print(f"{out}", markup=False)

@@ -11,6 +11,7 @@ from deepecg_jax.cli.console import console
 from deepecg_jax.cli.inspect_file import inspect_file
 from deepecg_jax.cli.summary_table import print_summary
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.hdf5 import is_hdf5
 
 
 def command(
@@ -22,7 +23,7 @@ def command(
     """Describe a built data set, or read one ECG file, draw it, and say what was understood."""
     if path.is_dir():
         _dataset(path)
-    elif path.is_file() or path.with_name(path.name + ".hea").is_file():
+    elif path.is_file() or path.with_name(path.name + ".hea").is_file() or is_hdf5(path):
         inspect_file(path, out)
     else:
         raise UserError(f"{path} is neither a folder nor an ECG file.")
@@ -46,8 +47,8 @@ def _dataset(path: Path) -> None:
     contract = opened[0].contract
     console.print(
         f"signal: {contract.n_samples} samples ({contract.seconds:g} s at "
-        f"{contract.sampling_rate:g} Hz) x {' '.join(contract.leads)}, {contract.unit} after "
-        f"conversion, scaling {contract.scaling}",
+        f"{contract.sampling_rate:g} Hz) x {' '.join(contract.leads)}, after "
+        f"conversion {contract.scaling_in_words} (scaling {contract.scaling})",
         highlight=False,
     )
     rejects = read_rejects(folder)

@@ -30,7 +30,10 @@ def command(
         typer.Option(help="Reference labels: the id column, and finding columns or scp_codes."),
     ] = None,
     uncertain_as: Annotated[
-        str, typer.Option(help="In --evaluate an uncertain finding is: present, absent, left-out.")
+        str,
+        typer.Option(
+            help="In --evaluate an uncertain finding (or statement) is: present, absent, left-out."
+        ),
     ] = "present",
     disagreements: Annotated[
         Path | None, typer.Option(help="With --evaluate: CSV of all disagreements, to read.")
@@ -128,17 +131,17 @@ def _label(
     kinds = [kind.value for kind in compare.Uncertain]
     if uncertain_as not in kinds:
         raise UserError(f"--uncertain-as is one of {', '.join(kinds)}, not {uncertain_as!r}.")
+    kind = compare.Uncertain(uncertain_as)
     read = table.read_reports(reports, id_column, text, encoding)
     known = None
     if evaluate is not None:  # before the labelling, so that its mistakes show at once
-        known = reference.read_reference(evaluate, id_column, read.ids, encoding)
+        known = reference.read_reference(evaluate, id_column, read.ids, encoding, kind)
     labels = table.label_texts(read.texts, language, rules, workers)
     result = summary(read.texts, labels)
     if out is not None:
         table.write_labels(table.to_table(read, labels), out)
         result["out"] = str(out)
     if known is not None:
-        kind = compare.Uncertain(uncertain_as)
         result["evaluation"] = compare.compare(labels, known, kind)
         if disagreements is not None:
             rows = compare.disagreements(read.ids, read.texts, labels, known, kind)

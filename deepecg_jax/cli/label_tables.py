@@ -85,7 +85,10 @@ def print_comparison(result: Mapping[str, Any]) -> None:
             table.add_row(escape(name), f"{own['n_positive']:,}", *values)
     console.print(table)
     macro = result["macro"]
-    console.print(f"macro F1 {_ratio(macro['f1'])} over {macro['n_findings']} findings")
+    console.print(
+        f"macro F1 {_ratio(macro['f1'])} over {macro['n_findings']} findings; "
+        f"micro F1 of what the reports mention {_ratio(result['micro_mentioned']['f1'])}"
+    )
 
 
 def _ratio(value: float | None) -> str:

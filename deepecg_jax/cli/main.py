@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "build": "deepecg_jax.cli.build",
     "merge": "deepecg_jax.cli.merge",
     "inspect": "deepecg_jax.cli.inspect",
+    "profile": "deepecg_jax.cli.profile",
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",
@@ -39,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "export": "deepecg_jax.cli.export",
     "import": "deepecg_jax.cli.import_checkpoint",
     "label": "deepecg_jax.cli.label",
+    "train-labeller": "deepecg_jax.cli.train_labeller",
     "doctor": "deepecg_jax.cli.doctor",
 }
 

@@ -32,12 +32,25 @@ def command(
             "z-score) instead of refusing them.",
         ),
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --dataset, only ECGs that fulfil this, such as 'noise < 0.1'; repeatable."
+        ),
+    ] = None,
+    site_profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --records, for a model of filtered ECGs: site_profile.json of the site."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
 ) -> None:
     """Predict the findings of a split of a data set, or of recording files."""
     from deepecg_jax.errors import UserError
     from deepecg_jax.interop import bundle as bundles
     from deepecg_jax.interop.predict import predict_records, predict_split
+    from deepecg_jax.signals import site_profile as site_profiles
 
     if more and not records:
         raise UserError(f"{more[0]} is one argument too many; give recordings after --records.")
@@ -48,15 +61,21 @@ def command(
         )
     if not records and not (data_dir and dataset):
         raise UserError("--data-dir and --dataset go together; one of them is missing.")
+    if where and records:
+        raise UserError("--where goes with --dataset: the files given are predicted as they are.")
+    if site_profile and not records:
+        raise UserError("--site-profile goes with --records: shards are filtered when built.")
     loaded = bundles.load(bundle)
     if records:
-        rejects = predict_records(loaded, records, out, batch_size)
+        profiles = site_profiles.load(site_profile) if site_profile else None
+        rejects = predict_records(loaded, records, out, batch_size, profiles)
         for path, reason in rejects:
             console.print(f"[yellow]left out {path}: {reason}[/yellow]")
         count = len(records) - len(rejects)
     else:
         assert data_dir is not None and dataset is not None
         count = predict_split(
-            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert
-        )
+            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert,
+            where=where or (),
+        )  # fmt: skip
     console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")

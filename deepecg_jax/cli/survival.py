@@ -118,6 +118,11 @@ def _print(result: dict[str, Any]) -> None:
         incidence = part["incidence_by_year"][last]
         table.add_row(name, f"{part['n']:,}", f"{part['n_events']:,}", _cell(incidence))
     console.print(table)
+    test = result["log_rank"]
+    if test["p"] is not None:
+        clustered = test["p_clustered"]
+        shown = "" if clustered is None else f", {clustered:.2g} with variance between patients"
+        console.print(f"log-rank p {test['p']:.2g}{shown}", highlight=False)
     at = result["threshold"]
     if at is not None:
         ratio = at["hazard_ratio"]

@@ -26,7 +26,7 @@ from deepecg_jax.data.index import (
 from deepecg_jax.data.records import SPLITS, Reject
 from deepecg_jax.data.shard_writing import QUALITY, WRITER_OPTIONS, read_side, side_path
 from deepecg_jax.data.staging import Staged, StagedShard
-from deepecg_jax.data.standardisation import contract_of
+from deepecg_jax.data.standardisation import write_contract
 from deepecg_jax.data.summary import SUMMARY_FILE, summarize, write_json
 from deepecg_jax.errors import UserError
 
@@ -98,7 +98,7 @@ def assemble(
             shard.path = shard_path(split, number, len(mine))
     counts.update(_write_tables(folder, splits))
     write_rejects(folder, rejects)
-    contract_of(state.request["options"]).save(folder)
+    write_contract(folder, state.request["options"])
     write_json(folder / "labels.json", list(state.labels))
     files = {}
     for shard in (shard for mine in splits.values() for shard in mine):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepecg_jax.data.builder_files import builder_file
 from deepecg_jax.data.running import Progress, Runner, silent, write_shards
+from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.data.summary import SUMMARY_FILE, read_json, request_of
 from deepecg_jax.errors import UserError
 
@@ -62,6 +63,8 @@ def build(
         UserError: unknown builder or option, a source that is not one, another build of the same
             data set at work, or an existing data set that was built from something else.
     """
+    from deepecg_jax.data.profiles import with_fitted_profile
+
     runner = runner or Runner(workers, on_progress=on_progress or silent)
     folder = Path(data_dir) / name
     started = time.monotonic()
@@ -69,6 +72,9 @@ def build(
     with alone(folder, name):
         shutil.rmtree(folder / ASSEMBLY, ignore_errors=True)
         builder = open_builder(name, folder / ASSEMBLY, source, limit, options, runner)
+        if builder.options["site_profile"] == FIT:
+            fitted = with_fitted_profile(builder, options or {}, folder)
+            builder = open_builder(name, folder / ASSEMBLY, source, limit, fitted, runner)
         final = folder / str(builder.version)
         if final.exists() and not overwrite:
             request = request_of(builder.source, builder.options, builder.limit)

@@ -52,11 +52,11 @@ def find_duplicates(shards: Sequence[Hashes]) -> dict[Place, Place]:
     first = np.maximum.accumulate(np.where(new, np.arange(len(signal)), 0))
     starts = np.concatenate([[0], np.cumsum(lengths)])
 
-    def place(at: np.integer) -> Place:
+    def place(at: int) -> Place:
         shard = int(np.searchsorted(starts, at, "right")) - 1
-        return shard, int(at - starts[shard])
+        return shard, at - int(starts[shard])
 
     return {
-        place(by_signal[at]): place(by_signal[first[at]])
+        place(int(by_signal[at])): place(int(by_signal[first[at]]))
         for at in np.flatnonzero(order != order[first])
     }

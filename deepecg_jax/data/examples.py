@@ -42,14 +42,15 @@ def examples_from(
             with _rejecting(record, made):
                 recording = read(record)
                 described = describe(record, recording) if describe else record
-                made.append(_Made(described, windows_of(recording, options)))
+                windows = windows_of(recording, options, described.site)
+                made.append(_Made(described, windows))
         waiting = [window for one in made if isinstance(one, _Made) for window in one.windows]
-        windows = iter(standardize_batch(waiting, options))
+        standardised = iter(standardize_batch(waiting, options))
         for one in made:
             if isinstance(one, Reject):
                 yield one
                 continue
-            mine = [next(windows) for _ in one.windows]
+            mine = [next(standardised) for _ in one.windows]
             examples: list[Example | Reject] = []
             with _rejecting(one.record, examples):
                 examples += [example_of(one.record, window, numbered(options)) for window in mine]

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from deepecg_jax.data.label_columns import UNLABELLED
+
 
 def one_class_labels(labels: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, list[str]]:
     """Labels of which no classifier can be judged: those never positive, never negative, unknown.
@@ -11,6 +13,8 @@ def one_class_labels(labels: Mapping[str, Mapping[str, Mapping[str, int]]]) -> d
     """
     found: dict[str, list[str]] = {"never_positive": [], "never_negative": [], "unknown": []}
     for name, splits in labels.items():
+        if name == UNLABELLED:  # stands for no label at all
+            continue
         positive = sum(split["positive"] for split in splits.values())
         negative = sum(split["negative"] for split in splits.values())
         if not positive and not negative:

@@ -41,6 +41,15 @@ COMMON_OPTIONS: dict[str, Option] = {
         ("millivolt", "deepecg", "fairseq"),
     ),
     "batch": Option("512", "deepecg: most ECGs of a shard that are standardised together"),
+    "site_profile": Option(
+        "", "a file of `deepecg profile`, or fit: from a sample of this source; see powerline"
+    ),
+    "powerline": Option(
+        "keep", "millivolt: remove the powerline that the site profile found", ("keep", "remove")
+    ),
+    "baseline": Option(
+        "keep", "millivolt: remove baseline wander below the profile's cut-off", ("keep", "remove")
+    ),
 }
 
 

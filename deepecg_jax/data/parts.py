@@ -17,6 +17,7 @@ from deepecg_jax.data.running import Runner, write_shards
 from deepecg_jax.data.shard_tasks import shard_name
 from deepecg_jax.data.shard_writing import read_info
 from deepecg_jax.data.staging import BuildState, Staged, StagedShard, load_state
+from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.data.summary import SUMMARY_FILE, read_json, write_json
 from deepecg_jax.errors import UserError
 
@@ -84,6 +85,11 @@ def build_part(
     folder = part.folder(data_dir, name)
     with alone(folder, f"part {part} of {name}"):
         builder = open_builder(name, folder / "unused", source, limit, options, runner)
+        if builder.options["site_profile"] == FIT:
+            raise UserError(
+                "--part takes no --option site_profile=fit, because all parts need the same "
+                "profile: write one with `deepecg profile` and give its file to every part."
+            )
         plan = builder.checked_plan(builder.source or Path())
         tasks = builder.tasks(plan)
         state = builder.state(plan, tasks)

@@ -117,8 +117,11 @@ def state_of(
         digest.update(task.digest.encode())
     for reject in plan.rejects:
         digest.update(repr(reject).encode())
+    code = code_versions(builder)
+    if profile := request["options"].get("site_profile"):
+        code["site profile"] = _hash([Path(profile)])
     return BuildState(
-        name, version, dict(request), code_versions(builder), digest.hexdigest(), tuple(labels),
+        name, version, dict(request), code, digest.hexdigest(), tuple(labels),
         len(plan.records), shards, dict(plan.counts), tuple(plan.notes),
     )  # fmt: skip
 

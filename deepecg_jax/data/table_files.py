@@ -12,8 +12,9 @@ import pyarrow as pa
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.tables import texts
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels import muse
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.hdf5 import SEPARATOR
+from deepecg_jax.signals.hdf5 import SEPARATOR, is_hdf5
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import Recording, SignalError
 
@@ -83,17 +84,21 @@ class ReadingOptions:
             found = _inside(found, table, roles)
         return found
 
-    def arguments(self, table: pa.Table) -> list[dict[str, Any]]:
-        """What the reader is told about each recording: ``sampling_rate``, ``unit``, ``leads``."""
+    def arguments(self, table: pa.Table, files: Sequence[str]) -> list[dict[str, Any]]:
+        """What the reader is told about each recording: ``sampling_rate``, ``unit``, ``leads``.
+
+        Nothing about files that state these themselves (WFDB, vendor formats).
+        """
         columns = {
             name: texts(table, value) if is_column else [value] * table.num_rows
             for name, (value, is_column) in self.given.items()
         }
         parsed: dict[tuple[str, str], Any] = {}  # few distinct values, many rows
         found = []
-        for i in range(table.num_rows):
+        for i, file in enumerate(files):
             row = {}
-            for name, values in columns.items():
+            told = columns if _is_told(file) else {}
+            for name, values in told.items():
                 key = (name, values[i])
                 if key not in parsed:
                     parsed[key] = _parse(*key)
@@ -104,23 +109,22 @@ class ReadingOptions:
 
 
 def read_planned(record: PlannedRecord) -> Recording:
-    """Read one file with what the table says; SignalError if it is absent or cannot be read.
-
-    Files that state rate, unit and leads themselves (WFDB, vendor formats) are not told again.
-    """
+    """Read one file with what the table says; SignalError if it is absent or cannot be read."""
     name = record.path.partition(SEPARATOR)[0]
     wfdb = Path(name + ".hea").is_file() or Path(name).with_suffix(".hea").is_file()
     if not wfdb and not Path(name).exists():
         raise SignalError("read", "missing_file", f"{name} does not exist.")
-    told = Path(name).suffix.lower() in (*_SILENT, ".h5", ".hdf5", ".hdf")
     try:
-        return read(record.path, **(record.reading if told and not wfdb else {}))
+        return read(record.path, **record.reading)
     except UserError as error:  # here the fault of one file, which must not stop all others
         raise SignalError("read", "unreadable", str(error)) from error
 
 
 def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
-    """Fill what the table leaves open from the file; where both speak, the table counts."""
+    """Fill what the table leaves open from the file; where both speak, the table counts.
+
+    A record without labels gets those that machine statements in its report define.
+    """
     counts = list(record.counts)
     changes: dict[str, Any] = {}
     if math.isnan(record.age):
@@ -135,21 +139,33 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     for name in ("site", "device", "report"):
         if not getattr(record, name):
             changes[name] = getattr(recording, name)
+    if record.labels is None:
+        report = changes.get("report", record.report)
+        changes["labels"] = muse.labels_of(report.splitlines())
+        if not report.strip():
+            counts.append("without_statements")
     return replace(record, counts=tuple(counts), **changes)
 
 
+def _is_told(file: str) -> bool:
+    return file.lower().endswith(_SILENT) or is_hdf5(file)
+
+
 def _inside(found: list[str], table: pa.Table, roles: Mapping[str, str]) -> list[str]:
-    """Paths with the data set and the row that other columns name."""
+    """HDF5 paths with the data set and the row that other columns name."""
     empty = [""] * table.num_rows
     datasets = texts(table, roles["dataset"]) if "dataset" in roles else empty
     rows = texts(table, roles["row"]) if "row" in roles else empty
     located = []
     for path, dataset, row in zip(found, datasets, rows, strict=True):
+        if not is_hdf5(path) or SEPARATOR in path:
+            located.append(path)
+            continue
         number = row.removesuffix(".0")
         if number and not number.isdigit():
             raise UserError(f"Column {roles['row']!r} holds {row!r}, which is no row number.")
         place = dataset + (f"[{number}]" if number else "")
-        located.append(f"{path}{SEPARATOR}{place}" if place and SEPARATOR not in path else path)
+        located.append(f"{path}{SEPARATOR}{place}" if place else path)
     return located
 
 

@@ -73,7 +73,10 @@ def follow_ups(
     """Days, event and repairs of every row. UserError: columns that do not fit together."""
     wrong = check_roles(list(roles))
     if wrong:
-        raise UserError(f"The follow-up columns do not fit together: {wrong}.")
+        raise UserError(
+            f"The follow-up columns do not fit together: {wrong} (--option ROLE=none leaves a "
+            "column of that name out)."
+        )
     if "time_days" in roles:
         days, events = texts(table, roles["time_days"]), texts(table, roles["event"])
         return [stated_follow_up(*pair) for pair in zip(days, events, strict=True)]

@@ -31,6 +31,7 @@ COUNTS_BYTES = 2**28
 FEWEST_LANES = 64
 """Not fewer for that bound: a step takes as long for 64 resamples as for one."""
 _DRAWN_AT_ONCE = 2**24
+_ALIGNMENT = 64
 TABLE_BYTES = 2**29
 """Memory for sorted tables that are kept between blocks of resamples."""
 _STEPS = 512
@@ -113,7 +114,8 @@ def sweep_by_record(
     """
     n_records = len(sweep.resampler.cluster_of)
     step = max(8, _DRAWN_AT_ONCE // max(n_records, 1))
-    by_record = np.zeros((rows_for(n_records), lanes), np.uint8 if weights is None else np.float64)
+    shape = rows_for(n_records), lanes
+    by_record = _aligned_zeros(shape, np.dtype(np.uint8 if weights is None else np.float64))
     for at in range(start, stop, step):
         drawn = sweep.counts(at, min(at + step, stop))
         if drawn.dtype.itemsize > by_record.dtype.itemsize:
@@ -122,6 +124,14 @@ def sweep_by_record(
     if weights is not None:
         by_record[:n_records] *= weights[:, None]
     return by_record
+
+
+def _aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Zeros at an address that XLA on a CPU can take over without a copy."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    whole = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % _ALIGNMENT
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def lanes_for(n_resamples: int, n_records: int, itemsize: int = 1, devices: int = 1) -> int:

@@ -14,7 +14,7 @@ from deepecg_jax.evaluation.calibration_measures import (
     measures,
 )
 from deepecg_jax.evaluation.calibration_sums import BINS, BinSums, Layout, Sums, equal_width
-from deepecg_jax.evaluation.lanes import count_blocks
+from deepecg_jax.evaluation.lanes import draw_blocks
 from deepecg_jax.evaluation.logistic import Recalibration, cox_recalibration
 from deepecg_jax.evaluation.resampling import Resampler
 from deepecg_jax.evaluation.threshold_metrics import ratio
@@ -94,7 +94,7 @@ def calibrate(
         positive = labels[own, j] == 1
         clusters = None if resampler is None else resampler.cluster_of[own]
         return (
-            Layout(own, positive, scores[own, j], len(labels)),
+            Layout(own, positive, scores[own, j]),
             cox_recalibration(positive, scores[own, j], clusters),
         )
 
@@ -142,7 +142,7 @@ def _sweep(
     """The sums of every layout: row 0 the sample itself, then its resamples."""
     blocks = [
         list(pool.map(lambda layout, drawn=counts: layout.sums(drawn), layouts.values()))
-        for counts in count_blocks(n_records, resampler, resamples)
+        for counts in draw_blocks(n_records, resampler, resamples)
     ]
     sums = [Sums.concatenate(parts) for parts in zip(*blocks, strict=True)]
     return dict(zip(layouts, sums, strict=True))

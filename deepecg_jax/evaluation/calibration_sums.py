@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 
+from deepecg_jax.evaluation.cell_sums import CellSums
 from deepecg_jax.evaluation.local_regression import LocalRegression, points_of_values
 
 BINS = 10
@@ -115,14 +115,13 @@ class Layout:
     to all the others: a record is read once a resample instead of once a sum.
     """
 
-    def __init__(self, rows: np.ndarray, positive: np.ndarray, scores: np.ndarray, n_records: int):
+    def __init__(self, rows: np.ndarray, positive: np.ndarray, scores: np.ndarray):
         """Prepare M items (a finding's records with a known label).
 
         Args:
             rows: (M,) the record of each item.
             positive: (M,) bool.
             scores: (M,) in 0..1.
-            n_records: N.
         """
         scores = np.asarray(scores, np.float64)
         values, value_of, n = np.unique(scores, return_inverse=True, return_counts=True)
@@ -130,7 +129,7 @@ class Layout:
         self.x, point = points_of_values(values, n)
         begins = np.r_[True, (np.diff(width) != 0) | (np.diff(mass) != 0) | (np.diff(point) != 0)]
         cell_of = np.cumsum(begins) - 1
-        self._cells = CellSums(rows, cell_of[value_of], positive, scores, n_records)
+        self._cells = CellSums(rows, cell_of[value_of], positive, scores)
         self._width, self._mass, self._point = width[begins], mass[begins], point[begins]
         self._smoother = LocalRegression(
             self.x, np.bincount(point, n, len(self.x)).astype(np.int64)
@@ -138,7 +137,7 @@ class Layout:
         self.edges = equal_mass_edges(values, mass)
 
     def sums(self, counts: np.ndarray) -> Sums:
-        """Sum over the records of each resample; counts are (N, R) float64."""
+        """Sum over the records of each resample; counts are (R, N)."""
         n, score, squared = self._cells(counts)
         every, positive = n.sum(axis=0), n[1]
 
@@ -153,49 +152,6 @@ class Layout:
             bins(self._width), bins(self._mass), squared.sum(axis=(0, 1)), score[1].sum(axis=0),
             smooth, smooth_n,
         )  # fmt: skip
-
-
-class CellSums:
-    """Sums over the records of each cell and class, for any counts."""
-
-    def __init__(
-        self,
-        rows: np.ndarray,
-        cell_of: np.ndarray,
-        positive: np.ndarray,
-        scores: np.ndarray | None,
-        n_records: int,
-    ):
-        """Prepare M items.
-
-        Args:
-            rows: (M,) the record of each item.
-            cell_of: (M,) its cell, 0 .. K-1, all of which occur.
-            positive: (M,) bool.
-            scores: (M,) float64, or ``None`` if only records are counted.
-            n_records: N.
-        """
-        self._cells = int(cell_of.max(initial=-1)) + 1
-        code = cell_of + self._cells * np.asarray(positive, bool)
-        order = np.argsort(code, kind="stable")
-        self._rows = np.asarray(rows, np.int32)[order]
-        self._scores = None if scores is None else scores[order]
-        self._ends = np.searchsorted(code[order], np.arange(2 * self._cells + 1))
-        self._n_records = n_records
-
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        """Records, sum of scores and of their squares: (3, 2, K, R), or (1, 2, K, R) without
-        scores; the second axis is the class, and counts are (N, R) float64."""
-        ones = np.ones(len(self._rows))
-        s = self._scores
-        amounts = [ones] if s is None else [ones, s, s * s]
-        totals = [
-            scipy.sparse.csr_matrix(
-                (amount, self._rows, self._ends), shape=(2 * self._cells, self._n_records)
-            ) @ counts
-            for amount in amounts
-        ]  # fmt: skip
-        return np.stack(totals).reshape(len(amounts), 2, self._cells, counts.shape[1])
 
 
 def _added(values: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:

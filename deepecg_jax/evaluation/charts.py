@@ -8,7 +8,7 @@ import numpy as np
 
 INK, MUTED, GRID = "#1c2733", "#66727f", "#dfe4e9"
 ACCENT, SECOND, THIRD = "#1f5f99", "#c8602a", "#4f8a5b"
-GROUP_COLOURS = (ACCENT, SECOND, THIRD)
+GROUP_COLOURS = (ACCENT, SECOND, THIRD, "#7a5195", "#b5892e", "#2f8f9d", "#a0475c", "#56616b")
 
 
 def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
@@ -41,6 +41,12 @@ def shorten(name: str, length: int = 44) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
+def name_width(names: Sequence[str]) -> float:
+    """Pixels that the longest of the names takes beside a figure, within bounds."""
+    longest = max((len(shorten(name)) for name in names), default=0)
+    return min(300.0, max(120.0, 24 + 6.6 * longest))
+
+
 def ticks(low: float, high: float) -> list[float]:
     """Four to seven round numbers from low to high."""
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / s <= 6.5)
@@ -56,7 +62,7 @@ def forest(rows: Sequence[tuple[str, dict[str, Any], bool]], title: str) -> str:
         title: what is drawn on the x axis.
     """
     drawn = [row for row in rows if row[1]["value"] is not None]
-    left, plot, right, pitch, top = 300, 500, 140, 19, 26
+    left, plot, right, pitch, top = name_width([row[0] for row in drawn]), 500, 140, 19, 26
     lows = [r[1]["low"] if r[1]["low"] is not None else r[1]["value"] for r in drawn]
     low = max(0.0, np.floor(min([*lows, 0.9]) * 20) / 20)
 
@@ -188,7 +194,7 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
         curves: group -> rows with ``time_days``, ``incidence``, ``low``, ``high``, ``n_at_risk``.
         years: length of the time axis.
     """
-    left, plot, tall, top, pitch = 110, 560, 240, 16, 16
+    left, plot, tall, top, pitch = 130, 560, 240, 16, 16
     highest = max(
         (
             row["high"]
@@ -211,6 +217,7 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
         parts.append(line(left, y, left + plot, y, GRID))
         parts.append(text(left - 8, y + 4, f"{100 * tick:g} %", "end"))
     whole_years = range(int(years) + 1)
+    ends: list[tuple[float, str, str]] = []
     for year in whole_years:
         parts.append(text(point(365 * year, 0)[0], top + tall + 16, f"{year} y", "middle"))
     for g, (group, rows) in enumerate(curves.items()):
@@ -225,14 +232,17 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.7"/>'
         )
-        end = point(*steps["incidence"][-1])
-        parts.append(text(left + plot + 8, end[1] + 4, group, colour=colour, size=12))
+        ends.append((point(*steps["incidence"][-1])[1], group, colour))
         y = top + tall + 44 + pitch * g
-        parts.append(text(left - 8, y, f"{shorten(group, 14)} at risk", "end", colour, 10.5))
+        parts.append(text(left - 26, y, f"{shorten(group, 14)} at risk", "end", colour, 10.5))
         for year in whole_years:
             later = [row["n_at_risk"] for row in rows if row["time_days"] >= 365 * year]
             number = f"{later[0]:,.0f}" if later else "0"
             parts.append(text(point(365 * year, 0)[0], y, number, "middle", colour, 10.5))
+    lowest = np.inf
+    for y, group, colour in sorted(ends, reverse=True):  # names of near curves stand apart
+        lowest = min(y, lowest - 13)
+        parts.append(text(left + plot + 8, lowest + 4, group, colour=colour, size=12))
     height = top + tall + 44 + pitch * len(curves)
     return svg(left + plot + 150, height, "Cumulative incidence by risk group", parts)
 

@@ -12,6 +12,7 @@ from deepecg_jax.evaluation.charts import (
     MUTED,
     SECOND,
     line,
+    name_width,
     shorten,
     svg,
     text,
@@ -35,7 +36,7 @@ def difference_forest(rows: Sequence[tuple[str, Mapping[str, Any], bool]], title
         title: what is drawn on the x axis.
     """
     drawn = [row for row in rows if row[1]["value"] is not None]
-    left, plot, right, pitch, top = 300, 480, 170, 19, 44
+    left, plot, right, pitch, top = name_width([row[0] for row in drawn]), 480, 170, 19, 44
     ends = [0.0] + [
         row[1][key] for row in drawn for key in ("value", "low", "high") if row[1][key] is not None
     ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepecg_jax.evaluation.calibration_sums import CellSums
-from deepecg_jax.evaluation.lanes import count_blocks
+from deepecg_jax.evaluation.cell_sums import CellSums
+from deepecg_jax.evaluation.lanes import draw_blocks
 from deepecg_jax.evaluation.resampling import Resampler
 
 _MOST_POINTS = 80
@@ -63,15 +63,12 @@ class Bands:
     so that between two of them lie at most 1/256 of the positive and 1/256 of the negative records.
     """
 
-    def __init__(
-        self, positive: np.ndarray, scores: np.ndarray, rows: np.ndarray, n_records: int
-    ) -> None:
+    def __init__(self, positive: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
         """Prepare M records.
 
         Args:
             positive, scores: (M,) of the records with a known label.
             rows: (M,) their rows in the table, of which a resampler draws.
-            n_records: N.
         """
         order = np.argsort(-scores, kind="stable")
         hits = np.asarray(positive, bool)[order]
@@ -91,14 +88,14 @@ class Bands:
             new = np.zeros(len(hits), bool)
             new[at[np.flatnonzero(wanted[:-1]) + 1]] = True
         cell_of = np.cumsum(new)
-        self._sums = CellSums(np.asarray(rows)[order], cell_of, hits, None, n_records)
+        self._sums = CellSums(np.asarray(rows)[order], cell_of, hits, None)
         self._roc: list[np.ndarray] = []
         self._precision: list[np.ndarray] = []
 
     def add(self, counts: np.ndarray) -> None:
         """Draw the curves of more resamples; one without both classes is skipped.
 
-        Counts are (N, R) float64.
+        Counts are (R, N).
         """
         negative, positive = np.cumsum(self._sums(counts)[0], axis=1)
         for false_positive, true_positive in zip(negative.T, positive.T, strict=True):
@@ -130,8 +127,8 @@ def curve_bands(
         resamples: how many.
     """
     n_records = len(resampler.cluster_of)
-    bands = [Bands(*part, n_records) for part in parts]
-    blocks = count_blocks(n_records, resampler, resamples)
+    bands = [Bands(*part) for part in parts]
+    blocks = draw_blocks(n_records, resampler, resamples)
     next(blocks)  # the sample itself
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for counts in blocks:

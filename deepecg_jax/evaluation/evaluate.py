@@ -134,7 +134,7 @@ def evaluate(
     return {
         "schema": SCHEMA,
         "n_records": len(predictions),
-        "n_patients": predictions.n_patients,
+        "n_patients": sweep.resampler.n_clusters if cluster else predictions.n_patients,
         "resamples": resamples,
         "seed": seed,
         "cluster": cluster,

@@ -162,7 +162,7 @@ def _parse(table: pa.Table, path: str) -> Predictions:
         raise UserError(f"{path} has no column that starts with '{SCORE}'; nothing to evaluate.")
     if table.num_rows == 0:
         raise UserError(f"{path} has no rows; nothing to evaluate.")
-    record_id = table_columns.text(table, "record_id")
+    record_id = table_columns.text(table, "record_id", repeats=False)
     table_columns.require_unique(table, record_id, path)
     return Predictions(
         names=names,

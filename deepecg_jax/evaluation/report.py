@@ -160,15 +160,16 @@ def with_interval(estimate: Mapping[str, Any], digits: int = 3, sign: str = "-")
     """``0.927 [0.912, 0.940]``; with `sign` ``+`` positive numbers carry one."""
     if estimate["value"] is None:
         return "–"
-    value, *ends = (
-        None if number is None else f"{number:{sign}.{digits}f}"
-        for number in (estimate["value"], estimate["low"], estimate["high"])
-    )
-    return str(value) if ends[0] is None else f"{value} [{ends[0]}, {ends[1]}]"
+    value, low, high = (_fixed(estimate[key], digits, sign) for key in ("value", "low", "high"))
+    return value if estimate["low"] is None else f"{value} [{low}, {high}]"
 
 
 def _fixed(value: float | None, digits: int = 3, sign: str = "-") -> str:
-    return "–" if value is None else f"{value:{sign}.{digits}f}"
+    """Rounded; what rounds to zero has no sign."""
+    if value is None:
+        return "–"
+    shown = f"{value:{sign}.{digits}f}"
+    return f"{0.0:.{digits}f}" if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
 
 
 def _p_short(value: float | None) -> str:
@@ -188,9 +189,22 @@ def _fairness(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
         "attribute": attribute,
         "part": part,
         "figure": fairness_figure(attribute, part),
+        "detectable": part.get("power", {}).get("smallest_detectable"),
+        "worst": _worst_groups(part),
         "comparable": bool(part["findings_compared"]) and len(groups) > 1,
         "widest": widest,
     }
+
+
+def _worst_groups(part: Mapping[str, Any]) -> str:
+    """``AUROC male (0.912), ...``: the group with the worst mean of each metric."""
+    named = []
+    for title, metric in (("AUROC", "auroc"), ("true-positive rate", "tpr"),
+                          ("false-positive rate", "fpr"), ("PPV", "ppv")):  # fmt: skip
+        found = part.get("worst_group", {}).get(metric, {}).get("mean")
+        if found is not None:
+            named.append(f"{title} {found['group']} ({_fixed(found['value'])})")
+    return ", ".join(named)
 
 
 def _most_degenerate(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:

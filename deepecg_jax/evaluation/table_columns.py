@@ -43,19 +43,26 @@ def weights(table: pa.Table, path: str) -> np.ndarray | None:
     return values
 
 
-def text(table: pa.Table, name: str) -> np.ndarray:
-    """A column as text, null as "". Equal values are one object, which keeps big tables small."""
+def text(table: pa.Table, name: str, repeats: bool = True) -> np.ndarray:
+    """A column as text, null as "".
+
+    Where values repeat, equal ones become one object, which keeps big tables small; where they do
+    not, looking for equal ones would cost more than the texts.
+    """
     column = table[name]
     if not pa.types.is_string(column.type):
         values = column.to_pylist()
         column = pa.chunked_array([pa.array([None if v is None else str(v) for v in values])])
     if pa.types.is_null(column.type):
         return np.full(table.num_rows, "", dtype=object)
+    if not repeats:
+        return column.fill_null("").to_numpy()
     encoded = column.fill_null("").combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    values = np.empty(len(encoded.dictionary), dtype=object)
-    values[:] = encoded.dictionary.to_pylist()
+    values = encoded.dictionary.to_numpy(zero_copy_only=False)
+    if len(values) == table.num_rows:  # all different, so already in their order
+        return values
     return values[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
@@ -63,6 +70,10 @@ def require_unique(table: pa.Table, record_id: np.ndarray, path: str) -> None:
     """Refuse rows without a record_id and records that stand twice."""
     if (record_id == "").any():
         raise UserError(f"{path} has rows without a record_id; give every row its own.")
+    hashes = np.fromiter(map(hash, record_id), np.int64, len(record_id))
+    hashes.sort()
+    if (hashes[1:] != hashes[:-1]).all():  # a few bytes a record; only equal hashes are looked into
+        return
     ids = table["record_id"]
     if pc.count_distinct(ids).as_py() < len(ids):  # pyright: ignore[reportAttributeAccessIssue]
         values, counts = np.unique(record_id.astype(str), return_counts=True)

@@ -36,6 +36,11 @@ class ReportTokenizer:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
 
+    def cut_to(self, max_length: int) -> "ReportTokenizer":
+        """The same tokenizer for texts of at most ``max_length`` tokens."""
+        settings = {**self.settings, "model_max_length": min(max_length, self.max_length)}
+        return ReportTokenizer(self._tokenizer, settings, settings["model_max_length"])
+
     @property
     def size(self) -> int:
         """Number of tokens; the highest id is one less."""

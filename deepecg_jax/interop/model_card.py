@@ -12,6 +12,24 @@ be used alone to diagnose, treat or triage a person. Measure it on your own pati
 subgroups (`deepecg evaluate`) before drawing any conclusion."""
 
 
+_SCALING = {
+    "millivolt": "Microvolts, ADC counts or z-scores give wrong results.",
+    "deepecg": "Scaled and cleaned batch by batch as by DeepECG "
+    "(`deepecg_jax.signals.deepecg.standardize`): plain millivolts give wrong results.",
+    "fairseq": "Each lead a z-score over the whole recording, as by fairseq-signals "
+    "(`deepecg_jax.signals.fairseq`): plain millivolts give wrong results.",
+}
+
+
+def _filters(signal: SignalContract) -> str:
+    if not signal.filters:
+        return ""
+    return (
+        f" Without {' and '.join(signal.filters)}, which a site profile removes "
+        "(`deepecg_jax.signals.site_profile`)."
+    )
+
+
 def render(
     config: Mapping[str, Any],
     model: ModelConfig,
@@ -35,7 +53,7 @@ def render(
         f"Float arrays (records, time, {len(signal.leads)}), unit {signal.unit}, "
         f"{signal.sampling_rate:g} Hz, {signal.seconds:g} s "
         f"({signal.n_samples} samples), leads in this order: {' '.join(signal.leads)}. "
-        "A missing lead is zero, never NaN. Microvolts, ADC counts or z-scores give wrong results.",
+        f"A missing lead is zero, never NaN. {_SCALING[signal.scaling]}" + _filters(signal),
         "## Use",
         _usage(head is not None),
     ]

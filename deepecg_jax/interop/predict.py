@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from deepecg_jax.data.selection import positions_where
 from deepecg_jax.data.shards import open_split
-from deepecg_jax.data.standardisation import windows_for
+from deepecg_jax.data.standardisation import require_profiles, windows_for
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.predictions import write_predictions
 from deepecg_jax.interop.bundle import Bundle
@@ -17,6 +18,7 @@ from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.convert import convert
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import SignalError
+from deepecg_jax.signals.site_profile import SiteProfiles
 
 DEEPECG_BATCH = 512
 """Files that are standardised together for a bundle whose scaling is ``deepecg``."""
@@ -31,18 +33,20 @@ def predict_split(
     batch_size: int,
     console: Console,
     conversion: bool = False,
+    where: Sequence[str] = (),
 ) -> int:
     """Predict every record of a split; labels the data set does not have stay empty (null).
 
     conversion: convert the data set's signals to the bundle's contract where they differ; an ECG
         that is longer than the bundle's window gets the mean probability of its whole windows.
+    where: only ECGs that fulfil these conditions (see :mod:`deepecg_jax.data.selection`).
     UserError if the signal contracts differ (without ``conversion``) or the bundle has no head.
     Returns the row count.
     """
     split = open_split(data_dir, dataset, split_name)
-    where = f"{data_dir}/{dataset}"
+    named = f"{data_dir}/{dataset}"
     if not conversion:
-        require_same(bundle.signal, split.contract, str(bundle.folder), where)
+        require_same(bundle.signal, split.contract, str(bundle.folder), named)
     columns = [
         split.label_names.index(name) if name in split.label_names else -1 for name in bundle.labels
     ]
@@ -54,15 +58,17 @@ def predict_split(
         )
     scores, labels, fields = [], [], {"record_id": [], "patient_id": [], "age": [], "sex": [],
                                       "site": []}  # fmt: skip
+    positions = positions_where(split, where)
     valid = split.valid_samples
     start = time.perf_counter()
-    for begin in range(0, len(split), batch_size):
-        rows = split.__getitems__(range(begin, min(begin + batch_size, len(split))))
+    for begin in range(0, len(positions), batch_size):
+        chosen = positions[begin : begin + batch_size]
+        rows = split.__getitems__(chosen)
         signal = np.stack([row["signal"] for row in rows]).astype(np.float32) * 1e-3
         signal = np.where(np.stack([row["lead_mask"] for row in rows])[:, None], signal, 0.0)
-        pieces = valid[begin : begin + batch_size]
+        pieces = valid[chosen]
         if conversion:
-            windows, pieces = convert(signal, pieces, split.contract, bundle.signal, where)
+            windows, pieces = convert(signal, pieces, split.contract, bundle.signal, named)
         else:
             windows, pieces = signal[:, None], pieces[:, None]
         scores.append(mean_over_windows(bundle, windows, pieces, batch_size))
@@ -83,8 +89,8 @@ def predict_split(
         np.concatenate(scores),
         extra={"site": site},
     )
-    console.print(f"{len(split) / elapsed:,.0f} ECG/s")
-    return len(split)
+    console.print(f"{len(positions) / elapsed:,.0f} ECG/s")
+    return len(positions)
 
 
 def mean_over_windows(
@@ -106,16 +112,22 @@ def mean_over_windows(
 
 
 def predict_records(
-    bundle: Bundle, paths: Sequence[Path], out: Path, batch_size: int
+    bundle: Bundle,
+    paths: Sequence[Path],
+    out: Path,
+    batch_size: int,
+    profiles: SiteProfiles | None = None,
 ) -> list[tuple[Path, str]]:
     """Predict recording files, the mean over the whole windows of each.
 
     Files are brought to the bundle's contract. With the scaling ``deepecg`` the files of a call are
     standardised together, in batches of 512 in the order given: the score of one depends on the
-    others, as in the original. Returns (path, reason) of those left out; UserError when none can
-    be read.
+    others, as in the original. ``profiles``: for a bundle that was trained on filtered ECGs.
+
+    Returns (path, reason) of those left out; UserError when none can be read.
     """
     contract = bundle.signal
+    require_profiles(contract, profiles)
     at_once = DEEPECG_BATCH if contract.scaling == "deepecg" else 4 * batch_size
     recordings, rejects = [], []
     scores: list[np.ndarray] = []
@@ -134,7 +146,7 @@ def predict_records(
     for path in paths:
         try:
             recording = read(path)
-            pieces = windows_for(recording, contract)
+            pieces = windows_for(recording, contract, profiles)
         except SignalError as error:
             rejects.append((path, str(error)))
             continue

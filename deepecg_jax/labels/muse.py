@@ -115,14 +115,23 @@ def labels_of(statements: Iterable[str]) -> np.ndarray:
     if not lines:
         return np.full(len(label_names()), UNKNOWN, np.int8)
     said = read_statements(lines)
-    sure = label_vector(finding_rules(), said.stated)
-    if said.hedged:
-        perhaps = label_vector(finding_rules(), said.stated | said.hedged)
-        sure = np.where((perhaps == PRESENT) & (sure != PRESENT), UNKNOWN, sure)
-        sure = np.where((perhaps == UNKNOWN) & (sure != PRESENT), UNKNOWN, sure)
-    return np.concatenate([np.array([said.verdict], np.int8), sure.astype(np.int8)])
+    verdict = np.array([said.verdict], np.int8)
+    return np.concatenate([verdict, _findings(said.stated, said.hedged)])
 
 
+@lru_cache(maxsize=50_000)
+def _findings(stated: frozenset[str], hedged: frozenset[str]) -> np.ndarray:
+    """Findings of parts, int8; most ECGs share their parts with many others."""
+    sure = label_vector(finding_rules(), stated)
+    if hedged:
+        perhaps = label_vector(finding_rules(), stated | hedged)
+        open_now = (perhaps != 0) & (sure != PRESENT)
+        sure = np.where(open_now, UNKNOWN, sure).astype(np.int8)
+    sure.setflags(write=False)
+    return sure
+
+
+@lru_cache(maxsize=100_000)
 def _normalise(statement: str) -> str:
     text = statement.lower()
     for pattern, replacement in _SPELLING:

@@ -85,6 +85,16 @@ class SignalContract:
         """Samples a lead: sampling rate times duration."""
         return round(self.sampling_rate * self.seconds)
 
+    @property
+    def scaling_in_words(self) -> str:
+        """What the numbers are, for people."""
+        words = {
+            "millivolt": "millivolts",
+            "deepecg": "millivolts scaled and cleaned by batches, as by DeepECG",
+            "fairseq": "each lead z-scored",
+        }[self.scaling]
+        return f"{words} without {' and '.join(self.filters)}" if self.filters else words
+
     def to_dict(self) -> dict[str, Any]:
         """The contract as plain JSON values."""
         return {

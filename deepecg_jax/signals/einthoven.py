@@ -63,7 +63,7 @@ def check_limb_leads(
     }
     if len(present) < 3:
         return result
-    signal = np.stack([leads[LIMB_LEADS[index]] for index in present]).astype(np.float64)
+    signal = np.array([leads[LIMB_LEADS[index]] for index in present], np.float64)
     signal -= signal.mean(axis=1, keepdims=True)
     gram = signal @ signal.T
     squares, scale = _exact_residual(gram, present)

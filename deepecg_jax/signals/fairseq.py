@@ -11,14 +11,17 @@ it is NaN and spreads).
 import numpy as np
 
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.interference import interference
 from deepecg_jax.signals.leads import canonical_lead, to_standard
 from deepecg_jax.signals.quality import QualityLimits, inspect
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.resample import resample
 from deepecg_jax.signals.standardize import Window
 
 CONTRACT = SignalContract(sampling_rate=500.0, seconds=5.0, scaling="fairseq")
 """z-scores stand where other scalings have millivolts: stored as thousandths in int16."""
 _FIRST_SECONDS = 10.0
+_LARGEST = 32.767
 
 
 def interpolate(signal: np.ndarray, rate_in: float, rate_out: float = 500.0) -> np.ndarray:
@@ -60,8 +63,8 @@ def standardize(
     keep: the pieces of the ``first`` 10 s, or ``all``; the z-score is of the whole recording
         either way.
 
-    Raises SignalError: the checks of :func:`deepecg_jax.signals.quality.inspect`, or fewer than
-    5 s (``too_short``).
+    Raises SignalError: the checks of :func:`deepecg_jax.signals.quality.inspect`, fewer than 5 s
+    (``too_short``), or a z-score beyond 32.767 (``amplitude``), which int16 thousandths end at.
     """
     inspection = inspect(recording, limits or QualityLimits())
     columns = [
@@ -81,12 +84,22 @@ def standardize(
             f"the recording lasts {recording.seconds:.3g} s, less than one piece of "
             f"{CONTRACT.seconds:g} s.",
         )
+    if (peak := float(np.abs(scaled).max())) > _LARGEST:
+        raise SignalError(
+            "standardize",
+            "amplitude",
+            f"a z-score reaches {peak:.3g}, but they are stored up to {_LARGEST}; a lead holds "
+            "nothing but an artefact.",
+        )
     if keep == "first":
         parts = parts[: int(_FIRST_SECONDS / CONTRACT.seconds)]
     quality = dict(inspection.measures)
     recorded = {canonical_lead(name) for name in names}
     derived = [lead for lead, there in zip(STANDARD_LEADS, mask, strict=True) if there]
     quality["n_derived_leads"] = float(sum(lead not in recorded for lead in derived))
+    rate = SignalContract().sampling_rate  # as for the other standardisations
+    first = standard[: round(_FIRST_SECONDS * recording.sampling_rate), mask]
+    quality |= interference(resample(first, recording.sampling_rate, rate), rate)
     return [
         Window(part.astype(np.float32), mask, CONTRACT.n_samples, index, dict(quality))
         for index, part in enumerate(parts)

@@ -8,6 +8,7 @@ is one recording. A file with a single two-dimensional data set needs no place.
 import importlib
 import math
 import re
+import stat
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.files import check_values
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
 
@@ -74,6 +76,7 @@ def read_hdf5(
         tuple(name.strip() for name in lead_names),
         rate,
         record_id=re.sub(r"\W+", "_", place).strip("_") or path.stem,
+        meta={"format": "HDF5", "microvolts_per_count": [1000 * factor] * len(lead_names)},
     )
 
 
@@ -108,11 +111,12 @@ def _values(path: Path, place: str) -> tuple[np.ndarray, dict[str, Any]]:
             raise KeyError(
                 f"{name} has {len(dataset.shape)} axes; name one of its recordings as {name}[0]"
             )
+        check_values(path, math.prod(dataset.shape[int(row is not None) :]), 1)
         values = np.asarray(dataset[row] if row is not None else dataset[...], np.float64)
         return values, {**file.attrs, **dataset.attrs}
-    except SignalError:
+    except (SignalError, UserError):
         raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # h5py and HDF5 raise anything on damaged files
         words = " ".join(str(error).strip("'\"").split())
         raise SignalError("read", "unreadable", f"{path} cannot be read ({words}).") from error
 
@@ -120,8 +124,10 @@ def _values(path: Path, place: str) -> tuple[np.ndarray, dict[str, Any]]:
 def _identity(path: Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SignalError("read", "unreadable", f"{path} cannot be read ({error}).") from error
+    if not stat.S_ISREG(status.st_mode):  # reading from a pipe would wait for ever
+        raise SignalError("read", "unreadable", f"{path} is not a file.")
     return str(path), status.st_mtime_ns, status.st_size
 
 

@@ -79,7 +79,7 @@ def inspect(recording: Recording, limits: QualityLimits | None = None) -> Inspec
             f"leads; at least {max(1, limits.min_leads)} are needed.",
         )
     names = list(columns)
-    signal = np.ascontiguousarray(recording.signal[:, list(columns.values())].T)
+    signal = np.ascontiguousarray(recording.signal.T[list(columns.values())])
     high, low = signal.max(axis=1), signal.min(axis=1)
     if not (np.isfinite(high).all() and np.isfinite(low).all()):  # max and min keep NaN
         raise _not_finite(signal, names)
@@ -125,8 +125,9 @@ def _not_finite(signal: np.ndarray, names: list[str]) -> SignalError:
 
 def _std(signal: np.ndarray) -> np.ndarray:
     """Standard deviation of each row; three times faster than ``np.std``."""
-    centred = signal - signal.mean(axis=1, keepdims=True)
-    return np.sqrt(np.einsum("lt,lt->l", centred, centred) / signal.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd amplitudes, refused as such
+        centred = signal - signal.mean(axis=1, keepdims=True)
+        return np.sqrt(np.einsum("lt,lt->l", centred, centred) / signal.shape[1])
 
 
 def _check_amplitude(
@@ -155,7 +156,7 @@ def _flat(
 ) -> np.ndarray:
     n_samples = signal.shape[1]
     repeats = signal[:, 1:] == signal[:, :-1]
-    share = np.count_nonzero(repeats, axis=1) / max(1, n_samples - 1)
+    share = _count(repeats) / max(1, n_samples - 1)
     measures["constant_fraction"] = float(share.max())
     flat = peak_to_peak < limits.flat_peak_to_peak
     for lead in np.flatnonzero(~flat & (share >= limits.flat_fraction)):
@@ -185,13 +186,17 @@ def _check_saturation(
     shortest = max(3, round(0.006 * rate))
     fraction, longest, worst = 0.0, 0, ""
     span = high - low
-    middle = np.median(signal[:, :: max(1, n_samples // 1000)], axis=1)
+    middle = _median(signal[:, :: max(1, n_samples // 1000)])
     for sign, extreme in ((1.0, high), (-1.0, low)):
         away = sign * (extreme - middle) >= np.maximum(0.2 * span, 0.15)
         bound = (extreme - sign * 1e-3 * span)[:, None]
         near = signal >= bound if sign > 0 else signal <= bound
-        enough = np.count_nonzero(near, axis=1) >= shortest
-        for lead in np.flatnonzero(away & enough & ~flat):
+        counts = np.where(away & ~flat, _count(near), 0)
+        for lead in np.argsort(-counts, kind="stable"):
+            # The most suspicious first: its count bounds what a lead can add to both measures.
+            count = int(counts[lead])
+            if count < shortest or (count <= longest and count / n_samples <= fraction):
+                break
             starts, lengths = _runs(near[lead])
             kept = (lengths >= shortest) & (starts > 0) & (starts + lengths < n_samples)
             total = float(lengths[kept].sum()) / n_samples
@@ -210,7 +215,23 @@ def _check_saturation(
         )
 
 
+def _median(signal: np.ndarray) -> np.ndarray:
+    """Median of each row of finite values; four times as fast as ``np.median``."""
+    n_samples = signal.shape[1]
+    middle = [(n_samples - 1) // 2, n_samples // 2]
+    return np.partition(signal, middle, axis=1)[:, middle].mean(axis=1)
+
+
+def _count(flags: np.ndarray) -> np.ndarray:
+    """True values of each row; twice as fast as ``np.count_nonzero(flags, axis=1)``."""
+    return np.array([np.count_nonzero(row) for row in flags])
+
+
 def _runs(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and lengths of the runs of True in a one-dimensional array."""
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    return edges[::2], edges[1::2] - edges[::2]
+    """Starts and lengths of the runs of True in a one-dimensional array with few of them."""
+    where = np.flatnonzero(flags)
+    if not where.size:
+        return where, where
+    breaks = np.flatnonzero(np.diff(where) != 1) + 1
+    edges = np.concatenate([[0], breaks, [where.size]])
+    return where[edges[:-1]], np.diff(edges)

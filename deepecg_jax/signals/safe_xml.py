@@ -8,8 +8,8 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.signals.files import read_bytes
 from deepecg_jax.signals.recording import SignalError
 
-MAX_XML_BYTES = 32 * 2**20
-"""A 10 s ECG of 12 leads takes 0.1 to 2 MB as XML; 32 MiB are some 5 min at 1000 Hz."""
+MAX_XML_BYTES = 16 * 2**20
+"""A 10 s ECG of 12 leads takes 0.1 to 2 MB as XML; 16 MiB are some 4 min at 1000 Hz."""
 
 _MAX_TAGS = 200_000  # real files have hundreds to a few thousand; a tree of tags costs memory
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")

@@ -8,6 +8,7 @@ import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.interference import interference
 from deepecg_jax.signals.leads import canonical_lead, to_standard
 from deepecg_jax.signals.quality import Inspection, Measures, QualityLimits, inspect
 from deepecg_jax.signals.recording import Recording, SignalError
@@ -21,7 +22,9 @@ class Window:
     ``signal`` (n_samples, leads) float32 mV; ``lead_mask`` (leads,) bool, true where the lead was
     recorded or derived exactly; ``valid_samples``: samples before the zero padding; ``index``:
     position in the recording in units of windows; ``quality``: the measures of
-    :func:`deepecg_jax.signals.quality.check` plus ``n_derived_leads`` and ``windows_rejected``.
+    :func:`deepecg_jax.signals.quality.check` and of
+    :func:`deepecg_jax.signals.interference.interference`, plus ``n_derived_leads`` and
+    ``windows_rejected``.
     """
 
     signal: np.ndarray
@@ -138,7 +141,7 @@ def _window(
     names = [piece.leads[column] for column in usable]
     # Leads normalised one by one no longer add up, so nothing can be derived from them.
     derive = not inspection.measures["lead_gains_normalised"]
-    standard, mask = to_standard(piece.signal[:, usable], names, derive)
+    standard, mask = to_standard(piece.signal.T[usable].T, names, derive)
     order = [STANDARD_LEADS.index(lead) for lead in contract.leads]
     if order != list(range(len(STANDARD_LEADS))):
         standard, mask = standard[:, order], mask[order]
@@ -155,4 +158,5 @@ def _window(
         sum(bool(mask[contract.leads.index(lead)]) for lead in derived)
     )
     quality["windows_rejected"] = float(n_rejected)
+    quality |= interference(signal[:valid_samples, mask], contract.sampling_rate)
     return Window(signal, mask, valid_samples, index, quality)

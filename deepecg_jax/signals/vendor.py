@@ -20,7 +20,7 @@ import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals import cardiosoft, vendor_guards
-from deepecg_jax.signals.files import MAX_BYTES, check_file, check_values
+from deepecg_jax.signals.files import check_file, check_values
 from deepecg_jax.signals.leads import canonical_lead
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.safe_xml import looks_like_xml, read_xml
@@ -42,6 +42,8 @@ FORMATS = {
 """ecgdatakit's names of the formats that are read -> what people call them."""
 
 SUPPORTED = ", ".join([*FORMATS.values(), "GE CardioSoft XML"])
+MAX_VENDOR_BYTES = 64 * 2**20
+"""12 leads of 16 bits at 500 Hz for 90 min; ecgdatakit makes doubles of all samples at once."""
 _HEAD_BYTES = 4096
 _MAX_AGE = 130.0
 _SUFFIXED = re.compile(r"(?P<name>.+)_\d+")
@@ -60,7 +62,7 @@ def read_vendor(path: Path) -> Recording:
             (leads that do not go together), ``gaps``.
         UserError: the extra ``formats`` is not installed.
     """
-    check_file(path, MAX_BYTES)
+    check_file(path, MAX_VENDOR_BYTES)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -69,13 +71,12 @@ def read_vendor(path: Path) -> Recording:
     root = read_xml(path) if looks_like_xml(head) else None
     if root is not None and root.tag == cardiosoft.ROOT_TAG:
         return cardiosoft.read_cardiosoft(path, root)
-    vendor_guards.before_parsing(path, head)
-    record, messages = _parse(path)
+    record, messages = _parse(path, root)
     vendor_guards.after_parsing(path, record, messages, root)
     return _recording(path, record, [str(message.message) for message in messages], root)
 
 
-def _parse(path: Path) -> tuple[Any, list[warnings.WarningMessage]]:
+def _parse(path: Path, root: Element | None) -> tuple[Any, list[warnings.WarningMessage]]:
     """ecgdatakit's record and its warnings."""
     if importlib.util.find_spec("ecgdatakit") is None:
         raise UserError(
@@ -92,11 +93,12 @@ def _parse(path: Path) -> tuple[Any, list[warnings.WarningMessage]]:
                 raise SignalError(
                     "read",
                     "unknown_format",
-                    f"{path} is none of the formats that are read: WFDB, {SUPPORTED}, and .npy or "
-                    ".csv with rate, unit and leads.",
+                    f"{path} is none of the formats that are read: WFDB, {SUPPORTED}, and HDF5, "
+                    ".npy or .csv with rate, unit and leads.",
                 )
+            vendor_guards.before_parsing(path, found["name"], root)
             record = found["parser_class"]().parse(path)
-        except SignalError:
+        except (SignalError, UserError):
             raise
         # Parsers raise anything on damaged files, also RecursionError and MemoryError.
         except Exception as error:

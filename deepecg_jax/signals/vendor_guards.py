@@ -8,26 +8,44 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.files import check_file
+from deepecg_jax.signals.philips_guard import check_philips
 from deepecg_jax.signals.recording import SignalError
+from deepecg_jax.signals.safe_xml import MAX_XML_BYTES
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"  # DICOM PS3.5 A.5
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM PS3.5 A.5
 
 
-def before_parsing(path: Path, head: bytes) -> None:
-    """Refuse what would inflate in memory: SignalError ``too_large``."""
-    if head[128:132] != b"DICM" or importlib.util.find_spec("pydicom") is None:
-        return
-    from pydicom.filereader import read_file_meta_info
+_MAX_BYTES = {
+    "MFER": 4 * 2**20,  # may announce a channel for each byte, and each takes 300 bytes of memory
+    "AliveCor Kardia JSON": MAX_XML_BYTES,
+}
+_XML_FORMATS = ("GE MUSE XML", "HL7 aECG", "Philips Sierra XML", "Mortara ELI (EL250/ELI280)")
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
-    except Exception as error:  # pydicom raises anything on damaged files
-        raise SignalError(
-            "read", "unreadable", f"{path} cannot be read as DICOM ({type(error).__name__})."
-        ) from error
-    if syntax.strip("\0 ") == _DEFLATED:
+
+def before_parsing(path: Path, format_name: str, root: Element | None) -> None:
+    """Refuse what would fill the memory; ``format_name`` is ecgdatakit's, ``root`` of XML.
+
+    SignalError: ``too_large``, or ``unreadable`` for XML that was not parsed safely before.
+    """
+    if format_name in _MAX_BYTES:
+        check_file(path, _MAX_BYTES[format_name])
+    if format_name in _XML_FORMATS:
+        if root is None:
+            raise SignalError("read", "unreadable", f"{path} does not begin like XML.")
+        check_philips(path, root)
+    if format_name == "DICOM Waveform":
+        _refuse_deflated(path)
+
+
+def _refuse_deflated(path: Path) -> None:
+    if importlib.util.find_spec("pydicom") is None:
+        raise UserError(
+            f"{path} is DICOM, which needs the extra: pip install 'deepecg_jax[formats]'."
+        )
+    # Anywhere: where exactly it has to stand depends on how forgiving the parser is.
+    if _DEFLATED in path.read_bytes():
         raise SignalError(
             "read", "too_large", f"{path} is deflated DICOM, whose size in memory is unknown."
         )

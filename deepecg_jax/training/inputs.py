@@ -7,6 +7,7 @@ import numpy as np
 
 from deepecg_jax.config import DataConfig
 from deepecg_jax.data.batches import BYTES_AN_ECG, ArrayRecords, Records, Selected
+from deepecg_jax.data.selection import positions_where
 from deepecg_jax.data.shards import Split, open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.select import select_labels
@@ -43,7 +44,7 @@ def pretraining_sources(
         if contract is None:
             contract = split.contract
         require_same(contract, split.contract, names[0], name)
-        keep = patients_subset(split, config.label_share, seed)
+        keep = chosen_records(split, config.label_share, seed, config.where)
         whole = split.valid_samples[keep] == split.contract.n_samples
         padded += int((~whole).sum())
         keep = keep[whole]
@@ -72,7 +73,7 @@ def labelled_split(
     """
     split = open_split(config.dir, config.dataset, split_name)
     names, columns = select_labels(labels, split.label_names, f"{config.dir}/{config.dataset}")
-    keep = patients_subset(split, share, seed)
+    keep = chosen_records(split, share, seed, config.where)
     chosen = split.labels[keep][:, columns]
     columns_of = {"labels": chosen}
     valid = split.valid_samples[keep]
@@ -82,6 +83,19 @@ def labelled_split(
         maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), columns_of
     )
     return LabelledSplit(records, chosen, names, split, keep)
+
+
+def chosen_records(
+    split: Split, share: float, seed: int, where: tuple[str, ...] = ()
+) -> np.ndarray:
+    """Positions of the records of a random ``share`` of the patients that fulfil ``where``."""
+    keep = np.intersect1d(patients_subset(split, share, seed), positions_where(split, where))
+    if not len(keep):
+        raise UserError(
+            f"No ECG of the chosen {share:.3g} of the patients of {split.folder}, split "
+            f"{split.name}, fulfils {' and '.join(where)}."
+        )
+    return keep
 
 
 def patients_subset(split: Split, share: float, seed: int) -> np.ndarray:

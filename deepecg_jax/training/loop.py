@@ -41,6 +41,7 @@ class Run:
     hook_every: int = 0
     done: Callable[[State], bool] | None = None  # whether a restored state needs no more steps
     description: str = "training"
+    items: str = "ECG"  # what a batch holds: names the speed
 
 
 def train(run: Run, state: State) -> State:
@@ -51,7 +52,7 @@ def train(run: Run, state: State) -> State:
     """
     settings = run.train
     sharding = batch_sharding(run.mesh)
-    meter = Meter(settings.global_batch)
+    meter = Meter(settings.global_batch, run.items)
     with (
         MetricsLog(run.workdir / "metrics.jsonl") as log,
         Checkpoints(run.workdir / "checkpoints", settings.keep_checkpoints, run.metadata) as saved,
@@ -96,9 +97,8 @@ def train(run: Run, state: State) -> State:
                     )
                 speed = meter.read()
                 log.write(number, {**values, **speed})
-                bar.update(
-                    task, status=f"loss {values['loss']:.4f}  {speed['ecg_per_s']:.0f} ECG/s"
-                )
+                per_second = f"{speed[f'{run.items.lower()}_per_s']:.0f} {run.items}/s"
+                bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}")
             bar.update(task, completed=number)
             if run.hook is not None and number % run.hook_every == 0:
                 state, values, finished = run.hook(number, state)

@@ -47,8 +47,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 class Meter:
     """Speed since the last reading, and the share of time spent waiting for input."""
 
-    def __init__(self, batch: int):
-        self._batch = batch
+    def __init__(self, batch: int, items: str = "ECG"):
+        self._batch, self._key = batch, f"{items.lower()}_per_s"
         self.reset()
 
     def reset(self) -> None:
@@ -61,10 +61,10 @@ class Meter:
         self._waited += waited
 
     def read(self) -> dict[str, float]:
-        """``ecg_per_s`` and ``input_wait_fraction``; starts anew."""
+        """``ecg_per_s`` (or of other items) and ``input_wait_fraction``; starts anew."""
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         values = {
-            "ecg_per_s": round(self._steps * self._batch / elapsed, 2),
+            self._key: round(self._steps * self._batch / elapsed, 2),
             "input_wait_fraction": round(self._waited / elapsed, 4),
         }
         self.reset()
@@ -72,7 +72,7 @@ class Meter:
 
 
 def progress_bar(console: Console) -> Progress:
-    """Bar with step, loss, ECG/s, time gone and time left."""
+    """Bar with step, a status such as loss and speed, time gone and time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

@@ -21,9 +21,11 @@ def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) ->
     if schedule.kind == "constant":
         main = optax.constant_schedule(learning_rate)
     else:
-        main = optax.cosine_decay_schedule(
-            learning_rate, steps - schedule.warmup_steps, schedule.final_share
-        )
+        rest, share = steps - schedule.warmup_steps, schedule.final_share
+        if schedule.kind == "linear":
+            main = optax.linear_schedule(learning_rate, share * learning_rate, rest)
+        else:
+            main = optax.cosine_decay_schedule(learning_rate, rest, share)
     if schedule.warmup_steps == 0:
         return main
     return optax.join_schedules([warmup, main], [schedule.warmup_steps])

@@ -1,5 +1,8 @@
 """Validation during fine-tuning: macro AUROC, the best weights so far, and when to stop."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,39 +16,33 @@ from deepecg_jax.training.inputs import LabelledSplit
 from deepecg_jax.training.state import State, weights_of
 
 
-class Validation:
-    """Scores the held-out split and keeps the best weights in the state, so that they resume."""
+class BestByAuroc:
+    """Keeps the weights with the best macro AUROC in the state, so that they resume.
 
-    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig):
-        self._split = split
-        self._patience = stopping.patience
-        self._frozen = recipe.frozen
-        self._probabilities = jax.jit(
-            lambda params, frozen, batch: jax.nn.sigmoid(recipe.logits(params, frozen, batch))
-        )
-        if all(np.isnan(list(self.auroc_by_label(np.zeros(split.labels.shape)).values()))):
+    Args:
+        labels: (n, C) of the held-out split: 1, 0, -1 unknown.
+        names: the C labels.
+        patience: validations without improvement after which to stop.
+
+    Raises:
+        UserError: no label has both classes, so there is nothing to stop by.
+    """
+
+    def __init__(self, labels: np.ndarray, names: Sequence[str], patience: int):
+        self._labels, self._names, self._patience = labels, names, patience
+        if all(np.isnan(list(self.auroc_by_label(np.zeros(labels.shape)).values()))):
             raise UserError(
                 "no label has both a positive and a negative record in the validation split, so "
                 "there is nothing to stop by; choose other labels or another split."
             )
 
-    def scores(self, params: object) -> np.ndarray:
+    def scores(self, params: Any) -> np.ndarray:
         """Probabilities of the held-out records, (n, C) float32."""
-        parts = []
-        for batch, real in evaluation_batches(self._split.records, EVALUATION_BATCH):
-            scores = self._probabilities(params, self._frozen, model_inputs(batch))
-            parts.append(np.asarray(scores)[:real])
-        return np.concatenate(parts)
+        raise NotImplementedError
 
     def auroc_by_label(self, scores: np.ndarray) -> dict[str, float]:
         """AUROC of each label over its known records; NaN where a class is absent."""
-        values = {}
-        for i, name in enumerate(self._split.names):
-            known = self._split.labels[:, i] >= 0
-            counts = known[None, :].astype(np.int32)
-            labels = np.where(known, self._split.labels[:, i], 0)[:, None]
-            values[name] = float(bootstrap_auroc(labels, scores[:, i : i + 1], counts)[0, 0])
-        return values
+        return auroc_by_label(self._labels, scores, self._names)
 
     def update(self, number: int, state: State) -> tuple[State, dict[str, float], bool]:
         """Validate the current (averaged) weights; returns state, metrics, whether to stop."""
@@ -66,6 +63,42 @@ class Validation:
     def exhausted(self, state: State) -> bool:
         """Whether the patience is used up."""
         return int(state["best"]["stale"]) >= self._patience
+
+
+class Validation(BestByAuroc):
+    """Scores the held-out ECGs."""
+
+    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig):
+        self._split = split
+        self._frozen = recipe.frozen
+        self._probabilities = jax.jit(
+            lambda params, frozen, batch: jax.nn.sigmoid(recipe.logits(params, frozen, batch))
+        )
+        super().__init__(split.labels, split.names, stopping.patience)
+
+    def scores(self, params: Any) -> np.ndarray:
+        """Probabilities of the held-out records, (n, C) float32."""
+        parts = []
+        for batch, real in evaluation_batches(self._split.records, EVALUATION_BATCH):
+            scores = self._probabilities(params, self._frozen, model_inputs(batch))
+            parts.append(np.asarray(scores)[:real])
+        return np.concatenate(parts)
+
+
+def auroc_by_label(
+    labels: np.ndarray, scores: np.ndarray, names: Sequence[str]
+) -> dict[str, float]:
+    """AUROC of each label over its known records; NaN where a class is absent.
+
+    labels: (n, C) of 1, 0, -1 unknown; scores: (n, C).
+    """
+    values = {}
+    for i, name in enumerate(names):
+        known = labels[:, i] >= 0
+        counts = known[None, :].astype(np.int32)
+        own = np.where(known, labels[:, i], 0)[:, None]
+        values[name] = float(bootstrap_auroc(own, scores[:, i : i + 1], counts)[0, 0])
+    return values
 
 
 def _like(array: jax.Array, value: float) -> jax.Array:

@@ -1,5 +1,7 @@
 """``deepecg inspect FILE``: what was understood, and the drawing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ecg_devices import counts, write_cardiosoft, write_muse
@@ -7,6 +9,7 @@ from ecg_sources import write_wfdb
 
 from deepecg_jax.cli import inspect as command
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.contract import STANDARD_LEADS
 
 pytest.importorskip("ecgdatakit", reason="needs the extra `formats`")
 pytest.importorskip("matplotlib", reason="needs the extra `formats`")
@@ -66,3 +69,14 @@ def test_without_matplotlib_it_is_an_svg_and_says_so(tmp_path, capsys, monkeypat
     command.command(tmp_path / "m.xml")
     assert "needs matplotlib" in shown(capsys)
     assert (tmp_path / "m.svg").read_text().startswith("<svg")
+
+
+def test_a_recording_inside_an_hdf5_file(tmp_path, capsys, monkeypatch):
+    h5py = pytest.importorskip("h5py", reason="needs the extra hdf5")
+    monkeypatch.chdir(tmp_path)
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        tracings = file.create_dataset("tracings", data=np.stack([counts() * 0.005] * 2))
+        tracings.attrs.update(sampling_rate=500, unit="mV", leads=",".join(STANDARD_LEADS))
+    command.command(Path(f"{tmp_path}/e.h5::tracings[1]"))
+    assert "HDF5" in shown(capsys)
+    assert (tmp_path / "tracings_1.png").is_file()

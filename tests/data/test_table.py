@@ -151,6 +151,14 @@ def test_npy_csv_and_hdf5_with_stated_rate_unit_and_leads(signals, tmp_path) -> 
     assert "has 2 rows, so none is 7" in rejects[0]["message"] + rejects[1]["message"]
 
 
+def test_columns_that_only_arrays_need_may_mean_something_else(signals, tmp_path) -> None:
+    columns = {"row": ["7", "b"], "dataset": ["x", "y"], "sampling_rate": ["fast", ""],
+               "unit": ["ward 3", "ICU"], "event": ["soon", "1"]}  # fmt: skip
+    write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 2, **columns))
+    built = build("table", tmp_path / "d", tmp_path / "s", options={"event": "none"})
+    assert built.summary["records"] == 2
+
+
 def test_missing_and_damaged_files_are_rejects(signals, tmp_path) -> None:
     rows = rows_of(tmp_path / "s", signals, 4, y=list("0101"))
     rows.append({"path": "ecg/nowhere.xml", "y": "1"})
@@ -283,6 +291,19 @@ def test_a_folder_without_a_table(signals, tmp_path) -> None:
     assert "2 ECGs without an id in their file" in some.summary["notes"][0]
     alone = build("table", tmp_path / "alone", tmp_path / "s")
     assert "Nothing says who the patients are" in alone.summary["notes"][0]
+
+
+def test_labels_from_machine_statements(signals, tmp_path) -> None:
+    reports = ["Normal sinus rhythm\nNormal ECG", "Atrial fibrillation\nPossible LVH", ""]
+    write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 3, report=reports))
+    options = {"labels": "statements", "shares": "1/0/0"}
+    built = build("table", tmp_path / "d", tmp_path / "s", options=options)
+    ecgs = [ecg["labels"] for _, ecg in sorted(stored(tmp_path / "d").items())]
+    assert [ecg["Afib"] for ecg in ecgs] == [0, 1, -1]
+    assert [ecg["machine:normal ECG"] for ecg in ecgs] == [1, -1, -1]
+    assert [ecg["Left ventricular hypertrophy"] for ecg in ecgs] == [0, -1, -1]
+    assert built.summary["counts"] == {"without_statements": 1}
+    assert "machine statements" in built.summary["notes"][1]
 
 
 def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepecg_jax.evaluation import cell_sums
 from deepecg_jax.evaluation.calibration import calibrate
 from deepecg_jax.evaluation.calibration_measures import MEASURES, MURPHY, measures
 from deepecg_jax.evaluation.calibration_sums import Layout, equal_mass, equal_width
@@ -56,8 +57,8 @@ def draw(seed, n, decimals, rate):
 )
 def test_measures_are_their_definitions(seed, n, decimals, rate):
     positive, scores = draw(seed, n, decimals, rate)
-    layout = Layout(np.arange(n), positive, scores, n)
-    sums = layout.sums(np.ones((n, 1)))
+    layout = Layout(np.arange(n), positive, scores)
+    sums = layout.sums(np.ones((1, n)))
     found = {name: value[0] for name, value in measures(layout.x, sums).items()}
     assert tuple(found) == MEASURES
     assert sums.smooth is not None
@@ -77,12 +78,29 @@ def test_measures_are_their_definitions(seed, n, decimals, rate):
 def test_a_resample_equals_the_records_written_out(seed, decimals):
     positive, scores = draw(seed, 60, decimals, 0.3)
     times = np.random.default_rng(seed).integers(0, 4, 60)
-    layout = Layout(np.arange(60), positive, scores, 60)
-    found = measures(layout.x, layout.sums(times[:, None].astype(float)))
+    layout = Layout(np.arange(60), positive, scores)
+    found = measures(layout.x, layout.sums(times[None]))
     rows = np.repeat(np.arange(60), times)
     expected = brute_force(positive[rows], scores[rows], equal_width(scores)[rows], 0.0)
     for name in ("ece", "brier", *MURPHY):
         assert found[name][0] == pytest.approx(expected[name], abs=1e-13), name
+
+
+def test_blocks_of_records_change_nothing(monkeypatch):
+    positive, scores = draw(5, 900, 3, 0.3)
+    counts = np.random.default_rng(5).integers(0, 4, (6, 900))
+    rows = np.random.default_rng(6).permutation(900)
+    whole = Layout(rows, positive, scores).sums(counts)
+    monkeypatch.setattr(cell_sums, "BLOCK", 64)
+    cut = Layout(rows, positive, scores).sums(counts)
+    for name in ("n", "positive", "score"):
+        for bins in ("width", "mass"):
+            a, b = (getattr(getattr(s, bins), name) for s in (whole, cut))
+            np.testing.assert_allclose(a, b, rtol=1e-13)
+    np.testing.assert_allclose(whole.squared, cut.squared, rtol=1e-13)
+    np.testing.assert_allclose(whole.product, cut.product, rtol=1e-13)
+    expected = [(c[rows] * scores**2).sum() for c in counts]
+    np.testing.assert_allclose(whole.squared, expected, rtol=1e-12)
 
 
 def test_bins_of_equal_mass_are_equal_and_keep_ties_together():

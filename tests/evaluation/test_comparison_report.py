@@ -44,6 +44,7 @@ def test_page_is_complete_and_self_contained(comparison, tmp_path):
     assert outside == ["data:,"]
     assert "http" not in page and "None" not in page
     gap = comparison["macro"]["difference"]
+    assert gap["low"] > 0.001  # A is clearly better: no rounding to zero, no minus
     assert f"<b>{gap['value']:+.3f}</b><span>{gap['low']:+.3f} to {gap['high']:+.3f}" in page
     for name in comparison["findings"]:
         assert name in page

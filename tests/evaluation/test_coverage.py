@@ -1,8 +1,10 @@
 """Do 95 % intervals hold the truth in 95 % of studies, when patients come with several ECGs?
 
-A longer run of the same simulation (3,000 studies, 400 resamples) gave, for percentile and BCa
-intervals over patients, 93.5 and 94.9 % with 100 patients, 93.9 and 94.3 % with 200, and 94.0 and
-93.9 % with 400; over records 76 to 77 %. Percentiles of 400 resamples cost half a point of these.
+The seeds are those of the first version of this test. Longer runs of the same simulation with
+another seed (2,000 studies, 1,000 resamples) gave, for percentile and BCa intervals over patients,
+94.5 and 95.0 % with 200 patients and 93.2 and 94.8 % with 50; over records 77 %. With 400 resamples
+instead of 1,000 (3,000 studies) the former were 93.9 and 94.3 %: the ends of few resamples cost
+half a point.
 """
 
 import numpy as np
@@ -13,7 +15,7 @@ from deepecg_jax.evaluation.aggregate import interval
 from deepecg_jax.evaluation.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling import Resampler, Sweep
 
-STUDIES, BLOCK, RESAMPLES = 500, 25, 400
+STUDIES, BLOCK, RESAMPLES = 500, 25, 1000
 PATIENTS, RECORDS = 200, 3
 BETWEEN, WITHIN, SHIFT = 1.0, 0.5, 1.5
 
@@ -55,8 +57,6 @@ def covered():
 @pytest.mark.slow
 def test_intervals_over_patients_cover_and_those_over_records_do_not(covered):
     share = {name: np.mean(values) for name, values in covered.items()}
-    # 99.9 % of the sampling error of a share of 500
-    tolerance = 3.29 * np.sqrt(0.95 * 0.05 / STUDIES)
-    assert share["patient percentile"] == pytest.approx(0.95, abs=tolerance)
-    assert share["patient bca"] == pytest.approx(0.95, abs=tolerance)
+    assert 0.94 <= share["patient percentile"] <= 0.96
+    assert 0.94 <= share["patient bca"] <= 0.96
     assert share["record percentile"] < 0.85

@@ -17,9 +17,15 @@ from deepecg_jax.signals.contract import SignalContract
 
 @pytest.fixture(scope="session")
 def save_bundle() -> Callable[..., Path]:
-    """Save a small bundle with random weights: (folder, head kind or None, **WCRConfig fields)."""
+    """Save a small bundle with random weights: (folder, head kind or None, signal contract,
+    **WCRConfig fields)."""
 
-    def save(folder: Path, kind: str | None = "linear", **fields: Any) -> Path:
+    def save(
+        folder: Path,
+        kind: str | None = "linear",
+        signal: SignalContract = SignalContract(),  # noqa: B008
+        **fields: Any,
+    ) -> Path:
         model = WCRConfig(**{**SMALL, **fields})
         head = None if kind is None else HeadConfig.model_validate({"kind": kind})
         labels = None if kind is None else ["AF", "LBBB", "superclass:MI"]
@@ -31,7 +37,7 @@ def save_bundle() -> Callable[..., Path]:
             params=architecture.nested(random_weights(architecture)),
             labels=labels,
             thresholds={} if kind is None else {"AF": 0.25},
-            signal=SignalContract(),
+            signal=signal,
             metrics={"validation": {"auroc": 0.9, "empty": float("nan")}},
             provenance={"dataset": "synthetic", "steps": np.int64(7)},
         )

@@ -2,13 +2,21 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
+from rich.console import Console
 
+from deepecg_jax.data.build import build
+from deepecg_jax.data.selection import positions_where
+from deepecg_jax.data.shards import open_split
+from deepecg_jax.errors import UserError
+from deepecg_jax.interop import bundle as bundles
 from deepecg_jax.interop import predict
-from deepecg_jax.signals import deepecg, fairseq
+from deepecg_jax.signals import deepecg, fairseq, site_profile
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.synthetic import generate
 
@@ -22,7 +30,9 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"ecg{number}" for number in range(len(ECGS))]
 
 
-def seen_by(contract: SignalContract, files: list[Path], out: Path) -> list[np.ndarray]:
+def seen_by(
+    contract: SignalContract, files: list[Path], out: Path, profiles: Any = None
+) -> list[np.ndarray]:
     """The batches of windows that a bundle with this contract gets."""
     batches: list[np.ndarray] = []
 
@@ -32,7 +42,7 @@ def seen_by(contract: SignalContract, files: list[Path], out: Path) -> list[np.n
         return np.full((len(windows), 1), 0.5, np.float32)
 
     bundle = SimpleNamespace(signal=contract, labels=("AF",), probabilities=probabilities)
-    assert predict.predict_records(bundle, files, out, 2) == []  # type: ignore[arg-type]
+    assert predict.predict_records(bundle, files, out, 2, profiles) == []  # type: ignore[arg-type]
     return batches
 
 
@@ -55,8 +65,62 @@ def test_fairseq_files_are_upstreams_pieces(files, tmp_path) -> None:
     np.testing.assert_allclose(np.concatenate(batches), np.concatenate(expected), atol=1e-4)
 
 
+def test_a_model_of_filtered_ecgs_needs_a_profile(files, tmp_path) -> None:
+    contract = SignalContract(filters=("powerline",))
+    with pytest.raises(UserError, match="without powerline; give --site-profile"):
+        seen_by(contract, files, tmp_path / "p.parquet")
+    time = np.arange(2500) / 250
+    hum = (0.1 * np.sin(2 * np.pi * 50 * time)).astype(np.float32)[:, None]
+    profiles = site_profile.fit(ECGS + hum, np.ones((6, 12), bool), [""] * 6)
+    batches = seen_by(contract, files, tmp_path / "p.parquet", profiles)
+    first = site_profile.remove(np.rint(ECGS[0] * 1000) / 1000, profiles.overall, ("powerline",))
+    np.testing.assert_allclose(np.concatenate(batches)[0], first, atol=1e-6)
+    assert np.abs(first - ECGS[0]).max() > 1e-3
+
+
 def test_other_z_scores_are_of_the_contracts_windows(files, tmp_path) -> None:
     contract = SignalContract(scaling="fairseq")
     windows = np.concatenate(seen_by(contract, files, tmp_path / "p.parquet")).astype(np.float64)
     np.testing.assert_allclose(windows.mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(windows.std(1), 1, atol=1e-5)
+
+
+def test_only_the_ecgs_asked_for_are_predicted(tmp_path) -> None:
+    build("synthetic", tmp_path, options={"n": "60"})
+    split = open_split(tmp_path, "synthetic", "train")
+    seen: list[np.ndarray] = []
+
+    def probabilities(windows, *, valid_samples, batch_size):
+        seen.append(windows)
+        return np.full((len(windows), 1), 0.5, np.float32)
+
+    bundle: Any = SimpleNamespace(
+        signal=SignalContract(), labels=("Afib",), probabilities=probabilities, folder=tmp_path
+    )
+    chosen = positions_where(split, ["noise < 0.02"])
+    out = tmp_path / "p.parquet"
+    count = predict.predict_split(
+        bundle, tmp_path, "synthetic", "train", out, 7, Console(quiet=True),
+        where=["noise < 0.02"],
+    )  # fmt: skip
+    table = pq.read_table(out)
+    assert count == table.num_rows == len(chosen) < len(split)
+    names = [split.index["record_id"][int(i)].as_py() for i in chosen]
+    assert table["record_id"].to_pylist() == names
+    expected = np.stack([split[int(i)]["signal"] for i in chosen]) * np.float32(1e-3)
+    np.testing.assert_array_equal(np.concatenate(seen), expected)
+
+
+@pytest.mark.parametrize(
+    ("contract", "words"),
+    [
+        (SignalContract(), "Microvolts, ADC counts or z-scores give wrong results."),
+        (SignalContract(scaling="deepecg"), "batch by batch as by DeepECG"),
+        (fairseq.CONTRACT, "z-score over the whole recording"),
+        (SignalContract(filters=("powerline",)), "Without powerline, which a site profile removes"),
+    ],
+)
+def test_the_model_card_says_what_goes_in(tmp_path, save_bundle, contract, words) -> None:
+    folder = save_bundle(tmp_path / "b", signal=contract)
+    assert words in (folder / "README.md").read_text()
+    assert bundles.load(folder).signal == contract

@@ -4,6 +4,7 @@ import pytest
 
 from deepecg_jax.labels import code15, muse
 from deepecg_jax.labels.findings import FINDINGS, read_table
+from deepecg_jax.labels.reports.labeller import Labeller
 
 
 def labels(*statements: str) -> dict[str, int]:
@@ -65,6 +66,21 @@ def test_what_a_statement_makes_present(statement: str, findings: set[str]) -> N
 )  # fmt: skip
 def test_what_a_statement_leaves_open(statement: str, finding: str) -> None:
     assert labels(statement)[finding] == -1
+
+
+def test_statements_mean_what_the_rules_for_reports_read_in_them() -> None:
+    """Two readings made apart: the table of statements, and the rules for free text."""
+    labeller = Labeller(language="en")
+    known = {"acute", "ectopic atrial bradycardia", "electronic atrial pacemaker"}
+    stated: dict[str, set[str]] = {}
+    for row in read_table("muse_to_findings.csv"):
+        if row["value"] == "1" and "&" not in row["statement"]:
+            stated.setdefault(row["statement"], set()).add(row["finding"])
+    assert len(stated) > 100
+    for statement, findings in stated.items():
+        named = labeller.label(statement).named()
+        if statement not in known:  # no sentence of its own; rules that say less
+            assert {name for name, state in named.items() if state == "present"} == findings
 
 
 def test_what_is_not_stated_is_absent_but_only_if_something_is_stated() -> None:

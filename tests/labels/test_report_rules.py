@@ -13,6 +13,7 @@ from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
 from deepecg_jax.labels.reports.patterns import PatternError, expand
 from deepecg_jax.labels.reports.schema import SHIPPED, read_rules, shipped_rules
 from deepecg_jax.labels.reports.spelling import Speller, distance
+from deepecg_jax.labels.reports.tokens import words_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,47 @@ def test_every_finding_has_a_phrase_in_english_and_most_in_every_language():
         assert len(covered[language] | sited | measured) >= 60, language
 
 
+# of two names in one phrase the longer means the other finding, not both
+_INSTEAD = {
+    ("Left bundle branch block", "Left anterior fascicular block"),
+    ("Left bundle branch block", "Left posterior fascicular block"),
+    ("2nd degree AV block - mobitz 2", "2nd degree AV block - mobitz 1"),
+    ("2nd degree AV block - mobitz 1", "2nd degree AV block - mobitz 2"),
+    ("1st degree AV block", "2nd degree AV block - mobitz 1"),  # "second degree AV block I"
+    ("Right axis deviation", "Right superior axis"),
+    ("Ventricular paced", "Atrial paced"),
+    ("Ventricular paced", "LV pacing"),  # implied
+    ("Ventricular paced", "Ectopic atrial rhythm (< 100 BPM)"),
+    ("Premature atrial complex", "Ectopic atrial rhythm (< 100 BPM)"),
+    ("Ectopic atrial rhythm (< 100 BPM)", "Atrial paced"),
+    ("Ventricular Rhythm", "Ventricular paced"),
+    ("Ventricular Rhythm", "Regular"),
+    ("Right atrial enlargement", "Bi-atrial enlargement"),  # implied
+    ("Left atrial enlargement", "Bi-atrial enlargement"),  # implied
+    ("Bradycardia", "Junctional rhythm"),  # "accelerated junctional bradycardia"
+    ("Regular", "Sinusal"),
+    ("Bradycardia", "Sinusal"),  # "bradycardie sinusal", misspelt
+    ("rSR' in V1-V2", "Sinusal"),
+    ("Left anterior fascicular block", "Left atrial enlargement"),
+}
+
+
+def test_a_longer_phrase_hides_no_finding():
+    for language in shipped_rules().languages:
+        meant: dict[tuple[str, ...], set[str]] = {}
+        for file in shipped_rules().files:
+            for name, states in file.findings.items() if file.language == language else ():
+                for pattern in (*states.present, *states.uncertain):
+                    for phrase in expand(pattern):
+                        words = tuple(fold(word) for word in words_of(phrase))
+                        meant.setdefault(words, set()).add(name)
+        for words, names in meant.items():
+            for first in range(len(words)):
+                for last in range(first + 1, len(words) + 1):
+                    for lost in meant.get(words[first:last], set()) - names:
+                        assert any((lost, name) in _INSTEAD for name in names), (lost, words)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
@@ -83,6 +125,9 @@ def test_every_finding_has_a_phrase_in_english_and_most_in_every_language():
         ("en/context.yaml", "  inferolateral:", "  inferolatral:", "did you mean 'inferolateral'"),
         ("en/conduction.yaml", "  heart_rate:", "  heart_rat:", "did you mean 'heart_rate'"),
         ("en/context.yaml", "negation:", "negation: [", "not valid YAML"),
+        ("sv/rhythm.yaml", "  Regular:", "  Sinusal:", "'Sinusal' stands twice"),
+        ("fr/rhythm.yaml", "  Sinusal:", "\tSinusal:", "not valid YAML"),
+        ("fr/rhythm.yaml", "    present:", "    presnt:", "presnt"),
         ("common.yaml", "Prolonged QT", "Prolonged QTT", "did you mean 'Prolonged QT'"),
     ],
 )
@@ -93,9 +138,13 @@ def test_a_mistake_in_a_rule_file_is_named(tmp_path, file, old, new, words):
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    line = text[: text.index(old)].count("\n") + 1
     with pytest.raises(UserError, match=words) as caught:
         read_rules(folder)
-    assert str(path) in str(caught.value)
+    told = str(caught.value)
+    number = int(told.removeprefix(f"{path}, line ").split(":")[0].split(" ")[0])
+    assert line <= number <= line + 2  # a bracket is missed where the file goes on
+    assert told.endswith((".", "?")) and "\n" not in told
 
 
 def test_a_cardiologist_adds_a_phrase(tmp_path, labeller):

@@ -113,6 +113,9 @@ def test_comparison_counts():
     }
     result = compare(labels, known)
     assert result["micro"]["f1"] == pytest.approx(4 / 6) == result["macro"]["f1"]
+    unmentioned = shipped_labeller().label_all(["AF", "sinus rhythm", "LBBB"])
+    of_mentioned = compare(unmentioned, reference([1, 1, 1]))
+    assert of_mentioned["micro"]["fn"] == 2 and of_mentioned["micro_mentioned"]["fn"] == 0
     assert sum(own["n"] for own in result["languages"].values()) == 6
     rows = disagreements(list("abcdef"), ["AF"] * 6, labels, known)
     assert [(row["id"], row["reference"], row["report"]) for row in rows] == [
@@ -196,9 +199,18 @@ def test_agreement_with_the_statements_of_ptb_xl(shared):
 
 
 def test_infarct_statements_are_the_q_waves_of_their_site():
-    known = scp_reference(
-        [frozenset({"ILMI"}), frozenset({"AMI"}), frozenset({"QWAVE"}), frozenset()]
-    )
-    assert known["Q wave (inferior - II, III, aVF)"].tolist() == [1, 0, -1, 0]
-    assert known["Q wave (lateral- I, aVL, V5-V6)"].tolist() == [1, 0, -1, 0]
-    assert known["Q wave (septal- V1-V2)"].tolist() == [0, -1, -1, 0]
+    codes = [{"ILMI": 100.0}, {"AMI": 15.0}, {"QWAVE": 0.0}, {}, {"ILMI": 50.0, "IMI": 100.0}]
+    known = scp_reference(codes)
+    assert known["Q wave (inferior - II, III, aVF)"].tolist() == [1, 0, -1, 0, 1]
+    assert known["Q wave (lateral- I, aVL, V5-V6)"].tolist() == [1, 0, -1, 0, 1]
+    assert known["Q wave (anterior - V3-V4)"].tolist() == [0, 1, -1, 0, 0]
+    assert "Q wave (septal- V1-V2)" not in known  # ASMI is written for anterior infarcts too
+
+
+@pytest.mark.parametrize(("uncertain", "doubted"), [("absent", 0), ("left-out", -1)])
+def test_uncertain_statements_count_like_uncertain_words(uncertain, doubted):
+    codes = [{"AMI": 15.0}, {"AMI": 15.0, "ASMI": 100.0}, {"AFIB": 0.0}, {"1AVB": 80.0}]
+    known = scp_reference(codes, Uncertain(uncertain))
+    assert known["Q wave (anterior - V3-V4)"].tolist() == [doubted, 1, 0, 0]
+    assert known["Afib"].tolist()[2] == 1  # 0: no likelihood was given
+    assert known["1st degree AV block"].tolist() == [0, 0, 0, doubted]

@@ -39,6 +39,9 @@ def test_saved_and_loaded_contract_is_equal(tmp_path):
         ({"leads": ("I", "I")}, "different"),
         ({"leads": ()}, "leads"),
         ({"leads": "I"}, "leads"),
+        ({"filters": ("hum",)}, "baseline, powerline"),
+        ({"filters": "powerline"}, "filters"),
+        ({"filters": None}, "filters"),
     ],
 )
 def test_impossible_values_are_user_errors(values, words):
@@ -81,3 +84,17 @@ def test_contradiction_names_both_sides_and_every_field():
     for words in ("the data set", "the checkpoint", "250", "500", "mV", "uV"):
         assert words in message
     assert "seconds" not in message
+
+
+def test_filters_are_part_of_the_contract_and_optional_in_a_file(tmp_path):
+    filtered = SignalContract(filters=("powerline", "baseline"))
+    assert filtered.filters == ("baseline", "powerline")
+    assert filtered.scaling_in_words == "millivolts without baseline and powerline"
+    assert SignalContract(scaling="deepecg").scaling_in_words.endswith("as by DeepECG")
+    filtered.save(tmp_path)
+    assert load(tmp_path) == filtered
+    values = SignalContract().to_dict()
+    del values["filters"]  # files of the first version
+    assert SignalContract.from_dict(values) == SignalContract()
+    with pytest.raises(UserError, match="filters is baseline powerline in a but none in b"):
+        require_same(filtered, SignalContract(), "a", "b")

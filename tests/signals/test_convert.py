@@ -66,3 +66,8 @@ def test_no_way_back() -> None:
         convert(ECGS[..., :2], WHOLE, SignalContract(leads=("I", "II")), STANDARD)
     with pytest.raises(UserError, match="their unit is uV"):
         convert(ECGS, WHOLE, SignalContract(unit="uV"), STANDARD)
+
+
+def test_filters_cannot_be_made_up_afterwards() -> None:
+    with pytest.raises(UserError, match="nothing was filtered out of them, not powerline"):
+        convert(ECGS, WHOLE, STANDARD, SignalContract(filters=("powerline",)))

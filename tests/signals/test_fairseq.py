@@ -77,6 +77,15 @@ def test_missing_and_flat_leads_are_zero_and_masked() -> None:
     assert window.quality["n_derived_leads"] == 4
 
 
+def test_a_spike_that_is_all_of_a_lead_is_refused() -> None:
+    signal = ECGS[0].copy()
+    signal[:, 8] = np.random.default_rng(0).normal(size=2500) * 0.01
+    signal[700, 8] = 15.0
+    with pytest.raises(SignalError, match="a z-score reaches") as caught:
+        fairseq.standardize(recording(signal, 250.0))
+    assert caught.value.reason == "amplitude"
+
+
 @pytest.mark.parametrize("rate", [400.0, 500.0])
 def test_a_constant_lead_becomes_zero(rate: float) -> None:
     np.testing.assert_array_equal(fairseq.zscore(np.full((50, 2), 0.1)), 0)

@@ -1,5 +1,6 @@
 """Files of ECG devices: the file's own scale, rate and leads, or a refusal with a reason."""
 
+import base64
 import re
 
 import numpy as np
@@ -26,6 +27,8 @@ PEOPLE = {  # format: patient id, age, sex, site, start of the date, report
     "mfer": ("MF-3", np.nan, "female", "", "", ""),
     "edf": ("E-4", 44, "male", "", "2014-08-07 10:11", ""),
     "ishne": ("IS-2", 62, "female", "", "2012-06-05 07:08", ""),
+    "mortara": ("MO-1", 33, "female", "", "2019-01-02 03:04", "Sinus rhythm"),
+    "kardia": ("KA-1", np.nan, "unknown", "", "2022-03-04 05:06", "normal"),
 }
 
 
@@ -54,7 +57,8 @@ def test_every_format_gives_the_files_own_millivolts(tmp_path, name):
     recording = read(tmp_path / f"ecg{extension}")
     assert recording.signal.dtype == np.float32
     np.testing.assert_allclose(recording.signal, samples * millivolts, rtol=1e-6, atol=1e-9)
-    leads = {"muse": MUSE_LEADS, "ishne": ("I", "II", "V1")}.get(name, STANDARD_LEADS)
+    some = {"muse": MUSE_LEADS, "ishne": ("I", "II", "V1"), "kardia": ("I",)}
+    leads = some.get(name, STANDARD_LEADS)
     assert recording.leads == leads
     assert recording.sampling_rate == 500
     assert recording.record_id == "ecg"
@@ -147,6 +151,9 @@ def test_another_scale_in_the_file_gives_other_millivolts(tmp_path, name, old, n
         ("aecg", [('value="0.002" unit="s"', 'value="0.002"')], "unreadable"),
         ("philips", [('resolution="5"', ""), ("<resolution>5</resolution>", "")], "unit"),
         ("philips", [("SierraECG", "OtherECG")], "unreadable"),
+        ("mortara", [('UNITS_PER_MV="200" ', "")], "unit"),
+        ("mortara", [('SAMPLE_FREQ="500" ', "")], "unreadable"),
+        ("kardia", [('"amplitudeResolution": 5000,', "")], "unit"),
         ("edf", [("uV      ", "        ")], "unit"),
         ("edf", [("uV      ", "mmHg    ")], "unit"),
     ],
@@ -247,16 +254,36 @@ def test_a_million_tags_are_refused_before_a_tree_is_built(tmp_path):
     assert refused(tmp_path / "deep.xml").reason == "unreadable"
 
 
-def test_sizes_are_checked_before_reading(tmp_path, monkeypatch):
-    from deepecg_jax.signals import files
+def test_sizes_are_checked_before_reading(tmp_path):
+    for name, head, size in (
+        ("huge.dcm", b"\0" * 128 + b"DICM", 65),
+        ("huge.xml", b"<RestingECG>", 17),
+        ("huge.mwf", b"\x40\x20MFR ".ljust(34) + b"\5\4\0\0\0\1", 5),  # 16 million channels
+        ("huge.json", b'{"id": 1, "recordedAt": 1, "patientID": 1, "data": [', 17),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            file.write(head)
+            file.truncate(size * 2**20)  # a hole, no bytes on the disk
+        assert refused(tmp_path / name).reason == "too_large"
 
-    with (tmp_path / "huge.dcm").open("wb") as file:
-        file.truncate(files.MAX_BYTES + 1)  # a hole, no bytes on the disk
-    assert refused(tmp_path / "huge.dcm").reason == "too_large"
-    with (tmp_path / "huge.xml").open("wb") as file:
-        file.write(b"<RestingECG>")
-        file.truncate(40 * 2**20)
-    assert refused(tmp_path / "huge.xml").reason == "too_large"
+
+def test_philips_files_are_sized_before_they_are_unpacked(tmp_path):
+    from deepecg_jax.signals.philips_guard import unpacked_size
+
+    write_philips(tmp_path / "p.xml", packed=True)
+    packed = re.search(r">([A-Za-z0-9+/=]{999,})<", (tmp_path / "p.xml").read_text())
+    assert packed is not None
+    assert unpacked_size(base64.b64decode(packed[1])) == 12 * 2 * 5000
+    # The longest strings of LZW again and again: 10 bits for 767 bytes.
+    growing = [0, *range(256, 1023)] + [1022] * 100_000
+    bits = "".join(f"{code:010b}" for code in growing)
+    chunk = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    bomb = base64.b64encode(len(chunk).to_bytes(4, "little") + bytes(4) + chunk).decode()
+    (tmp_path / "b.xml").write_text((tmp_path / "p.xml").read_text().replace(packed[1], bomb))
+    assert refused(tmp_path / "b.xml").reason == "too_large"
+    write_philips(tmp_path / "c.xml")
+    many = ("numberchannelsallocated>12", "numberchannelsallocated>2000000000")
+    assert refused(edited(tmp_path / "c.xml", many)).reason == "too_large"
 
 
 def test_deflated_dicom_is_refused_before_it_is_inflated(tmp_path):

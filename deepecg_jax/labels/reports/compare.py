@@ -2,7 +2,10 @@
 
 A finding that a report does not mention counts as not found, whatever the reference says: reports
 state what is there, and little of what is not. Where the reference is unknown (-1) nothing is
-counted. ``uncertain`` counts as found, as not found, or the pair is left out, by choice.
+counted. What is uncertain counts as found, as not found, or the pair is left out, by choice, and
+the choice holds for both sides: for "possible infarct" in the text, and for an SCP-ECG statement
+of a likelihood between 0 and 100 (PTB-XL wrote "possible" as 50, "cannot be excluded" as 15; 0 is
+no likelihood at all, as rhythm and form statements have it).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,15 +33,28 @@ def scp_report_rules() -> tuple[FindingRules, ...]:
     """SCP-ECG statements to findings as reports express them: the map of PTB-XL, and infarcts.
 
     An infarct statement names a diagnosis, not a Q wave; the map for training leaves it out. The
-    labeller makes an infarct the Q wave of its site, so here the statements do the same.
+    labeller makes an infarct the Q wave of its site, so here the statements do the same. The
+    septal site cannot be compared: PTB-XL has ASMI for "anterior" and "anteroseptal" alike.
     """
     return (*finding_rules(), *read_rules(read_table("scp_infarcts.csv"), "statements"))
 
 
-def scp_reference(codes: Sequence[frozenset[str]]) -> dict[str, np.ndarray]:
-    """Reference labels from the SCP-ECG statements of N records: finding -> (N,) of 1, 0, -1."""
+def scp_reference(
+    codes: Sequence[Mapping[str, float]], uncertain: Uncertain = Uncertain.present
+) -> dict[str, np.ndarray]:
+    """Reference labels from the SCP-ECG statements of N records: finding -> (N,) of 1, 0, -1.
+
+    Args:
+        codes: statement -> its likelihood in percent, 0 if it has none, for each record.
+        uncertain: what a finding counts as whose statements are all of a likelihood below 100.
+    """
     rules = scp_report_rules()
-    table = np.stack([label_vector(rules, own) for own in codes])
+    table = np.stack([label_vector(rules, frozenset(own)) for own in codes])
+    if uncertain is not Uncertain.present:
+        sure = [frozenset(name for name, p in own.items() if not 0 < p < 100) for own in codes]
+        firm = np.stack([label_vector(rules, own) for own in sure])
+        value = 0 if uncertain is Uncertain.absent else -1
+        table = np.where((table == 1) & (firm != 1), value, table)
     return {rule.finding: table[:, j] for j, rule in enumerate(rules)}
 
 
@@ -55,8 +71,9 @@ def compare(
         uncertain: what an uncertain finding counts as.
 
     Returns:
-        ``findings`` (name -> counts), ``micro``, ``macro`` (over findings with a reference
-        positive), ``languages`` (code -> ``n``, ``micro``, ``findings``). Counts are
+        ``findings`` (name -> counts), ``micro``, ``micro_mentioned`` (of the pairs that a report
+        mentions only), ``macro`` (over findings with a reference positive), ``languages`` (code ->
+        ``n`` and all of these). Counts are
         ``n_positive``, ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; a ratio without
         a denominator is null.
     """
@@ -98,12 +115,14 @@ def _measure(
     tp = (positive & (truth == 1) & counted).sum(0)
     fp = (positive & (truth == 0) & counted).sum(0)
     fn = (~positive & (truth == 1) & counted).sum(0)
+    missed = (~positive & (truth == 1) & counted & (said != -1)).sum()
     findings = {name: _scores(int(tp[j]), int(fp[j]), int(fn[j])) for j, name in enumerate(names)}
     f1 = [own["f1"] or 0.0 for own in findings.values() if own["n_positive"]]
     return {
         "n": int(rows.sum()),
         "findings": findings,
         "micro": _scores(int(tp.sum()), int(fp.sum()), int(fn.sum())),
+        "micro_mentioned": _scores(int(tp.sum()), int(fp.sum()), int(missed)),
         "macro": {"f1": sum(f1) / len(f1) if f1 else None, "n_findings": len(f1)},
     }
 

@@ -120,9 +120,11 @@ def _alternatives(
 ) -> None:
     """ "A or B" says that neither is certain."""
     for left, right in zip(order, order[1:], strict=False):
-        ors = [
-            part for part in clause[left + 1 : right] if part.kind == Kind.JOIN and part.value == OR
-        ]
+        between = clause[left + 1 : right]
+        ors = [part for part in between if part.kind == Kind.JOIN and part.value == OR]
+        # "sinus rhythm, no premature or ...": the list that has the "or" begins after the first
+        if any(part.kind in (Kind.CUE, Kind.STOP) for part in between):
+            continue
         if not ors or _apart(clause, left, right) > _IN_LIST:
             continue
         for target in (found[left], found[right]):

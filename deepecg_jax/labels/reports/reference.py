@@ -9,7 +9,7 @@ import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.compare import scp_reference
+from deepecg_jax.labels.reports.compare import Uncertain, scp_reference
 from deepecg_jax.labels.reports.table import read_table, require_column, require_unique
 
 SCP_COLUMN = "scp_codes"
@@ -21,13 +21,18 @@ _VALUES = {
 
 
 def read_reference(
-    path: Path, id_column: str, ids: Sequence[str], encoding: str | None = None
+    path: Path,
+    id_column: str,
+    ids: Sequence[str],
+    encoding: str | None = None,
+    uncertain: Uncertain = Uncertain.present,
 ) -> dict[str, np.ndarray]:
     """Reference labels in the order of ``ids``: finding -> (N,) int8 of 1, 0, -1 unknown.
 
     The table has the id column and either columns named as findings (with or without ``label:``;
     present, absent, uncertain, 1, 0, -1 or empty) or a column ``scp_codes`` with a dictionary of
-    SCP-ECG statements. A report that the table does not have is unknown throughout.
+    SCP-ECG statements and their likelihoods, whose uncertain ones count as ``uncertain`` says.
+    A report that the table does not have is unknown throughout.
 
     Raises:
         UserError: no id column, no report in common, no finding, or a value that is no label.
@@ -41,7 +46,7 @@ def read_reference(
     if not (order >= 0).any():
         raise UserError(f"{path} and the reports have no {id_column} in common.")
     found = {
-        name: _column(table[column], path, column)
+        name: label_column(table[column], path, column)
         for name in FINDINGS
         for column in (name, f"label:{name}")
         if column in table.columns
@@ -53,14 +58,19 @@ def read_reference(
                 "compare with."
             )
         codes = [_codes(text, row, path) for row, text in enumerate(table[SCP_COLUMN], 2)]
-        found = scp_reference(codes)
+        found = scp_reference(codes, uncertain)
     return {
         name: np.where(order >= 0, values[order], -1).astype(np.int8)
         for name, values in found.items()
     }
 
 
-def _column(values: Iterable[Any], path: Path, column: str) -> np.ndarray:
+def label_column(values: Iterable[Any], path: Path, column: str) -> np.ndarray:
+    """A column of a table as (N,) int8 of 1 present, 0 absent, -1 uncertain or empty.
+
+    Raises:
+        UserError: a value is no label.
+    """
     texts = ["" if value is None else str(value).strip().lower() for value in values]
     for row, text in enumerate(texts, 2):
         if text not in _VALUES:
@@ -71,11 +81,11 @@ def _column(values: Iterable[Any], path: Path, column: str) -> np.ndarray:
     return np.array([_VALUES[text] for text in texts], np.int8)
 
 
-def _codes(text: str, row: int, path: Path) -> frozenset[str]:
+def _codes(text: str, row: int, path: Path) -> dict[str, float]:
     try:
         value = ast.literal_eval(text)
-        return frozenset(str(code) for code in value)
-    except (ValueError, SyntaxError, TypeError) as error:
+        return {str(code): float(likelihood) for code, likelihood in value.items()}
+    except (ValueError, SyntaxError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: row {row} has {text[:40]!r} in {SCP_COLUMN}; it must be a dictionary of "
             "statements such as {'SR': 0.0}."

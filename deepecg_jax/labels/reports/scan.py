@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from deepecg_jax.labels.reports.items import Kind
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.words import END, Meaning, Node, Word
+from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Word
 
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
 _MOST_SKIPPED = 3
@@ -14,27 +14,41 @@ _LAST = (1 << _WIDTH) - 1
 
 
 class Tokens(NamedTuple):
-    """The words of a text, where they stand, and the sum of their languages (`Lexicon.spoken`)."""
+    """The words of a text, where they stand, and the sum of their languages (`Lexicon.spoken`).
+
+    ``chunks`` are the pieces between spaces, ``firsts`` the first token of each.
+    """
 
     words: list[Word]
     starts: list[int]
     ends: list[int]
     weight: int
+    chunks: list[Chunk]
+    firsts: list[int]
 
 
-class Scanned(NamedTuple):
-    """The items of a text.
+class Segment(NamedTuple):
+    """A run of tokens that is read alike in every text that has it.
+
+    It ends at a boundary, or between two targets with nothing that means anything between them.
 
     Attributes:
-        parts: runs of items that cannot act on each other, each with its first token: between
-            boundaries, and between two targets with nothing that means anything between them.
-            An item is one number (`unpack`): parts are looked up by their items, and numbers
-            hash fast.
+        start: its first token.
+        end: the token after its last.
+        looked: the token after the last that had a say in it; one more than there are if the end
+            of the text had.
+        part: its items, each one number (`unpack`): parts are looked up by their items, and
+            numbers hash fast.
+        base: the token that the items count from.
         measured: (value of a QUANTITY item, first token, token after its last).
     """
 
-    parts: list[tuple[int, tuple[int, ...]]]
-    measured: list[tuple[Any, int, int]]
+    start: int
+    end: int
+    looked: int
+    part: tuple[int, ...]
+    base: int
+    measured: tuple[tuple[Any, int, int], ...]
 
 
 def unpack(item: int) -> tuple[int, int, int]:
@@ -48,12 +62,16 @@ def tokenize(text: str, lexicon: Lexicon) -> Tokens:
     words: list[Word] = []
     starts: list[int] = []
     ends: list[int] = []
+    chunks: list[Chunk] = []
+    firsts: list[int] = []
     weight = at = 0
     abbreviated = False
     for piece in text.split(" "):
         if piece:
             chunk = known[piece]
             own = chunk.words
+            chunks.append(chunk)
+            firsts.append(len(words))
             if abbreviated and chunk.dots:
                 words += own[1:]
                 starts += [at + start for start in chunk.starts[1:]]
@@ -71,10 +89,10 @@ def tokenize(text: str, lexicon: Lexicon) -> Tokens:
             weight += chunk.weight
             at += len(piece)
         at += 1
-    return Tokens(words, starts, ends, weight)
+    return Tokens(words, starts, ends, weight, chunks, firsts)
 
 
-def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> Scanned:
+def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon, start: int = 0) -> list[Segment]:
     """Find the longest phrases from left to right.
 
     Args:
@@ -82,46 +100,52 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> Scanned:
         tokens: its words.
         spoken: bits of the languages it may be in, from `Lexicon.spoken`.
         lexicon: the rules.
+        start: the first token to read; a segment starts there.
     """
     words = tokens.words
-    parts: list[tuple[int, tuple[int, ...]]] = []
-    measured: list[tuple[Any, int, int]] = []
+    segments: list[Segment] = []
     part: list[int] = []
-    base, after_target = 0, False
-    at, count = 0, len(words)
+    measured: list[tuple[Any, int, int]] = []
+    base, looked, after_target = start, start, False
+    at, count = start, len(words)
+
+    def close(end: int, seen: int) -> None:
+        nonlocal start, part, measured, looked, after_target
+        segments.append(Segment(start, end, seen, tuple(part), base, tuple(measured)))
+        start, part, measured, looked, after_target = end, [], [], end, False
+
     while at < count:
         word = words[at]
         if word.idle:
             at += 1
             continue
-        last = at + 1
+        last = seen = at + 1
         if word.alone:
             found = _spoken_meaning(word.alone, spoken)
         elif word.nodes:
-            found, last = _longest(words, at, spoken)
+            found, last, seen = _longest(words, at, spoken)
         else:
             found = None
         kind = code = -1
         if word.lead and (found is None or found.kind == Kind.PLACE):
             leads, after = _leads(words, at, text, tokens)
+            seen = max(seen, max(after, at + 1) + 3)  # two small words and a lead behind them
             if leads:
                 kind, code, last = Kind.LEADS, lexicon.code_of(Kind.LEADS, leads), after
         if kind < 0 and found is not None:
             kind, code = found.kind, found.code
         if kind < 0:
+            last = at + 1
             if word.join < 0:
+                looked = max(looked, seen)
                 if word.boundary:
-                    if part:
-                        parts.append((base, tuple(part)))
-                        part = []
-                    after_target = False
-                at += 1
+                    close(last, looked)
+                at = last
                 continue
-            kind, code, last = Kind.JOIN, word.join, at + 1
+            kind, code = Kind.JOIN, word.join
         if kind <= Kind.LAST_TARGET:
             if after_target:
-                parts.append((base, tuple(part)))
-                part = []
+                close(at, max(looked, seen))
             after_target = True
         else:
             after_target = False
@@ -130,14 +154,15 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> Scanned:
         if not part:
             base = at
         part.append((code << _WIDTH | at - base) << _WIDTH | last - base)
+        looked = max(looked, seen)
         at = last
-    if part:
-        parts.append((base, tuple(part)))
-    return Scanned(parts, measured)
+    if start < count:
+        close(count, count + 1)
+    return segments
 
 
-def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int]:
-    """The longest phrase that starts at a word, and the token after it."""
+def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int, int]:
+    """The longest phrase that starts at a word, the token after it, and after all looked at."""
     nodes: Sequence[Node] = words[at].nodes
     best: Meaning | None = None
     best_last = at
@@ -162,7 +187,8 @@ def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, i
             break
         nodes = onward
         ahead += 1
-    return best, best_last
+    # the word at which it ended, and whether another follows
+    return best, best_last, ahead + 2
 
 
 def _onward(nodes: Sequence[Node], word: Word) -> Sequence[Node]:

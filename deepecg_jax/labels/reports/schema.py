@@ -6,6 +6,7 @@ uncertainty, sites and small words. Which file a phrase stands in makes no diffe
 """
 
 import difflib
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,15 +16,34 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.lines import line_of, line_with, place
 from deepecg_jax.labels.reports.patterns import PatternError, expand
 
 SHIPPED = Path(__file__).parent / "rules"
 """The rules that come with the package."""
 
-_TEXT_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 Model = TypeVar("Model", bound=BaseModel)
 Site = Literal["inferior", "lateral", "anterior", "septal", "posterior"]
 Age = Literal["acute", "old", "maybe_acute"]
+
+
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+class _TextLoader(_Loader):
+    """Every scalar is text (`no` is a word of reports), and a key that stands twice is a mistake:
+    YAML would forget the phrases of the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} stands twice; put the phrases together",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _finding(name: str) -> str:
@@ -199,7 +219,8 @@ def read_rules(folder: Path) -> Rules:
         raise UserError(f"{folder} has no rule files LANGUAGE/GROUP.yaml.")
     for file, path in zip(files, paths, strict=True):
         if file.language != path.parent.name:
-            raise UserError(f"{path} says language {file.language}; put it into {file.language}/.")
+            where = place(path, line_of(path, ("language",)))
+            raise UserError(f"{where} says language {file.language}; put it into {file.language}/.")
         sites = [*common.leads, *common.composite_sites]
         own = [phrase for phrases in file.concepts.values() for phrase in phrases]
         used = [phrase.site for phrase in own if isinstance(phrase, SitedPhrase) and phrase.site]
@@ -209,21 +230,26 @@ def read_rules(folder: Path) -> Rules:
     return Rules(common=common, files=files)
 
 
-def _known(names: Any, known: Any, what: str, path: Path) -> None:
+def _known(names: Iterable[str], known: Collection[str], what: str, path: Path) -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-            raise UserError(f"{path}: common.yaml has no {what} {name!r}; {hint}")
+            where = place(path, line_with(path, name))
+            raise UserError(f"{where}: common.yaml has no {what} {name!r}; {hint}")
 
 
 def _read(schema: type[Model], path: Path) -> Model:
     try:
-        # every scalar is text here: `no` is a word of reports, not a boolean
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_TEXT_LOADER)
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
         return schema.model_validate(values)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8; save it as UTF-8.") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        where = place(path, mark.line + 1 if mark else None)
+        raise UserError(f"{where}: not valid YAML: {said}.") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
@@ -234,4 +260,6 @@ def _read(schema: type[Model], path: Path) -> Model:
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(key), schema.model_fields, n=1, cutoff=0.3)
             message = f"unknown key; did you mean {near[0]!r}" if near else "unknown key"
-        raise UserError(f"{path}: {where}: {message}.") from error
+        raise UserError(
+            f"{place(path, line_of(path, first['loc']))}: {where}: {message}."
+        ) from error

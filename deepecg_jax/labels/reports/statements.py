@@ -1,6 +1,6 @@
 """The items of a text to what they say of the findings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -8,7 +8,7 @@ from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.context import apply_cues
 from deepecg_jax.labels.reports.items import Item, Kind, Sign
 from deepecg_jax.labels.reports.quantities import read_quantity
-from deepecg_jax.labels.reports.scan import Scanned, Tokens, unpack
+from deepecg_jax.labels.reports.scan import unpack
 from deepecg_jax.labels.reports.schema import CommonFile
 from deepecg_jax.labels.reports.sites import Target, targets_of
 
@@ -41,32 +41,22 @@ class Interpreter:
         self._known: dict[tuple[int, ...], list[Statement]] = {}
         self._persistent = frozenset(n for n, c in common.concepts.items() if c.persistent)
 
-    def read(self, scanned: Scanned, text: str, tokens: Tokens) -> list[Statement]:
-        """All that a text says."""
-        said: list[Statement] = []
-        starts, ends = tokens.starts, tokens.ends
-        for base, part in scanned.parts:
-            # the same items at the same distances mean the same: reports repeat themselves
-            found = self._known.get(part)
-            if found is None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                found = self._known[part] = self._understand(part)
-            for finding, state, own in found:
-                if len(own) == 1:
-                    first, last = own[0]
-                    spans = ((starts[base + first], ends[base + last - 1]),)
-                else:
-                    spans = tuple(
-                        [(starts[base + first], ends[base + last - 1]) for first, last in own]
-                    )
-                said.append((finding, state, spans))
-        for name, first, last in scanned.measured:
-            self._read_quantity(name, text, starts[first], ends[last - 1], said)
-        return said
+    def understand(self, part: tuple[int, ...]) -> list[Statement]:
+        """What a part of a text says; spans are of tokens, from the part's first."""
+        # the same items at the same distances mean the same: reports repeat themselves
+        found = self._known.get(part)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[part] = self._understand(part)
+        return found
+
+    def measure(self, name: str, text: str, start: int, end: int) -> Iterator[Statement]:
+        """What the value of a quantity says, whose name stands at [start, end) of the text."""
+        for finding, state, stop in read_quantity(self._common.quantities[name], text, end):
+            yield FINDINGS.index(finding), State[state], ((start, stop),)
 
     def _understand(self, part: Sequence[int]) -> list[Statement]:
-        """What a part of a text says; spans are of tokens here, from the part's first."""
         clause = [
             Item(*self._meanings[code], first, last) for code, first, last in map(unpack, part)
         ]
@@ -79,12 +69,6 @@ class Interpreter:
                 spans = tuple((part.first, part.last) for part in parts)
                 said += [(i, state, spans) for i, state in self._says(target)]
         return said
-
-    def _read_quantity(
-        self, name: str, text: str, start: int, end: int, said: list[Statement]
-    ) -> None:
-        for finding, state, stop in read_quantity(self._common.quantities[name], text, end):
-            said.append((FINDINGS.index(finding), State[state], ((start, stop),)))
 
     def _says(self, target: Target) -> list[tuple[int, State]]:
         """Findings that a target speaks of, with their states after its cues."""

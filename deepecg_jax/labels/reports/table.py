@@ -19,12 +19,17 @@ import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labeller, Labels, shipped_labeller
+from deepecg_jax.labels.reports.labeller import (
+    Labeller,
+    Labels,
+    no_collection,
+    shipped_labeller,
+)
 from deepecg_jax.labels.reports.schema import read_rules
 from deepecg_jax.labels.reports.statements import State
 
 EVIDENCE = "evidence"
-_WORTH_A_PROCESS = 2_000  # distinct texts; fewer are labelled before a process has started
+_WORTH_A_PROCESS = 20_000  # distinct texts; fewer are labelled before a process has started
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,8 @@ def label_texts(
     # contiguous parts: every process meets its own sentences again
     edges = np.linspace(0, len(distinct), 4 * workers + 1).astype(int)
     parts = [distinct[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), _start_worker, (rules, language)
-    ) as pool:
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (rules, language))
+    with no_collection(), pool:
         found = [labels for part in pool.map(_label_part, parts) for labels in part]
     known = dict(zip(distinct, found, strict=True))
     return [known[text] for text in texts]

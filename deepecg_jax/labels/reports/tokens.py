@@ -20,7 +20,7 @@ _ENDING = re.compile(r"\(.*\)$")
 
 def words_of(phrase: str) -> list[str]:
     """The words of a rule's phrase, by the same expression that reads the reports."""
-    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+]", phrase)]
+    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+,]", phrase)]
 
 
 def bare(word: str) -> str:

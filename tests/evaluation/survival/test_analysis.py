@@ -53,7 +53,7 @@ def test_the_whole_analysis(tmp_path):
     assert at["ppv"]["value"] == found["groups"]["high"]["incidence_by_year"]["5"]["value"]
     assert at["hazard_ratio"]["covariates"]["high"]["low"] > 1
     assert at["hazard_ratio"]["errors"] == "clustered by patient"
-    assert found["log_rank"]["p"] < 1e-6
+    assert found["log_rank"]["p"] < found["log_rank"]["p_clustered"] < 1e-4
     beside = found["beside"]["pgs"]
     assert beside["n"] == int((follow.rows >= 100).sum())
     gap = beside["difference"]["harrell_c"]

@@ -1,0 +1,71 @@
+"""Batches of reports of similar length; which texts a step reads is a function of (seed, step)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+_BATCHES = 32  # that are sorted by length together
+
+
+class ReportBatches:
+    """Endless shuffled batches.
+
+    Every pass over the texts is shuffled anew; of each 32 batches' worth of texts those of
+    similar length share a batch, and the batches come in random order. A batch is as long as its
+    longest text rounded up to one of ``lengths``, so few programs are compiled.
+
+    Args:
+        tokens: token ids of each text, (n,) int32.
+        labels: (N, C) int8: 1, 0, -1 unknown.
+        batch: rows of a batch, over all hosts.
+        lengths: allowed lengths of a batch, ascending; the last holds every text.
+        seed: of the order.
+        host, hosts: which part of each batch is read here.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[np.ndarray],
+        labels: np.ndarray,
+        batch: int,
+        lengths: Sequence[int],
+        seed: int,
+        host: int = 0,
+        hosts: int = 1,
+    ):
+        self._tokens, self._labels, self._batch = tokens, labels, batch
+        self._sizes = np.array([len(own) for own in tokens], np.int32)
+        self._lengths, self._seed = np.array(lengths), seed
+        self._part = slice(host * batch // hosts, (host + 1) * batch // hosts)
+
+    def __call__(self, step: int) -> Iterator[dict[str, np.ndarray]]:
+        """Batches from ``step`` on: ``ids`` (B, N), ``lengths`` (B,), ``labels`` (B, C)."""
+        while True:
+            group, first = divmod(step, _BATCHES)
+            rows = self.group(group)
+            for own in rows[first:]:
+                yield self._gather(own)
+                step += 1
+
+    def group(self, number: int) -> np.ndarray:
+        """Texts of the 32 batches of a group, (32, B)."""
+        size, total = _BATCHES * self._batch, len(self._tokens)
+        places = np.arange(number * size, (number + 1) * size)
+        epochs = range(int(places[0]) // total, int(places[-1]) // total + 1)
+        orders = {epoch: self._random(0, epoch).permutation(total) for epoch in epochs}
+        rows = np.array([orders[place // total][place % total] for place in places.tolist()])
+        by_length = rows[np.argsort(self._sizes[rows], kind="stable")]
+        batches = by_length.reshape(_BATCHES, self._batch)
+        return batches[self._random(1, number).permutation(_BATCHES)]
+
+    def _random(self, kind: int, number: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, kind, number))
+
+    def _gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        longest = self._sizes[rows].max()
+        length = int(self._lengths[np.searchsorted(self._lengths, longest)])
+        own = rows[self._part]
+        ids = np.zeros((len(own), length), np.int32)
+        for place, row in enumerate(own):
+            ids[place, : self._sizes[row]] = self._tokens[row]
+        return {"ids": ids, "lengths": self._sizes[own], "labels": self._labels[own]}

@@ -1,0 +1,31 @@
+"""Every builder stands in TFDS' folder form and says where its files are and on what terms."""
+
+import pytest
+
+from deepecg_jax.data.builder_files import builder_file, builder_names, load_builder_class
+from deepecg_jax.labels.findings import FINDINGS
+
+NAMES = (
+    "chapman_shaoxing", "cinc2021", "code15", "mimic_iv_ecg", "ptb", "ptb_xl", "synthetic", "table",
+)  # fmt: skip
+
+
+def test_the_builders() -> None:
+    assert builder_names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_builders_folder(name: str) -> None:
+    folder = builder_file(name).parent
+    readme = (folder / "README.md").read_text()
+    assert "## Terms\n" in readme and f"deepecg build {name}" in readme
+    assert (folder / "CITATIONS.bib").read_text().startswith("@")
+    builder = load_builder_class(builder_file(name))
+    assert bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS) == builder.NEEDS_SOURCE
+    for option in builder.OPTIONS:
+        if name != "table" or option in ("files", "labels", "shares", "sex_codes", "date_format"):
+            assert option in readme, option
+    labels = builder.label_names()
+    assert len(set(labels)) == len(labels) and (labels or name == "table")
+    if name != "synthetic":  # whose labels are what its generator draws
+        assert all(":" in label or label in FINDINGS for label in labels)
