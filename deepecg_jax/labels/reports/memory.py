@@ -79,35 +79,37 @@ class Reader:
 
     def _learn(self, text: str, pieces: Pieces, spoken: int, at: int) -> Iterator[Said]:
         """Read a sentence from piece ``at`` on, and remember its segments."""
-        chunks, tokens = pieces.chunks, tokenize(pieces)
-        firsts, count = tokens.firsts, len(tokens.words)
+        chunks, tokens = pieces.chunks[at:], tokenize(pieces, at)
+        places, firsts, count = pieces.places[at:], tokens.firsts, len(tokens.words)
         # where a piece begins; of pieces without a word the next one that has some
         beginning = {first: i for i, first in enumerate(firsts)} | {count: len(chunks)}
-        together: list[Segment] = []
-        for segment in scan(text, tokens, spoken, self._lexicon, firsts[at]):
+        own, together = 0, list[Segment]()
+        for segment in scan(text, tokens, spoken, self._lexicon):
             together.append(segment)
             end = beginning.get(segment.end)
             if end is None:
                 continue  # inside of a piece ("LBBB,RBBB"): the path must go on to its end
-            looked = max(own.looked for own in together)
+            looked = max(part.looked for part in together)
             stop = bisect_right(firsts, looked - 1)
             end = min(end, stop)
-            found = self._said(together, pieces, tokens, at, end - at)
+            found = self._said(together, places, tokens, own, end - own)
             # a piece that begins with a full stop depends on the one before it
-            if not chunks[at].dots:
-                path = [*chunks[at:stop], *([_END] if looked > count else [])]
+            if not chunks[own].dots:
+                path = [*chunks[own:stop], *([_END] if looked > count else [])]
                 self._remember(spoken, path, found)
             yield found
-            at, together = end, []
+            own, together = end, []
 
     def _said(
-        self, segments: Sequence[Segment], pieces: Pieces, tokens: Tokens, at: int, length: int
+        self, segments: Sequence[Segment], places: Sequence[int], tokens: Tokens, at: int, n: int
     ) -> Said:
+        """What segments say that begin at piece ``at`` and have ``n`` pieces."""
+
         def place(first: int, last: int) -> Place:
             i = bisect_right(tokens.firsts, first) - 1
             j = bisect_right(tokens.firsts, last - 1) - 1
-            start = tokens.starts[first] - pieces.places[i]
-            return i - at, start, j - at, tokens.ends[last - 1] - pieces.places[j]
+            start, end = tokens.starts[first] - places[i], tokens.ends[last - 1] - places[j]
+            return i - at, start, j - at, end
 
         statements: list[tuple[int, State, tuple[Place, ...]]] = []
         measured: list[tuple[str, Place]] = []
@@ -116,7 +118,7 @@ class Reader:
                 where = tuple(place(own.base + first, own.base + last) for first, last in spans)
                 statements.append((finding, state, where))
             measured += [(name, place(first, last)) for name, first, last in own.measured]
-        return Said(tuple(statements), tuple(measured), length)
+        return Said(tuple(statements), tuple(measured), n)
 
     def _remember(self, spoken: int, path: list[Any], found: Said) -> None:
         if self._count >= _REMEMBERED:

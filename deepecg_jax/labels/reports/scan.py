@@ -77,14 +77,18 @@ def cut(text: str, lexicon: Lexicon) -> Pieces:
     return Pieces(chunks, places, weight)
 
 
-def tokenize(pieces: Pieces) -> Tokens:
-    """Words, numbers and punctuation of a sentence; the dot of an abbreviation is no token."""
+def tokenize(pieces: Pieces, start: int) -> Tokens:
+    """Words, numbers and punctuation from piece ``start`` on.
+
+    The dot of an abbreviation is no token.
+    """
     words: list[Word] = []
     starts: list[int] = []
     ends: list[int] = []
     firsts: list[int] = []
-    abbreviated = False
-    for chunk, at in zip(pieces.chunks, pieces.places, strict=True):
+    before = next((chunk for chunk in reversed(pieces.chunks[:start]) if chunk.words), None)
+    abbreviated = before is not None and before.abbreviated
+    for chunk, at in zip(pieces.chunks[start:], pieces.places[start:], strict=True):
         skipped = int(abbreviated and chunk.dots)
         firsts.append(len(words))
         words += chunk.words[skipped:]
@@ -95,7 +99,7 @@ def tokenize(pieces: Pieces) -> Tokens:
     return Tokens(words, starts, ends, firsts)
 
 
-def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon, start: int = 0) -> list[Segment]:
+def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segment]:
     """Find the longest phrases from left to right.
 
     Args:
@@ -103,14 +107,13 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon, start: int = 
         tokens: its words.
         spoken: bits of the languages it may be in, from `Lexicon.spoken`.
         lexicon: the rules.
-        start: the first token to read; a segment starts there.
     """
     words = tokens.words
     segments: list[Segment] = []
     part: list[int] = []
     measured: list[tuple[Any, int, int]] = []
-    base, looked, after_target = start, start, False
-    at, count = start, len(words)
+    start = base = looked = at = 0
+    count, after_target = len(words), False
 
     def close(end: int, seen: int) -> None:
         nonlocal start, part, measured, looked, after_target
