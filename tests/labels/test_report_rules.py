@@ -10,6 +10,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, needs_repair, repair, variants
 from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
+from deepecg_jax.labels.reports.memory import Reader
 from deepecg_jax.labels.reports.patterns import PatternError, expand
 from deepecg_jax.labels.reports.schema import SHIPPED, read_rules, shipped_rules
 from deepecg_jax.labels.reports.spelling import Speller, distance
@@ -233,6 +234,24 @@ def test_a_report_is_read_the_same_whatever_was_read_before(labeller):
     before = [Labeller().label(text) for text in texts]
     assert [labeller.label(text) for text in reversed(texts)] == before[::-1]
     assert labeller.label_all([*texts, *texts]) == before * 2
+
+
+_PIECES = st.sampled_from(
+    ["sinus", "rhythm", "no", "LBBB,RBBB", "LBBB.", "or", "-", ".", "v.", "a.", "in", "II", "V2"]
+    + ["-V4", "inferior", "infarct", "age", "undetermined", "HR", "42", "55", "possible", "AF?"]
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(_PIECES, max_size=9).map(" ".join), max_size=6))
+def test_what_is_remembered_of_other_reports_changes_nothing(texts):
+    """Words that came before are read from memory: in another order, cut off, in the middle."""
+    for text in texts:
+        fresh = Labeller.__new__(Labeller)
+        fresh.__dict__ |= vars(_SHARED) | {
+            "_reader": Reader(_SHARED._lexicon, _SHARED._reader._interpreter),
+            "_sentences": {},
+        }
+        assert _SHARED.label(text) == fresh.label(text)
 
 
 @given(

@@ -13,7 +13,7 @@ from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import needs_repair, repair
 from deepecg_jax.labels.reports.lexicon import Lexicon
 from deepecg_jax.labels.reports.memory import Reader
-from deepecg_jax.labels.reports.scan import Tokens, tokenize
+from deepecg_jax.labels.reports.scan import Pieces, cut
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
 from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
@@ -58,12 +58,12 @@ def _restore(
 
 
 class _Sentence:
-    """A sentence seen before: its words, and what it says in a set of languages."""
+    """A sentence seen before: its pieces, and what it says in a set of languages."""
 
-    __slots__ = ("said", "tokens")
+    __slots__ = ("pieces", "said")
 
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens = tokens
+    def __init__(self, pieces: Pieces) -> None:
+        self.pieces = pieces
         self.said: dict[int, list[Statement]] = {}
 
 
@@ -114,17 +114,17 @@ class Labeller:
         spans: dict[int, tuple[Span, ...]] = {}
         if ". " not in text and "\n" not in text:
             # one sentence: it seldom comes again in another report, so it is not kept
-            tokens = tokenize(text, self._lexicon)
-            language, spoken = self._lexicon.spoken(tokens.weight)
-            _merge(self._reader.read(text, tokens, spoken), 0, states, spans)
+            pieces = cut(text, self._lexicon)
+            language, spoken = self._lexicon.spoken(pieces.weight)
+            _merge(self._reader.read(text, pieces, spoken), 0, states, spans)
         else:
             parts = self._split(text)
             sentences = [self._sentence(part) for _, part in parts]
-            language, spoken = self._lexicon.spoken(sum([s.tokens.weight for s in sentences]))
+            language, spoken = self._lexicon.spoken(sum([s.pieces.weight for s in sentences]))
             for (offset, part), sentence in zip(parts, sentences, strict=True):
                 said = sentence.said.get(spoken)
                 if said is None:
-                    said = sentence.said[spoken] = self._reader.read(part, sentence.tokens, spoken)
+                    said = sentence.said[spoken] = self._reader.read(part, sentence.pieces, spoken)
                 _merge(said, offset, states, spans)
         for when, then in self._implications:
             self._imply(when, then, states, spans)
@@ -168,7 +168,7 @@ class Labeller:
         if found is None:
             if len(self._sentences) >= _REMEMBERED:
                 self._sentences.clear()
-            found = self._sentences[part] = _Sentence(tokenize(part, self._lexicon))
+            found = self._sentences[part] = _Sentence(cut(part, self._lexicon))
         return found
 
     @staticmethod

@@ -4,6 +4,7 @@ The tree is walked once from each word of a text, over all languages at a time, 
 phrase wins. A word is looked up, folded and corrected the first time it is seen, then remembered.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Remember
 _BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
 _SHARE = (1 << _BITS) - 1
 _SHORT = 4
+_DIGIT = re.compile(r"\d")
 _ENDS = frozenset(".;!\n")
 JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
@@ -62,7 +64,16 @@ class Lexicon:
             different |= {form for word in file.language_words for form in variants(word)}
         self._speller = Speller(self._symbols, {*different, *self._between, *self._abbreviations})
         self.words: Remembered[Word] = Remembered(self.look_up)
-        self.chunks: Remembered[Chunk] = Remembered(lambda text: chunk_of(text, self.words))
+        self.chunks: Remembered[Chunk] = Remembered(self._cut)
+
+    def _cut(self, text: str) -> Chunk:
+        """What stands between two spaces; numbers that no rule has are alike but for their length,
+        so that dates and rates make no report a new one."""
+        chunk = chunk_of(text, self.words)
+        if not all(word.number for word in chunk.words):
+            return chunk
+        same = _DIGIT.sub("0", text)
+        return chunk if same == text else self.chunks[same]
 
     def code_of(self, kind: int, value: Any) -> int:
         """The number that stands for a kind of item with its value; equal ones have the same."""
@@ -91,6 +102,8 @@ class Lexicon:
         longer = any(len(node) > (END in node) for node in nodes)
         lead = self._leads.get(folded, "")
         boundary = written in _ENDS
+        digit = int(folded) if len(folded) == 1 and folded in "123456789" else 0
+        number = folded[:1].isdigit() and not (symbols or spoken or lead or digit)
         return Word(
             symbols=symbols,
             nodes=nodes,
@@ -101,7 +114,8 @@ class Lexicon:
             joins=written in JOINS or folded in self._joining,
             join=self.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
             ranges=folded in self._ranging,
-            digit=int(folded) if len(folded) == 1 and folded in "123456789" else 0,
+            digit=digit,
+            number=number,
             text=folded,
             alone=() if longer else own,
             idle=not (nodes or lead or boundary or written in JOINS),

@@ -7,11 +7,12 @@ then read in a walk along its pieces.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.scan import Segment, Tokens, scan
-from deepecg_jax.labels.reports.statements import Interpreter, Statement
+from deepecg_jax.labels.reports.scan import Pieces, Segment, Tokens, scan, tokenize
+from deepecg_jax.labels.reports.statements import Interpreter, State, Statement
 
 _REMEMBERED = 200_000
 _SAID = 0  # a key beside the pieces
@@ -19,11 +20,15 @@ _END = None  # the piece after the last of a sentence
 Node = dict[Any, Any]
 
 
-class Said(NamedTuple):
-    """What a segment says: spans and places of values are tokens, counted from its first."""
+Place = tuple[int, int, int, int]
+"""A span: piece, character in it, and piece and character of the end; counted from a segment."""
 
-    statements: tuple[Statement, ...]
-    measured: tuple[tuple[str, int, int], ...]
+
+class Said(NamedTuple):
+    """What a segment of so many pieces says: findings, states and where, and where values are."""
+
+    statements: tuple[tuple[int, State, tuple[Place, ...]], ...]
+    measured: tuple[tuple[str, Place], ...]
     pieces: int
 
 
@@ -41,9 +46,9 @@ class Reader:
         self._roots: dict[int, Node] = {}
         self._count = 0
 
-    def read(self, text: str, tokens: Tokens, spoken: int) -> list[Statement]:
+    def read(self, text: str, pieces: Pieces, spoken: int) -> list[Statement]:
         """All that a sentence says in the languages ``spoken`` (bits, `Lexicon.spoken`)."""
-        chunks, firsts = tokens.chunks, tokens.firsts
+        chunks, places = pieces.chunks, pieces.places
         said: list[Statement] = []
         at, count = 0, len(chunks)
         root = self._roots.setdefault(spoken, {})
@@ -54,60 +59,66 @@ class Reader:
                 node = node.get(chunks[ahead] if ahead < count else _END)
                 ahead += 1
             if node is None:
-                self._learn(text, tokens, spoken, at, said)
+                for found in self._learn(text, pieces, spoken, at):
+                    self._say(found, at, text, places, said)
+                    at += found.pieces
                 break
-            found: Said = node[_SAID]
-            self._say(found, firsts[at], text, tokens, said)
+            found = node[_SAID]
+            self._say(found, at, text, places, said)
             at += found.pieces
         return said
 
     def _say(
-        self, found: Said, base: int, text: str, tokens: Tokens, said: list[Statement]
+        self, found: Said, at: int, text: str, places: Sequence[int], said: list[Statement]
     ) -> None:
-        starts, ends = tokens.starts, tokens.ends
         for finding, state, own in found.statements:
-            spans = tuple([(starts[base + first], ends[base + last - 1]) for first, last in own])
+            spans = tuple([(places[at + i] + a, places[at + j] + b) for i, a, j, b in own])
             said.append((finding, state, spans))
-        for name, first, last in found.measured:
-            said += self._interpreter.measure(
-                name, text, starts[base + first], ends[base + last - 1]
-            )
+        for name, (i, a, j, b) in found.measured:
+            said += self._interpreter.measure(name, text, places[at + i] + a, places[at + j] + b)
 
-    def _learn(
-        self, text: str, tokens: Tokens, spoken: int, at: int, said: list[Statement]
-    ) -> None:
+    def _learn(self, text: str, pieces: Pieces, spoken: int, at: int) -> Iterator[Said]:
         """Read a sentence from piece ``at`` on, and remember its segments."""
-        chunks, firsts = tokens.chunks, tokens.firsts
-        count = len(tokens.words)
+        chunks, tokens = pieces.chunks[at:], tokenize(pieces, at)
+        places, firsts, count = pieces.places[at:], tokens.firsts, len(tokens.words)
         # where a piece begins; of pieces without a word the next one that has some
-        pieces = {first: i for i, first in enumerate(firsts)} | {count: len(chunks)}
-        together: list[Segment] = []
-        for segment in scan(text, tokens, spoken, self._lexicon, firsts[at]):
+        beginning = {first: i for i, first in enumerate(firsts)} | {count: len(chunks)}
+        own, together = 0, list[Segment]()
+        for segment in scan(text, tokens, spoken, self._lexicon):
             together.append(segment)
-            end = pieces.get(segment.end)
+            end = beginning.get(segment.end)
             if end is None:
                 continue  # inside of a piece ("LBBB,RBBB"): the path must go on to its end
-            looked = max(own.looked for own in together)
+            looked = max(part.looked for part in together)
             stop = bisect_right(firsts, looked - 1)
             end = min(end, stop)
-            found = self._said(together, firsts[at], end - at)
-            self._say(found, firsts[at], text, tokens, said)
+            found = self._said(together, places, tokens, own, end - own)
             # a piece that begins with a full stop depends on the one before it
-            if not chunks[at].dots and end > at:
-                path = [*chunks[at:stop], *([_END] if looked > count else [])]
+            if not chunks[own].dots:
+                path = [*chunks[own:stop], *([_END] if looked > count else [])]
                 self._remember(spoken, path, found)
-            at, together = end, []
+            yield found
+            own, together = end, []
 
-    def _said(self, segments: list[Segment], base: int, pieces: int) -> Said:
-        statements: list[Statement] = []
-        measured: list[tuple[str, int, int]] = []
-        for segment in segments:
-            shift = segment.base - base
-            for finding, state, own in self._interpreter.understand(segment.part):
-                spans = tuple((first + shift, last + shift) for first, last in own)
-                statements.append((finding, state, spans))
-            measured += [(name, a - base, b - base) for name, a, b in segment.measured]
-        return Said(tuple(statements), tuple(measured), pieces)
+    def _said(
+        self, segments: Sequence[Segment], places: Sequence[int], tokens: Tokens, at: int, n: int
+    ) -> Said:
+        """What segments say that begin at piece ``at`` and have ``n`` pieces."""
+
+        def place(first: int, last: int) -> Place:
+            i = bisect_right(tokens.firsts, first) - 1
+            j = bisect_right(tokens.firsts, last - 1) - 1
+            start, end = tokens.starts[first] - places[i], tokens.ends[last - 1] - places[j]
+            return i - at, start, j - at, end
+
+        statements: list[tuple[int, State, tuple[Place, ...]]] = []
+        measured: list[tuple[str, Place]] = []
+        for own in segments:
+            for finding, state, spans in self._interpreter.understand(own.part):
+                where = tuple(place(own.base + first, own.base + last) for first, last in spans)
+                statements.append((finding, state, where))
+            measured += [(name, place(first, last)) for name, first, last in own.measured]
+        return Said(tuple(statements), tuple(measured), n)
 
     def _remember(self, spoken: int, path: list[Any], found: Said) -> None:
         if self._count >= _REMEMBERED:

@@ -13,17 +13,21 @@ _WIDTH = 24
 _LAST = (1 << _WIDTH) - 1
 
 
-class Tokens(NamedTuple):
-    """The words of a text, where they stand, and the sum of their languages (`Lexicon.spoken`).
+class Pieces(NamedTuple):
+    """What stands between the spaces of a text, where, and the sum of the languages of its words
+    (`Lexicon.spoken`)."""
 
-    ``chunks`` are the pieces between spaces, ``firsts`` the first token of each.
-    """
+    chunks: list[Chunk]
+    places: list[int]
+    weight: int
+
+
+class Tokens(NamedTuple):
+    """The words of a text and where they stand; ``firsts`` is the first token of each piece."""
 
     words: list[Word]
     starts: list[int]
     ends: list[int]
-    weight: int
-    chunks: list[Chunk]
     firsts: list[int]
 
 
@@ -56,43 +60,46 @@ def unpack(item: int) -> tuple[int, int, int]:
     return item >> 2 * _WIDTH, item >> _WIDTH & _LAST, item & _LAST
 
 
-def tokenize(text: str, lexicon: Lexicon) -> Tokens:
-    """Words, numbers and punctuation of a sentence; the dot of an abbreviation is no token."""
+def cut(text: str, lexicon: Lexicon) -> Pieces:
+    """Cut a sentence at its spaces; no token has one."""
     known = lexicon.chunks
-    words: list[Word] = []
-    starts: list[int] = []
-    ends: list[int] = []
     chunks: list[Chunk] = []
-    firsts: list[int] = []
+    places: list[int] = []
     weight = at = 0
-    abbreviated = False
     for piece in text.split(" "):
         if piece:
             chunk = known[piece]
-            own = chunk.words
             chunks.append(chunk)
-            firsts.append(len(words))
-            if abbreviated and chunk.dots:
-                words += own[1:]
-                starts += [at + start for start in chunk.starts[1:]]
-                ends += [at + end for end in chunk.ends[1:]]
-            elif len(own) == 1:  # nearly always
-                words.append(own[0])
-                starts.append(at + chunk.starts[0])
-                ends.append(at + chunk.ends[0])
-            elif own:
-                words += own
-                starts += [at + start for start in chunk.starts]
-                ends += [at + end for end in chunk.ends]
-            if own or chunk.dots:
-                abbreviated = chunk.abbreviated
+            places.append(at)
             weight += chunk.weight
             at += len(piece)
         at += 1
-    return Tokens(words, starts, ends, weight, chunks, firsts)
+    return Pieces(chunks, places, weight)
 
 
-def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon, start: int = 0) -> list[Segment]:
+def tokenize(pieces: Pieces, start: int) -> Tokens:
+    """Words, numbers and punctuation from piece ``start`` on.
+
+    The dot of an abbreviation is no token.
+    """
+    words: list[Word] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    firsts: list[int] = []
+    before = next((chunk for chunk in reversed(pieces.chunks[:start]) if chunk.words), None)
+    abbreviated = before is not None and before.abbreviated
+    for chunk, at in zip(pieces.chunks[start:], pieces.places[start:], strict=True):
+        skipped = int(abbreviated and chunk.dots)
+        firsts.append(len(words))
+        words += chunk.words[skipped:]
+        starts += [at + start for start in chunk.starts[skipped:]]
+        ends += [at + end for end in chunk.ends[skipped:]]
+        if chunk.words:
+            abbreviated = chunk.abbreviated
+    return Tokens(words, starts, ends, firsts)
+
+
+def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segment]:
     """Find the longest phrases from left to right.
 
     Args:
@@ -100,14 +107,13 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon, start: int = 
         tokens: its words.
         spoken: bits of the languages it may be in, from `Lexicon.spoken`.
         lexicon: the rules.
-        start: the first token to read; a segment starts there.
     """
     words = tokens.words
     segments: list[Segment] = []
     part: list[int] = []
     measured: list[tuple[Any, int, int]] = []
-    base, looked, after_target = start, start, False
-    at, count = start, len(words)
+    start = base = looked = at = 0
+    count, after_target = len(words), False
 
     def close(end: int, seen: int) -> None:
         nonlocal start, part, measured, looked, after_target

@@ -42,6 +42,7 @@ class Word:
     join: int
     ranges: bool
     digit: int
+    number: bool
     text: str
     alone: tuple[Meaning, ...]
     idle: bool
