@@ -10,9 +10,10 @@ _BATCHES = 32  # that are sorted by length together
 class ReportBatches:
     """Endless shuffled batches.
 
-    Every pass over the texts is shuffled anew; of each 32 batches' worth of texts those of
-    similar length share a batch, and the batches come in random order. A batch is as long as its
-    longest text rounded up to one of ``lengths``, so few programs are compiled.
+    Every pass over the texts is shuffled anew; of each 32 batches' worth of texts those that round
+    up to the same of ``lengths`` share a batch, and the batches come in random order. So few
+    programs are compiled and little is computed on padding. Texts are not sorted any further:
+    short reports say other things than long ones, and batches of one kind teach badly.
 
     Args:
         tokens: token ids of each text, (n,) int32.
@@ -36,6 +37,7 @@ class ReportBatches:
         self._tokens, self._labels, self._batch = tokens, labels, batch
         self._sizes = np.array([len(own) for own in tokens], np.int32)
         self._lengths, self._seed = np.array(lengths), seed
+        self._buckets = np.searchsorted(self._lengths, self._sizes)
         self._part = slice(host * batch // hosts, (host + 1) * batch // hosts)
 
     def __call__(self, step: int) -> Iterator[dict[str, np.ndarray]]:
@@ -54,7 +56,7 @@ class ReportBatches:
         epochs = range(int(places[0]) // total, int(places[-1]) // total + 1)
         orders = {epoch: self._random(0, epoch).permutation(total) for epoch in epochs}
         rows = np.array([orders[place // total][place % total] for place in places.tolist()])
-        by_length = rows[np.argsort(self._sizes[rows], kind="stable")]
+        by_length = rows[np.argsort(self._buckets[rows], kind="stable")]
         batches = by_length.reshape(_BATCHES, self._batch)
         return batches[self._random(1, number).permutation(_BATCHES)]
 
@@ -62,8 +64,7 @@ class ReportBatches:
         return np.random.default_rng((self._seed, kind, number))
 
     def _gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        longest = self._sizes[rows].max()
-        length = int(self._lengths[np.searchsorted(self._lengths, longest)])
+        length = int(self._lengths[self._buckets[rows].max()])
         own = rows[self._part]
         ids = np.zeros((len(own), length), np.int32)
         for place, row in enumerate(own):

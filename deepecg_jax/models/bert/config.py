@@ -1,5 +1,6 @@
 """The shape of a BERT classifier, with the names of a Hugging Face ``config.json``."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -62,11 +63,15 @@ class BertConfig(BaseModel):
 
     @classmethod
     def of_size(cls, size: str, vocab_size: int, labels: tuple[str, ...]) -> "BertConfig":
-        """A named size of `SIZES` for a vocabulary and labels."""
+        """A named size of `SIZES` for a vocabulary and labels.
+
+        Initial weights are as large as makes a layer change its input by as much as in BERT base.
+        """
         layers, width = SIZES[size]
         return cls(
             vocab_size=vocab_size, hidden_size=width, num_hidden_layers=layers,
             num_attention_heads=width // 64, intermediate_size=4 * width, labels=labels,
+            initializer_range=round(0.02 * math.sqrt(768 / width), 4),
         )  # fmt: skip
 
     @classmethod
