@@ -57,7 +57,7 @@ def build_comparison_report(comparison: Mapping[str, Any]) -> tuple[str, list[Fi
 
 def _decision(name: str, finding: Mapping[str, Any]) -> Figure:
     curve = finding["decision_curve"]
-    rows = [
+    rows: list[dict[str, Any]] = [
         dict(zip(("threshold", "a", "b", "all"), values, strict=True))
         for values in zip(*(curve[key] for key in ("threshold", "a", "b", "all")), strict=True)
     ]
