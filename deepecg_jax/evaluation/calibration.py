@@ -82,6 +82,7 @@ def calibrate(
         * ``micro``: all records x findings: ``ece``, ``intervals`` (without the measures that need
           a smooth curve or bins of equal mass) and ``bins``.
 
+        Every record counts once, whatever its weight in the table.
         Intervals of slope and intercept are Wald's with cluster-robust errors; the others are
         percentiles over the resamples, in which bins and smoothing windows stay as they are.
     """

@@ -87,7 +87,7 @@ def across_sites(
             f"Column '{site_column}' names {len(present)} site; comparing needs two or more."
         )
 
-    def sweep(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def measure(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(1 + R, findings) of the metric, and the known and positive records."""
         patient = predictions.patient_id[rows]
         resampler = (
@@ -96,12 +96,13 @@ def across_sites(
             else Resampler.of_patients(patient, seed)
         )
         labels, scores = predictions.labels[rows][:, columns], predictions.scores[rows][:, columns]
-        result = bootstrap(labels, scores, limits, Sweep(resampler, resamples), {}, {}).findings
-        known, positive = result.tallies.known[0], result.tallies.positive[0]
-        return all_metrics(result)[metric], known, positive
+        weights = None if predictions.weight is None else predictions.weight[rows]
+        sweep = Sweep(resampler, resamples)
+        result = bootstrap(labels, scores, limits, sweep, {}, {}, weights).findings
+        return all_metrics(result)[metric], result.n, result.n_positive
 
-    everything, _, _ = sweep(np.flatnonzero(site != ""))
-    by_site = {name: sweep(np.flatnonzero(site == name)) for name in present}
+    everything, _, _ = measure(np.flatnonzero(site != ""))
+    by_site = {name: measure(np.flatnonzero(site == name)) for name in present}
     return {
         "schema": SCHEMA,
         "metric": metric,

@@ -105,11 +105,11 @@ def growth() -> None:
     machine.
     """
     print(HEAD)
-    base = (20_000, 20, 511)
+    base: list[int] = [20_000, 20, 511]
     for k, name in enumerate(("records", "findings", "resamples")):
         sizes, seconds = [], []
         for factor in (1, 2, 4):
-            size = list(base)
+            size = base.copy()
             # 511, 1023, 2047: with the sample itself whole blocks of lanes
             size[k] = (base[k] + 1) * factor - 1 if k == 2 else base[k] * factor
             sizes.append(size[k])
@@ -133,10 +133,7 @@ def main() -> None:
           f"{peer * 1000 / ours:.0f} times\n", flush=True)  # fmt: skip
     del done
     if full:
-        print(
-            "full size\n| records | findings | resamples | seconds | million terms/s | peak GiB |"
-        )
-        print("|---|---|---|---|---|---|")
+        print(f"full size\n{HEAD}")
         row(100_000, 77, 1000)
         print()
     print("growth (terms are records x findings x resamples; the micro average is included)")

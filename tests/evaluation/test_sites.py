@@ -58,6 +58,17 @@ def test_each_site_is_evaluated_as_if_alone_and_pooled_by_random_effects(table):
     assert never["sites"]["west"]["reason"] == "undefined at this site"
 
 
+def test_weights_count_at_each_site(table):
+    weight = np.random.default_rng(3).integers(1, 4, len(table)).astype(float)
+    found = across_sites(replace(table, weight=weight), resamples=20)["findings"]["Afib"]
+    rows = (table.extra["site"] == "west") & (table.labels[:, 0] >= 0)
+    expected = roc_auc_score(
+        table.labels[rows, 0], table.scores[rows, 0], sample_weight=weight[rows]
+    )
+    assert found["sites"]["west"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert found["sites"]["west"]["n"] == rows.sum()
+
+
 def test_the_variance_is_that_of_the_patient_resamples(table):
     """Two copies of every ECG of a patient are no more evidence."""
     twice = np.repeat(np.arange(len(table)), 2)
