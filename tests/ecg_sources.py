@@ -48,12 +48,14 @@ def _header(
     return "\n".join(lines) + "\n"
 
 
-def write_ptb_xl(folder: Path, signals: np.ndarray, folds: list[int], **changes: dict) -> Path:
+def write_ptb_xl(
+    folder: Path, signals: np.ndarray, folds: list[int], rate: float = 250.0, **changes: dict
+) -> Path:
     """A source in PTB-XL's layout; ``changes`` maps a column to {row number: value}."""
     rows = []
     for number, signal in enumerate(signals):
         name = f"records500/00000/{number + 1:05d}_hr"
-        write_wfdb(folder / name, signal)
+        write_wfdb(folder / name, signal, rate)
         row = {
             "ecg_id": str(number + 1),
             "patient_id": f"{1000 + number}.0",

@@ -9,18 +9,20 @@ the shard in its footer, so that nothing of a shard needs to be held in memory.
 import json
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import scipy.linalg  # noqa: F401  SciPy's own BLAS must be there when threads are limited
+from threadpoolctl import threadpool_limits
 
 from deepecg_jax.data.builder_files import load_builder_class
 from deepecg_jax.data.duplicates import signal_hash
 from deepecg_jax.data.index import INDEX_SCHEMA, index_table
-from deepecg_jax.data.records import Reject
+from deepecg_jax.data.records import Example, Reject
 from deepecg_jax.data.schema import decode, encode
 from deepecg_jax.data.shard_tasks import ShardTask
 
@@ -98,7 +100,7 @@ def _write_examples(task: ShardTask, writer: Any, tick: Callable[[bool], None]) 
     made = _Made([], [])
     last = None
     builder = load_builder_class(task.builder)
-    for example in builder.examples(task.records, task.options):
+    for example in _on_one_thread(builder.examples(task.records, task.options)):
         rejected = isinstance(example, Reject)
         name = example.record_id if rejected else example.features["record_id"]
         source = name if name in planned else name.rpartition(":w")[0]
@@ -120,6 +122,16 @@ def _write_examples(task: ShardTask, writer: Any, tick: Callable[[bool], None]) 
             }
         )
     return made
+
+
+def _on_one_thread(examples: Iterator[Example | Reject]) -> Iterator[Example | Reject]:
+    """The same examples, made without threads of BLAS.
+
+    With another number of threads BLAS adds in another order, which moves a sample in some ECGs by
+    a microvolt. Processes of a pool are limited as well before BLAS starts its threads.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield from examples
 
 
 def _row(record: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import fcntl
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from ecg_sources import content
+from ecg_sources import content, write_ptb_xl
 
 from deepecg_jax.data.build import build
 from deepecg_jax.data.builder import make_builder
@@ -57,6 +57,15 @@ def test_any_number_of_workers_gives_the_same_bytes(ptb_xl_source, tmp_path) -> 
     single = build("synthetic", tmp_path / "two", options={"n": "300"}, workers=1)
     assert content(three.folder) == content(single.folder)
     assert len(list(three.folder.glob("*train.array_record*"))) > 1
+
+
+def test_resampled_ecgs_do_not_depend_on_the_threads_of_blas(tmp_path) -> None:
+    """A pool's processes have one thread, this process has one a processor."""
+    signals = np.repeat(generate(np.arange(40), seed=9).signal, 2, axis=1)
+    source = write_ptb_xl(tmp_path / "s", signals, list(range(1, 11)), rate=500.0)
+    one = build("ptb_xl", tmp_path / "one", source, workers=1)
+    two = build("ptb_xl", tmp_path / "two", source, workers=2)
+    assert content(one.folder) == content(two.folder)
 
 
 def test_progress_reaches_the_end(ptb_xl_source, tmp_path) -> None:
