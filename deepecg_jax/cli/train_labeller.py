@@ -59,6 +59,7 @@ def command(
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.thresholds import Method
+    from deepecg_jax.models.bert.config import SIZES
     from deepecg_jax.training.report_data import Columns, read_labelled
     from deepecg_jax.training.report_labeller import train_labeller
 
@@ -88,7 +89,7 @@ def command(
     steps = max(2, round(epochs * n_train / batch))
     rate = learning_rate
     if rate is None:
-        rate = 3e-5 if Path(init).is_dir() else 5e-4
+        rate = 3e-5 if init not in SIZES and Path(init).is_dir() else 5e-4
     config = _config(
         seed=seed, workdir=f"{out}.training", reports=str(reports), text=text,
         labels=data.names, data_sha256=data.sha256(), init=init, vocab_size=vocab_size,

@@ -163,7 +163,7 @@ def starting_point(config: LabellerConfig, texts: Sequence[str], names: tuple[st
             is damaged.
     """
     path = Path(config.init)
-    if path.is_dir():
+    if config.init not in SIZES and path.is_dir():  # a folder called tiny is ./tiny
         own = bert_folder.read_config(path)
         shape = own.model_copy(update={"labels": names})
         tokenizer = bert_folder.read_folder_tokenizer(path, own).cut_to(config.max_length)

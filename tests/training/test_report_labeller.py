@@ -231,7 +231,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_same(real):
         assert (folder / "again" / name).read_bytes() == (folder / "model" / name).read_bytes()
 
 
-def test_starts_from_a_folder(tmp_path):
+def test_starts_from_a_folder(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "bert", config(num_hidden_layers=1))
     own = bert_folder.load(folder)
 
@@ -252,7 +252,9 @@ def test_starts_from_a_folder(tmp_path):
     assert "classifier" in same.params and same.tokenizer.encode(["x"])[0].tolist() == (
         own.tokenizer.encode(["x"])[0].tolist()
     )
-    scratch = start(("a", "b"), "mini")
+    (tmp_path / "mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    scratch = start(("a", "b"), "mini")  # the size, whatever folders there are
     assert scratch.params == {} and scratch.config.hidden_size == 256
     assert scratch.config.vocab_size == scratch.tokenizer.size < 100
 
