@@ -52,7 +52,7 @@ class ReportBatches:
     def group(self, number: int) -> np.ndarray:
         """Texts of the 32 batches of a group, (32, B)."""
         size, total = _BATCHES * self._batch, len(self._tokens)
-        places = np.arange(number * size, (number + 1) * size)
+        places = range(number * size, (number + 1) * size)
         orders = {epoch: self._random(0, epoch).permutation(total)
                   for epoch in range(places[0] // total, places[-1] // total + 1)}  # fmt: skip
         rows = np.array([orders[place // total][place % total] for place in places])

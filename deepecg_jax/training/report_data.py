@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,7 @@ def read_labelled(
     )
 
 
-def _texts(values: pd.Series) -> list[str]:
+def _texts(values: Iterable[Any]) -> list[str]:
     return ["" if value is None or value != value else str(value) for value in values]
 
 
@@ -182,7 +183,7 @@ def _labels(
     return names, np.stack(parts, 1)
 
 
-def _is_empty(values: pd.Series) -> np.ndarray:
+def _is_empty(values: Iterable[Any]) -> np.ndarray:
     return np.array([not text.strip() for text in _texts(values)], bool)
 
 
