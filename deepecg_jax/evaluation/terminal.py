@@ -13,6 +13,10 @@ _GAPS = (("AUROC", "auroc"), ("true-positive rate", "tpr"), ("false-positive rat
          ("equalized odds", "equalized_odds"))  # fmt: skip
 _MOST_ROWS = 25
 _NAME_WIDTH = 26
+_LEANING = (
+    "A difference of groups cannot be negative, so chance alone makes it positive and its interval "
+    "leans upwards, here beyond the estimate."
+)
 
 
 def estimate(value: Mapping[str, Any], with_interval: bool = True) -> str:
@@ -35,6 +39,14 @@ def print_metrics(metrics: Mapping[str, Any], console: Console) -> None:
     names = list(parts)
     for start in range(0, len(names), 2):
         console.print(_fairness({name: parts[name] for name in names[start : start + 2]}, start))
+    gaps = [part[f"{key}_difference"] for part in parts.values() for _, key in _GAPS]
+    if any(_outside(gap) for gap in gaps):
+        console.print(f"[dim]{_LEANING}[/dim]")
+
+
+def _outside(gap: Mapping[str, Any]) -> bool:
+    """Whether an interval leaves out its own estimate."""
+    return gap["low"] is not None and not gap["low"] <= gap["value"] <= gap["high"]
 
 
 def _findings(metrics: Mapping[str, Any]) -> Table:

@@ -1,5 +1,6 @@
 """The page: self-contained, complete, well-formed, safe against names from a file."""
 
+import copy
 import dataclasses
 import re
 from html.parser import HTMLParser
@@ -104,6 +105,24 @@ def test_terminal_tables_fit_80_columns(metrics):
     assert "equalized odds" in text
     assert "…" not in text.replace("Left bundle branch…", "")
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_terminal_explains_an_interval_beyond_its_estimate(metrics):
+    def printed(low: float) -> str:
+        changed = copy.deepcopy(metrics)
+        gap = changed["fairness"]["sex"]["tpr_difference"]
+        for part in changed["fairness"].values():
+            for key, value in part.items():
+                if key.endswith("_difference"):
+                    value |= {"value": 0.2, "low": 0.1, "high": 0.3}
+        gap["low"] = low
+        console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        with console.file:
+            print_metrics(changed, console)
+        return " ".join(console.export_text().split())
+
+    assert "interval leans upwards" not in printed(0.2)
+    assert "interval leans upwards" in printed(0.21)
 
 
 def test_roc_curve_is_thinned_without_changing_its_area():
