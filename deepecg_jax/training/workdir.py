@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from deepecg_jax.config import AnyConfig
 from deepecg_jax.config_files import save_config
@@ -20,7 +21,7 @@ def check_workdir(config: AnyConfig) -> Path:
     workdir = Path(config.workdir)
     file = workdir / "config.yaml"
     if file.is_file():
-        stored = _flat(yaml.safe_load(file.read_text(encoding="utf-8")))
+        stored = _flat(_complete(yaml.safe_load(file.read_text(encoding="utf-8")), type(config)))
         given = _flat(config.model_dump(mode="json"))
         different = [
             f"{key} is {stored.get(key)!r} there and {given.get(key)!r} here"
@@ -33,6 +34,14 @@ def check_workdir(config: AnyConfig) -> Path:
                 "another workdir, or delete this one."
             )
     return workdir
+
+
+def _complete(stored: Any, kind: type[BaseModel]) -> Any:
+    """The stored config with defaults for keys that came after the version that wrote it."""
+    try:
+        return kind.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        return stored  # of another kind or version: its differences are named
 
 
 def start_workdir(config: AnyConfig) -> None:
