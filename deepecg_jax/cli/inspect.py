@@ -15,7 +15,9 @@ from deepecg_jax.signals.hdf5 import is_hdf5
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="DATA_DIR/NAME[/VERSION], or one ECG file.")],
+    path: Annotated[
+        Path, typer.Argument(help="A data set (DATA_DIR/NAME, or with /VERSION) or one ECG file.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The drawing of an ECG file; default: ./RECORD.png.")
     ] = None,

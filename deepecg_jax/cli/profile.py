@@ -12,7 +12,10 @@ from deepecg_jax.errors import UserError
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="DATA_DIR/NAME[/VERSION], in plain millivolts.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A data set in plain millivolts: DATA_DIR/NAME, or with /VERSION."),
+    ],
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
     sample: Annotated[int, typer.Option(min=1, help="At most so many ECGs of the train split.")] = (
         1000
