@@ -6,6 +6,7 @@ from typing import Any
 from orbax.checkpoint import v1 as ocp
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.state import State
 
 
@@ -53,9 +54,12 @@ class Checkpoints:
             raise UserError(f"there is no checkpoint in {self._folder}.")
         stored: Any = self._checkpointer.checkpointables_metadata(latest).custom_metadata or {}
         for name in ("signal", "model", "seed"):
-            if stored.get(name) != self._metadata.get(name):
+            found = stored.get(name)
+            if name == "signal" and found:  # an older one may lack keys, which have defaults
+                found = SignalContract.from_dict(found, str(self._folder)).to_dict()
+            if found != self._metadata.get(name):
                 raise UserError(
-                    f"{self._folder} was written with another {name} ({stored.get(name)}) than "
+                    f"{self._folder} was written with another {name} ({found}) than "
                     f"this config has ({self._metadata.get(name)}); use another workdir."
                 )
         loaded = self._checkpointer.load_checkpointables(latest, {"state": abstract})
