@@ -1,6 +1,5 @@
 """Resampling: pass band, stop band, ends, length; scipy is the oracle where it applies."""
 
-import time
 
 import numpy as np
 import pytest
@@ -104,12 +103,3 @@ def test_implausible_rates_are_refused(rate):
     with pytest.raises(SignalError, match="sampling rate") as caught:
         resample(np.zeros((5000, 12)), rate, 250)
     assert caught.value.reason == "unknown_rate"
-
-
-def test_speed_is_of_the_order_of_a_thousand_ecgs_a_second():
-    signal = np.random.default_rng(0).normal(size=(5000, 12)).astype(np.float32)
-    resample(signal, 500, 250)
-    start = time.process_time()
-    for _ in range(50):
-        resample(signal, 500, 250)
-    assert (time.process_time() - start) / 50 < 0.02  # measured 0.5 to 1 ms; wide for busy machines
