@@ -1,6 +1,5 @@
 """Resampling: pass band, stop band, ends, length; scipy is the oracle where it applies."""
 
-
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
