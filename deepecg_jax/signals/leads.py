@@ -68,8 +68,8 @@ def to_standard(
     Returns ``(standard (T, 12) float32, lead_mask (12,) bool)``. A limb lead that was not recorded
     is computed from two recorded limb leads (unless ``derive`` is false: per-lead normalised gains
     make the formulas wrong); every other missing lead is 0 and masked. Columns that are no
-    standard lead are dropped. What is in the standard order already is not copied. SignalError: ``duplicate_lead``, or ``missing_leads`` if no column
-    is a standard lead.
+    standard lead are dropped. What is in the standard order already is not copied. SignalError:
+    ``duplicate_lead``, or ``missing_leads`` if no column is a standard lead.
     """
     columns = standard_columns(names)
     if not columns:
