@@ -96,6 +96,11 @@ _INSTEAD = {
     ("Bradycardia", "Sinusal"),  # "bradycardie sinusal", misspelt
     ("rSR' in V1-V2", "Sinusal"),
     ("Left anterior fascicular block", "Left atrial enlargement"),
+    # "flutter with 2:1 AV block" is no disease of the AV node
+    ("2nd degree AV block - mobitz 1", "Atrial flutter"),
+    ("2nd degree AV block - mobitz 2", "Atrial flutter"),
+    ("2nd degree AV block - mobitz 1", "Atrial tachycardia (>= 100 BPM)"),
+    ("2nd degree AV block - mobitz 2", "Atrial tachycardia (>= 100 BPM)"),
 }
 
 

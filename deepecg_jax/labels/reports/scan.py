@@ -153,6 +153,8 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segme
             if after_target:
                 close(at, max(looked, seen))
             after_target = True
+            if code in lexicon.measured:
+                measured.append((lexicon.measured[code], at, last))
         else:
             after_target = False
             if kind == Kind.QUANTITY:
