@@ -98,6 +98,10 @@ _INSTEAD = {
     ("Sinusal", "rSR' in V1-V2"),  # RSR alone is a regular sinus rhythm in French
     ("Regular", "rSR' in V1-V2"),
     ("Left anterior fascicular block", "Left atrial enlargement"),
+    (
+        "Junctional rhythm",
+        "Supraventricular tachycardia",
+    ),  # "tachycardie jonctionnelle paroxystique"
     # "flutter with 2:1 AV block" is no disease of the AV node
     ("1st degree AV block", "Atrial flutter"),
     ("1st degree AV block", "Atrial tachycardia (>= 100 BPM)"),
