@@ -9,10 +9,10 @@ from deepecg_jax.labels.reports.schema import Quantity
 # small words and signs ("is about", ":", "="), a number, perhaps the end of a range; not "by": a
 # change of a rate is no rate
 _VALUE = re.compile(
-    r"(?P<words>(?:[\s:=~(]|,(?=\s)|\b(?:is|of|was|at|about|with|around|measured|measures|approx\.?"
-    r"|ca\.?|ist|von|mit|bei|auf|gemessen|beträgt|är|med|på|kring|uppmätt|est|de|à|environ"
-    r"|mesurée?)\b){0,8}?)"
-    r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
+    r"(?P<words>(?:[\s:=~()]|,(?=\s)|\b(?:is|of|was|at|about|with|around|here|measured|measures"
+    r"|approx\.?|ca\.?|ist|von|mit|bei|auf|um|hier|gemessen|beträgt|är|med|på|kring|här|uppmätt"
+    r"|est|de|à|environ|mesurée?|ici|nach|enligt|selon|bazett|fridericia)\b){0,8}?)"
+    r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(?P<end>\d+(?:[.,]\d+)?))?(?![\d:])"
     r"\s*(?:ms|msec|s|sec|sek|°|grad|degr[eé]e?s|mm|(?P<millivolts>mv)|(?P<rate>[bs]pm|min-1"
     r"|(?:slag|schläge|batt?ements|batt?|beats|x|c)?\.?\s*(?:/|per |pro )\s?mi?n))?"

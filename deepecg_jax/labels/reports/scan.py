@@ -233,7 +233,7 @@ def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[froze
             break
         gap = text[tokens.ends[ahead - 1] : tokens.starts[ahead]]
         hyphen = "-" in gap or "–" in gap
-        if ahead == last and not hyphen:
+        if ahead == last and gap and not hyphen:
             break
         lead = words[ahead].lead
         if words[ahead].digit and found[-1][0] == "V":

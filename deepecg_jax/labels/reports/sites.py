@@ -78,7 +78,8 @@ def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Targ
     apart_before = item.first - clause[before].last
     apart_after = clause[after].first - item.last
     if item.kind == Kind.LEADS:
-        close = apart_after <= 1 and apart_before > _NEAR
+        joined = any(part.kind == Kind.JOIN for part in clause[at + 1 : after])
+        close = apart_after <= 1 and apart_before > _NEAR and not joined
         return found[after] if close else found[before]
     # "in inferior and lateral leads": belongs to what stands before
     first, last = _chain(clause, at)
@@ -88,7 +89,7 @@ def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Targ
         return found[before]
     linked = all(part.kind in _LINKS for part in clause[at + 1 : after])
     aged = any(part.kind in (Kind.AGE, Kind.CUE) for part in clause[at + 1 : after])
-    if apart_before == 0 and aged:
+    if apart_before <= 1 and aged:
         return found[before]  # "infarct inferior old, ST depression"
     return found[after] if linked and apart_after <= max(apart_before, _NEAR) else found[before]
 
