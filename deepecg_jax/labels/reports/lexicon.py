@@ -10,7 +10,7 @@ from typing import Any
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, variants
-from deepecg_jax.labels.reports.items import AND, COMMA, OR, Cue, Kind, Sign
+from deepecg_jax.labels.reports.items import AND, COMMA, NOR, OR, SLASH, Cue, Kind, Sign
 from deepecg_jax.labels.reports.patterns import expand
 from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labels.reports.spelling import Speller
@@ -22,7 +22,7 @@ _SHARE = (1 << _BITS) - 1
 _SHORT = 4
 _DIGIT = re.compile(r"\d")
 _ENDS = frozenset(".;!\n")
-JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
+JOINS = {",": COMMA, "/": SLASH, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
 
 
@@ -37,6 +37,7 @@ class Lexicon:
     def __init__(self, rules: Rules, languages: tuple[str, ...]) -> None:
         self.languages = languages
         self.common = rules.common
+        self.measured: dict[int, str] = {}  # code of a finding -> the quantity that may follow it
         self.root: Node = {}
         self.meanings: list[tuple[int, Any]] = []
         self._codes: dict[tuple[int, Any], int] = {}
@@ -80,7 +81,15 @@ class Lexicon:
         code = self._codes.setdefault((kind, value), len(self.meanings))
         if code == len(self.meanings):
             self.meanings.append((kind, value))
+            if kind == Kind.FINDING:
+                self._measure(code, value)
         return code
+
+    def _measure(self, code: int, said: Iterable[tuple[int, int]]) -> None:
+        named = {FINDINGS[finding] for finding, state in said if _STATES[state] == "present"}
+        for name, quantity in self.common.quantities.items():
+            if named.intersection(quantity.after):
+                self.measured[code] = name
 
     def look_up(self, written: str) -> Word:
         """What is known of a word in the spelling of a report; ``words`` remembers it."""
@@ -109,7 +118,7 @@ class Lexicon:
             nodes=nodes,
             weight=weight,
             lead=lead,
-            between=folded in self._between or written in ("/", "&"),
+            between=folded in self._between or written in ("/", "&", ":"),
             abbreviation=folded in self._abbreviations,
             joins=written in JOINS or folded in self._joining,
             join=self.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
@@ -158,6 +167,7 @@ class Lexicon:
             (Kind.PLACE, None, file.place_words),
             (Kind.JOIN, AND, file.and_words),
             (Kind.JOIN, OR, file.or_words),
+            (Kind.JOIN, NOR, file.nor_words),
             (Kind.STOP, None, file.stop),
             *((Kind.SITE, self._sites(site), phrases) for site, phrases in file.sites.items()),
             *((Kind.AGE, age, phrases) for age, phrases in file.ages.items()),
@@ -165,6 +175,9 @@ class Lexicon:
             *_cues("no", file.negation),
             *_cues("maybe", file.uncertainty),
             *_cues("past", file.history),
+            *_cues("known", file.known),
+            *_cues("apart", file.apart),
+            (Kind.CUE, Cue("section", "before"), file.sections),
         ]
         for kind, value, phrases in plain:
             for phrase in _all(phrases):
@@ -174,8 +187,9 @@ class Lexicon:
         if isinstance(phrase, str):
             phrase = SitedPhrase(phrase=phrase)
         sites = self._sites(phrase.site) if phrase.site else frozenset[str]()
+        denied = phrase.state == "absent"
         for words in expand(phrase.phrase):
-            self._add(words, language, Kind.CONCEPT, Sign(concept, sites, phrase.age or ""))
+            self._add(words, language, Kind.CONCEPT, Sign(concept, sites, phrase.age or "", denied))
 
     def _sites(self, name: str) -> frozenset[str]:
         return frozenset(self.common.composite_sites.get(name, [name]))
@@ -220,7 +234,7 @@ def _all(patterns: Iterable[str]) -> dict[str, None]:
 def _cues(effect: str, cues: Cues) -> list[tuple[int, Any, list[str]]]:
     return [
         (Kind.CUE, Cue(effect, direction), getattr(cues, direction))
-        for direction in ("before", "after", "either")
+        for direction in ("before", "after", "either", "contrast", "swap")
     ]
 
 

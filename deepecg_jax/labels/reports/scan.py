@@ -153,6 +153,8 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segme
             if after_target:
                 close(at, max(looked, seen))
             after_target = True
+            if code in lexicon.measured:
+                measured.append((lexicon.measured[code], at, last))
         else:
             after_target = False
             if kind == Kind.QUANTITY:
@@ -231,7 +233,7 @@ def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[froze
             break
         gap = text[tokens.ends[ahead - 1] : tokens.starts[ahead]]
         hyphen = "-" in gap or "–" in gap
-        if ahead == last and not hyphen:
+        if ahead == last and gap and not hyphen:
             break
         lead = words[ahead].lead
         if words[ahead].digit and found[-1][0] == "V":
