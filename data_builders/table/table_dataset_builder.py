@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from deepecg_jax.data.builder import EcgBuilder
 from deepecg_jax.data.examples import examples_from
 from deepecg_jax.data.label_columns import UNLABELLED, choose_columns, label_name, label_values
-from deepecg_jax.data.options import Option
+from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.table_files import ReadingOptions, describe, read_planned
@@ -61,7 +61,7 @@ class Builder(EcgBuilder):
             "names of label columns, or patterns such as label:*; none; statements: findings that "
             "GE's machine statements in the report define",
         ),
-        "shares": Option("80/10/10", "train/validation/test without a split column, by patient"),
+        "shares": SHARES,
         "sex_codes": Option("", "what codes mean, such as 0=male,1=female"),
         "age_over_89": Option("", "the code for an age over 89, such as 300"),
         "date_format": Option("", "form of all dates, such as %d/%m/%Y"),
