@@ -4,7 +4,7 @@ import ast
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -12,11 +12,10 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import wfdb_examples
 from deepecg_jax.data.options import Option
 from deepecg_jax.data.people import parse_age
-from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.records import SPLITS, Plan, PlannedRecord
+from deepecg_jax.data.wfdb_builder import WfdbBuilder
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import scp
 
@@ -27,7 +26,7 @@ _FILE_COLUMNS = {"500": "filename_hr", "100": "filename_lr"}
 _SEX = {"0": "male", "1": "female"}
 
 
-class Builder(EcgBuilder):
+class Builder(WfdbBuilder):
     """See README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -47,13 +46,6 @@ class Builder(EcgBuilder):
     def label_names(cls) -> tuple[str, ...]:
         """Superclasses, subclasses, the 71 statements, and the findings they define."""
         return scp.label_names()
-
-    @classmethod
-    def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
-    ) -> Iterator[Example | Reject]:
-        """WFDB files at the chosen rate."""
-        return wfdb_examples(records, options)
 
     def plan(self, source: Path) -> Plan:
         """Rows of ptbxl_database.csv that are assigned to a split, in the file's order."""

@@ -28,7 +28,7 @@ def command(
         typer.Option(help="Folder with the files (table: or its table)."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes [default: one a processor].", min=1)
+        int | None, typer.Option(help="Processes (default: one a processor).", min=1)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many ECGs.", min=1)] = None,
     option: Annotated[
