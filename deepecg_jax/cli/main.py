@@ -84,15 +84,13 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        app(arguments, standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(arguments, standalone_mode=False)
     except typer.Abort:
         sys.exit(1)
     except (Exception, KeyboardInterrupt) as error:
         text, code = explain(error)
         print(text, file=sys.stderr)
-        sys.exit(code)
+    sys.exit(code if isinstance(code, int) else 0)  # what typer.Exit carried, or nothing
 
 
 if __name__ == "__main__":

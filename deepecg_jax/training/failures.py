@@ -89,13 +89,14 @@ def _cause(error: BaseException, explain: Explain) -> tuple[str | None, int]:
         found = _wait_for(lambda found: 0 in found)
         if 0 in found and found[0]["text"] == text:
             return None, code
-        text = f"process {own}: {text}"
+        text = f"error: process {own}: {text.removeprefix('error: ')}"
     return text, code
 
 
 def _told(number: int, failure: dict[str, Any]) -> str:
-    text = f"process {number} on {failure['host']}: {failure['text']}"
-    return text if jax.process_index() == 0 else f"stopped because of {text}"
+    text = failure["text"].removeprefix("error: ")
+    prefix = "error: " if jax.process_index() == 0 else "stopped, because of "
+    return f"{prefix}process {number} on {failure['host']}: {text}"
 
 
 def _tell(text: str, code: int) -> None:

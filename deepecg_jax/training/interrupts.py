@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT end a run after it has saved."""
 
+import logging
 import os
 import signal
 from types import FrameType
@@ -21,6 +22,8 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         alone = jax.process_count() == 1
+        if not alone:
+            logging.getLogger("absl").addFilter(_not_about_preemption)
         for number in (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,):
             self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -39,5 +42,12 @@ class StopRequest:
     def received(self, step: int) -> str | None:
         """Name of the signal; several processes agree on the same step, whoever got it."""
         if jax.process_count() > 1:
-            return "a signal to a process" if multihost.reached_preemption(step) else None
+            return (
+                "a signal to one of the processes" if multihost.reached_preemption(step) else None
+            )
         return self._name
+
+
+def _not_about_preemption(record: logging.LogRecord) -> bool:
+    """Orbax warns of it in every process and thread; the sentence at the end says it once."""
+    return "preemption sync point" not in record.getMessage()
