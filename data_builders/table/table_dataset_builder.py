@@ -257,21 +257,24 @@ class Builder(EcgBuilder):
             notes.append(f"The data set has no labels (its one label, {UNLABELLED}, is unknown).")
         elif self.options["labels"] == AUTO:
             notes.append(
-                f"{len(columns)} columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: "
+                "Columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: "
                 f"{_shown(columns)}; --option labels=... chooses others."
             )
         used = {*self._roles.values(), *self._reading.columns, *self._overlooked, *columns}
         unused = [name for name in self._names if name not in used]
         if unused and self.options["labels"] == AUTO:
-            notes.append(f"{len(unused)} columns have no use: {_shown(unused)}.")
+            notes.append(f"Columns without a use: {_shown(unused)}.")
         for column, role in self._overlooked.items():
             if column not in columns:
                 notes.append(
                     f"Column {column!r} is not used; --option {role}={column} takes it as {role}."
                 )
         if self._path.is_dir() and not self.options["files"] and (left := not_taken(self._path)):
-            notes.append(f"Files that are not taken for ECGs, by extension: {left}.")
+            notes.append(
+                f"Files that are not taken for ECGs, by extension: {left} (--option files=*.xml or "
+                "the like takes others)."
+            )
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -159,7 +159,8 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     elif not math.isnan(recording.age) and abs(record.age - recording.age) > 1.5:
         counts.append("age_differs_from_the_file")
     if record.sex == "unknown":
-        changes["sex"] = recording.sex
+        if "sex_not_understood" not in counts:  # such as a third sex
+            changes["sex"] = recording.sex
     elif recording.sex not in ("unknown", record.sex):
         counts.append("sex_differs_from_the_file")
     for name in ("site", "device", "report"):

@@ -19,7 +19,7 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _WHOLE = re.compile(r"(\d+)[.,]0+", re.ASCII)
-_ROUNDED = re.compile(r"\d(?:[.,](\d+))?e\+?(\d+)", re.ASCII | re.IGNORECASE)
+_ROUNDED = re.compile(r"\d(?:[.,](\d+))?e\+(\d+)", re.ASCII | re.IGNORECASE)
 
 
 def ids(table: pa.Table, column: str | None, path: Path) -> list[str]:

@@ -159,9 +159,20 @@ def _open(path: str, changed: int, size: int) -> Any:
 
 def _only_dataset(file: Any, path: Path) -> str:
     found: list[str] = []
-    file.visititems(
-        lambda name, item: found.append(name) if len(getattr(item, "shape", ())) == 2 else None
-    )
+    several: list[str] = []
+    by_axes = {2: found, 3: several}
+
+    def note(name: str, item: Any) -> None:
+        by_axes.get(len(getattr(item, "shape", ())), []).append(name)
+
+    file.visititems(note)
+    if not found and several:
+        raise SignalError(
+            "read",
+            "unreadable",
+            f"{path} holds many recordings ({several[0]} has three axes); name each in a table as "
+            f"{path.name}{SEPARATOR}{several[0]}[0] and so on.",
+        )
     if len(found) != 1:
         there = ", ".join(found[:5]) if found else "none"
         raise SignalError(

@@ -83,10 +83,8 @@ def test_a_table_with_the_names_of_the_schema_needs_no_option(signals, tmp_path)
         "age_over_89": 2, "impossible_age": 1, "rows_without_split": 1,
     }  # fmt: skip
     notes = " ".join(built.summary["notes"])
-    assert (
-        "2 columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: label:Afib" in notes
-    )
-    assert "1 columns have no use: comment" in notes
+    assert "only 0, 1 and -1 (no, yes, unknown) are labels: label:Afib, Low voltage;" in notes
+    assert "Columns without a use: comment." in notes
 
 
 def test_columns_by_option_and_the_table_itself_as_source(signals, tmp_path) -> None:

@@ -17,7 +17,9 @@ from deepecg_jax.data.follow_up import stated_follow_up
 from deepecg_jax.data.numbers import read_number
 from deepecg_jax.data.records import Plan
 from deepecg_jax.data.spelled_paths import as_on_disk
+from deepecg_jax.data.table_files import describe
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.recording import Recording
 
 PLAIN = "path;patient_id;AF\na.hea;1;0\nb.hea;1;1\n"
 
@@ -169,11 +171,19 @@ def test_nobody_is_no_patient_and_sex_is_no_label(tmp_path) -> None:
     assert len({record.patient_id for record in plan.records}) == 4
     assert [np.asarray(record.labels).tolist() for record in plan.records] == [[0], [1], [0], [1]]
     notes = " ".join(plan.notes)
-    assert "4 ECGs without Patient_ID" in notes and "1 columns have no use: tick" in notes
+    assert "4 ECGs without Patient_ID" in notes and "Columns without a use: tick." in notes
     assert "'Geschlecht' is not used; --option sex=Geschlecht" in notes
     assert "No ECG fell into" in notes and "there are 4 patients" in notes
     plan = plan_of(tmp_path / "s", table, sex="Geschlecht", sex_codes="0=male,1=female")
     assert [record.sex for record in plan.records] == ["male", "female"] * 2
+
+
+def test_the_file_does_not_overrule_a_sex_that_is_not_understood(tmp_path) -> None:
+    table = "path;sex\na.hea;w\nb.hea;divers\nc.hea;\n"
+    man = Recording(np.zeros((2500, 1), np.float32), ("I",), 250.0, sex="male")
+    records = plan_of(tmp_path / "s", table).records
+    assert [describe(record, man).sex for record in records] == ["female", "unknown", "male"]
+    assert records[1].counts == ("sex_not_understood",)
 
 
 def test_follow_up_and_births_as_spreadsheets_write_them(tmp_path) -> None:

@@ -54,6 +54,13 @@ def test_places_that_are_not_there(path, place, reason, words) -> None:
     assert caught.value.reason == reason
 
 
+def test_a_file_of_many_recordings_says_how_to_name_one(tmp_path) -> None:
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        file["tracings"] = np.zeros((3, 100, 12))
+    with pytest.raises(SignalError, match=r"name each in a table as many.h5::tracings\[0\]"):
+        read(tmp_path / "many.h5", **GIVEN)
+
+
 def test_what_the_numbers_are_must_be_known(path) -> None:
     with pytest.raises(UserError, match="give sampling_rate, unit, leads as well"):
         read(f"{path[0]}::tracings[0]")
