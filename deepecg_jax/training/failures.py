@@ -45,12 +45,6 @@ def shared_fate(explain: Explain) -> Iterator[None]:
     watch.stop()
 
 
-def announce(error: BaseException, explain: Explain) -> None:
-    """Tell the other processes now that this one is about to end."""
-    text, code = explain(error)
-    _tell(text, code)
-
-
 class _Watch(threading.Thread):
     """Ends this process when another has failed."""
 

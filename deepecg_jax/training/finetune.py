@@ -196,10 +196,10 @@ def make_recipe(
         return full_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     if encoder is None:
         encoder = split_model(build_encoder(model, jax.random.key(config.seed)))[1]
-    encoder = jax.device_put(encoder, replicated(mesh))
+    frozen: dict[str, Any] = jax.device_put(encoder, replicated(mesh))
     if config.mode == "attention":
-        return attention_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
-    return linear_recipe(config, model, encoder, n_labels, training.records, mesh)
+        return attention_recipe(config, head, model, frozen, n_labels, contract.sampling_rate)
+    return linear_recipe(config, model, frozen, n_labels, training.records, mesh)
 
 
 def require_both_classes(split: LabelledSplit, where: str) -> None:

@@ -1,14 +1,14 @@
-"""The layers of BERT: parameters stacked on a leading axis and run by one loop."""
+"""The layers of BERT, over parameters that are stacked by layer."""
 
 import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from deepecg_jax.models.attention import self_attention
 from deepecg_jax.models.bert.config import BertConfig
+from deepecg_jax.models.layer_stack import LayerStack
 from deepecg_jax.models.layers import affine, dropout, gelu, layer_norm
 
 Array = jax.Array
@@ -28,33 +28,14 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class BertEncoder(nnx.Module):
+class BertEncoder(LayerStack):
     """Post-LN transformer layers (Devlin et al. 2019)."""
 
     def __init__(self, config: BertConfig, key: Array):
-        layers, width = config.num_hidden_layers, config.hidden_size
-        hidden = config.intermediate_size
-        keys = jax.random.split(key, 4)
-
-        def normal(key: Array, *shape: int) -> nnx.Param:
-            noise = jax.random.normal(key, (layers, *shape), jnp.float32)
-            return nnx.Param(config.initializer_range * noise)
-
-        def constant(value: float, *shape: int) -> nnx.Param:
-            return nnx.Param(jnp.full((layers, *shape), value, jnp.float32))
-
-        self.qkv_kernel = normal(keys[0], width, 3, width)
-        self.qkv_bias = constant(0.0, 3, width)
-        self.out_kernel = normal(keys[1], width, width)
-        self.out_bias = constant(0.0, width)
-        self.attention_norm_scale = constant(1.0, width)
-        self.attention_norm_bias = constant(0.0, width)
-        self.up_kernel = normal(keys[2], width, hidden)
-        self.up_bias = constant(0.0, hidden)
-        self.down_kernel = normal(keys[3], hidden, width)
-        self.down_bias = constant(0.0, width)
-        self.ffn_norm_scale = constant(1.0, width)
-        self.ffn_norm_bias = constant(0.0, width)
+        super().__init__(
+            config.num_hidden_layers, config.hidden_size, config.intermediate_size,
+            config.initializer_range, key,
+        )  # fmt: skip
         self.config = config
 
     def __call__(self, x: Array, mask: Array | None = None, key: Array | None = None) -> Array:
@@ -66,14 +47,11 @@ class BertEncoder(nnx.Module):
         config = self.config
         keep = None if mask is None else mask[:, None, None, :]
         keys = None if key is None else jax.random.split(key, config.num_hidden_layers)
-        stacked = {
-            name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
-        }
 
-        def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
-            return bert_layer(x, inputs[0], config, keep, inputs[1]), None
+        def layer(x: Array, p: dict[str, Array], key: Array | None) -> Array:
+            return bert_layer(x, p, config, keep, key)
 
-        return jax.lax.scan(body, x, (stacked, keys))[0]
+        return self.run(layer, x, keys)
 
 
 def bert_layer(

@@ -1,47 +1,22 @@
-"""The transformer: all layers' parameters are stacked on a leading axis and run by one loop."""
+"""The transformer of WCR, over parameters that are stacked by layer."""
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from deepecg_jax.models.attention import self_attention
+from deepecg_jax.models.layer_stack import LayerStack
 from deepecg_jax.models.layers import Norm, affine, dropout, gelu, layer_norm
 from deepecg_jax.models.wcr.config import WCRConfig
 
 Array = jax.Array
 
 
-class Transformer(nnx.Module):
-    """Bidirectional transformer, post-LN (default, BERT style) or pre-LN.
-
-    One stacked array a parameter (first axis: layer) keeps compile time independent of depth
-    (``jax.lax.scan``), makes sharding rules short, and exports by slicing.
-    """
+class Transformer(LayerStack):
+    """Bidirectional transformer, post-LN (default, BERT style) or pre-LN."""
 
     def __init__(self, config: WCRConfig, key: Array):
-        layers, width, hidden = config.layers, config.width, config.ffn_width
-        keys = jax.random.split(key, 4)
-
-        def normal(key: Array, *shape: int) -> nnx.Param:
-            # N(0, 0.02), as in BERT
-            return nnx.Param(0.02 * jax.random.normal(key, (layers, *shape), jnp.float32))
-
-        def constant(value: float, *shape: int) -> nnx.Param:
-            return nnx.Param(jnp.full((layers, *shape), value, jnp.float32))
-
-        self.norm = Norm(width)
-        self.qkv_kernel = normal(keys[0], width, 3, width)
-        self.qkv_bias = constant(0.0, 3, width)
-        self.out_kernel = normal(keys[1], width, width)
-        self.out_bias = constant(0.0, width)
-        self.attention_norm_scale = constant(1.0, width)
-        self.attention_norm_bias = constant(0.0, width)
-        self.up_kernel = normal(keys[2], width, hidden)
-        self.up_bias = constant(0.0, hidden)
-        self.down_kernel = normal(keys[3], hidden, width)
-        self.down_bias = constant(0.0, width)
-        self.ffn_norm_scale = constant(1.0, width)
-        self.ffn_norm_bias = constant(0.0, width)
+        super().__init__(config.layers, config.width, config.ffn_width, 0.02, key)
+        self.norm = Norm(config.width)
         self.config = config
 
     def __call__(self, x: Array, padding: Array | None = None, key: Array | None = None) -> Array:
@@ -63,19 +38,11 @@ class Transformer(nnx.Module):
             first, rest = jax.random.split(key)
             x = dropout(x, config.dropout, first)
             keys = jax.random.split(rest, config.layers)
-        stacked = {
-            name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
-        }
 
-        def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
-            return transformer_layer(x, inputs[0], config, keep, inputs[1]), None
+        def layer(x: Array, p: dict[str, Array], key: Array | None) -> Array:
+            return transformer_layer(x, p, config, keep, key)
 
-        if config.remat == "full":
-            body = jax.checkpoint(body)
-        elif config.remat == "dots":
-            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-            body = jax.checkpoint(body, policy=policy)
-        x, _ = jax.lax.scan(body, x, (stacked, keys), unroll=config.scan_unroll)
+        x = self.run(layer, x, keys, config.remat, config.scan_unroll)
         return self.norm(x) if config.layer_norm_first else x
 
 

@@ -1,0 +1,70 @@
+"""The parameters of all layers of a transformer, stacked, and the loop over them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+Array = jax.Array
+# (x, parameters of one layer, key of one layer or None) -> x
+Layer = Callable[[Array, dict[str, Array], Array | None], Array]
+
+
+class LayerStack(nnx.Module):
+    """One stacked array a parameter (first axis: layer), for layers of attention and feed-forward.
+
+    Stacking keeps compile time independent of depth (``jax.lax.scan``), makes sharding rules short,
+    and exports by slicing.
+
+    Args:
+        layers, width, hidden: number of layers, D, and the width between the two products.
+        deviation: standard deviation of the initial kernels, normal around 0 (as in BERT).
+        key: of these.
+    """
+
+    def __init__(self, layers: int, width: int, hidden: int, deviation: float, key: Array):
+        keys = jax.random.split(key, 4)
+
+        def normal(key: Array, *shape: int) -> nnx.Param:
+            noise = jax.random.normal(key, (layers, *shape), jnp.float32)
+            return nnx.Param(deviation * noise)
+
+        def constant(value: float, *shape: int) -> nnx.Param:
+            return nnx.Param(jnp.full((layers, *shape), value, jnp.float32))
+
+        self.qkv_kernel = normal(keys[0], width, 3, width)
+        self.qkv_bias = constant(0.0, 3, width)
+        self.out_kernel = normal(keys[1], width, width)
+        self.out_bias = constant(0.0, width)
+        self.attention_norm_scale = constant(1.0, width)
+        self.attention_norm_bias = constant(0.0, width)
+        self.up_kernel = normal(keys[2], width, hidden)
+        self.up_bias = constant(0.0, hidden)
+        self.down_kernel = normal(keys[3], hidden, width)
+        self.down_bias = constant(0.0, width)
+        self.ffn_norm_scale = constant(1.0, width)
+        self.ffn_norm_bias = constant(0.0, width)
+
+    def run(
+        self, layer: Layer, x: Array, keys: Array | None, remat: str = "none", unroll: int = 1
+    ) -> Array:
+        """All layers one after another, (B, N, D) -> (B, N, D).
+
+        keys: one a layer, or None. remat: what the backward pass computes again: ``none``,
+        ``full`` (everything) or ``dots`` (everything but matrix products). unroll: layers an
+        iteration of the compiled loop.
+        """
+        stacked = {
+            name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
+        }
+
+        def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
+            return layer(x, *inputs), None
+
+        if remat == "full":
+            body = jax.checkpoint(body)
+        elif remat == "dots":
+            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+            body = jax.checkpoint(body, policy=policy)
+        return jax.lax.scan(body, x, (stacked, keys), unroll=unroll)[0]
