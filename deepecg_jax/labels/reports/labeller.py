@@ -85,8 +85,9 @@ class Labeller:
                 f"there are no rules for language {language!r}; there are rules for "
                 f"{', '.join(rules.languages)} (leave --language out to detect it)."
             )
-        self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
-        interpreter = Interpreter(rules.common, self._lexicon.meanings)
+        with no_collection():
+            self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
+        interpreter = Interpreter(rules.common, self._lexicon.phrases.meanings)
         self._reader = Reader(self._lexicon, interpreter)
         self._not_text = [re.compile(pattern) for pattern in rules.common.not_report_text]
         self._implications = [
@@ -206,7 +207,8 @@ def _merge(
 def no_collection() -> Iterator[None]:
     """Without looking for cycles meanwhile: labelling makes millions of objects, and no cycle.
 
-    Looking takes a sixth of the time of labelling, and most of the time of receiving labels.
+    Looking takes a sixth of the time of labelling, and most of the time of receiving labels. So
+    that all new objects are not looked through at once afterwards, they count as old ones then.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -214,6 +216,9 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            if gc.get_freeze_count() == 0:  # what others froze must stay so
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation
             gc.enable()
 
 

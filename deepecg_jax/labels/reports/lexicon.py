@@ -5,21 +5,19 @@ phrase wins. A word is looked up, folded and corrected the first time it is seen
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, variants
 from deepecg_jax.labels.reports.items import AND, COMMA, OR, Cue, Kind, Sign
-from deepecg_jax.labels.reports.patterns import expand
+from deepecg_jax.labels.reports.phrases import END, Phrases
 from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labels.reports.spelling import Speller
-from deepecg_jax.labels.reports.tokens import bare, words_of
-from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Remembered, Word, chunk_of
+from deepecg_jax.labels.reports.tokens import bare
+from deepecg_jax.labels.reports.words import Chunk, Remembered, Word, chunk_of
 
 _BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
 _SHARE = (1 << _BITS) - 1
-_SHORT = 4
 _DIGIT = re.compile(r"\d")
 _ENDS = frozenset(".;!\n")
 JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
@@ -37,13 +35,8 @@ class Lexicon:
     def __init__(self, rules: Rules, languages: tuple[str, ...]) -> None:
         self.languages = languages
         self.common = rules.common
-        self.root: Node = {}
-        self.meanings: list[tuple[int, Any]] = []
-        self._codes: dict[tuple[int, Any], int] = {}
+        self.phrases = Phrases()
         self._shifts = range(0, _BITS * len(languages), _BITS)
-        self._symbols: dict[str, int] = {}
-        self._prefixes: dict[str, int] = {}
-        self._spoken: dict[str, int] = {}
         self._between: set[str] = set()
         self._abbreviations: set[str] = set()
         self._joining: set[str] = set()
@@ -55,14 +48,17 @@ class Lexicon:
             language = 1 << languages.index(file.language)
             self._add_file(file, language)
             for word in file.language_words:
-                self._speak(word, language)
+                self.phrases.speak(word, language)
             self._between |= {form for word in file.between for form in variants(word)}
             self._abbreviations |= {fold(word) for word in file.abbreviations}
             self._joining |= {fold(word) for word in (*file.and_words, *file.or_words)}
             self._ranging |= {fold(word) for word in file.range_words}
             different |= {form for word in file.different_words for form in variants(word)}
             different |= {form for word in file.language_words for form in variants(word)}
-        self._speller = Speller(self._symbols, {*different, *self._between, *self._abbreviations})
+        self.phrases.mark_short()
+        self._speller = Speller(
+            self.phrases.symbols, {*different, *self._between, *self._abbreviations}
+        )
         self.words: Remembered[Word] = Remembered(self.look_up)
         self.chunks: Remembered[Chunk] = Remembered(self._cut)
 
@@ -75,13 +71,6 @@ class Lexicon:
         same = _DIGIT.sub("0", text)
         return chunk if same == text else self.chunks[same]
 
-    def code_of(self, kind: int, value: Any) -> int:
-        """The number that stands for a kind of item with its value; equal ones have the same."""
-        code = self._codes.setdefault((kind, value), len(self.meanings))
-        if code == len(self.meanings):
-            self.meanings.append((kind, value))
-        return code
-
     def look_up(self, written: str) -> Word:
         """What is known of a word in the spelling of a report; ``words`` remembers it."""
         folded = fold(bare(written))
@@ -91,13 +80,15 @@ class Lexicon:
             if corrected is not None:
                 folded = corrected
                 symbols = self._match(folded)
-        spoken = self._spoken.get(folded, 0)
-        for prefix in self._prefixes:
+        spoken = self.phrases.spoken.get(folded, 0)
+        for prefix in self.phrases.prefixes:
             if folded.startswith(prefix):
-                spoken |= self._spoken.get(prefix + "*", 0)
+                spoken |= self.phrases.spoken.get(prefix + "*", 0)
         share = _UNIT // spoken.bit_count() if spoken else 0
         weight = sum(share << _BITS * i for i in range(len(self.languages)) if spoken >> i & 1)
-        nodes = tuple(self.root[symbol] for symbol in symbols if symbol in self.root)
+        nodes = tuple(
+            self.phrases.root[symbol] for symbol in symbols if symbol in self.phrases.root
+        )
         own = tuple(meaning for node in nodes for meaning in node.get(END, ()))
         longer = any(len(node) > (END in node) for node in nodes)
         lead = self._leads.get(folded, "")
@@ -112,7 +103,7 @@ class Lexicon:
             between=folded in self._between or written in ("/", "&"),
             abbreviation=folded in self._abbreviations,
             joins=written in JOINS or folded in self._joining,
-            join=self.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
+            join=self.phrases.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
             ranges=folded in self._ranging,
             digit=digit,
             number=number,
@@ -123,9 +114,11 @@ class Lexicon:
         )
 
     def _match(self, folded: str) -> tuple[int, ...]:
-        own = self._symbols.get(folded)
+        own = self.phrases.symbols.get(folded)
         found = [] if own is None else [own]
-        found += [number for text, number in self._prefixes.items() if folded.startswith(text)]
+        found += [
+            number for text, number in self.phrases.prefixes.items() if folded.startswith(text)
+        ]
         return tuple(found)
 
     def spoken(self, weight: int) -> tuple[str, int]:
@@ -142,15 +135,15 @@ class Lexicon:
         return self.languages[shares.index(most)], mixed
 
     def _add_file(self, file: LanguageFile, language: int) -> None:
-        together: dict[str, list[tuple[int, int]]] = {}
-        for finding, states in file.findings.items():
-            for state, name in enumerate(_STATES):
-                for phrase in _all(getattr(states, name)):
-                    together.setdefault(phrase, []).append((FINDINGS.index(finding), state))
-        for phrase, values in together.items():
-            self._add(phrase, language, Kind.FINDING, tuple(values))
-        for concept, phrases in file.concepts.items():
-            for phrase in phrases:
+        findings = [
+            (pattern, (FINDINGS.index(finding), state))
+            for finding, states in file.findings.items()
+            for state, name in enumerate(_STATES)
+            for pattern in getattr(states, name)
+        ]
+        self.phrases.add_together(findings, language, Kind.FINDING)
+        for concept, own in file.concepts.items():
+            for phrase in own:
                 self._add_sign(concept, phrase, language)
         plain: list[tuple[int, Any, list[str]]] = [
             (Kind.OTHER, None, file.other),
@@ -159,62 +152,25 @@ class Lexicon:
             (Kind.JOIN, AND, file.and_words),
             (Kind.JOIN, OR, file.or_words),
             (Kind.STOP, None, file.stop),
-            *((Kind.SITE, self._sites(site), phrases) for site, phrases in file.sites.items()),
-            *((Kind.AGE, age, phrases) for age, phrases in file.ages.items()),
-            *((Kind.QUANTITY, name, phrases) for name, phrases in file.quantities.items()),
+            *((Kind.SITE, self._sites(site), own) for site, own in file.sites.items()),
+            *((Kind.AGE, age, own) for age, own in file.ages.items()),
+            *((Kind.QUANTITY, name, own) for name, own in file.quantities.items()),
             *_cues("no", file.negation),
             *_cues("maybe", file.uncertainty),
             *_cues("past", file.history),
         ]
-        for kind, value, phrases in plain:
-            for phrase in _all(phrases):
-                self._add(phrase, language, kind, value)
+        for kind, value, patterns in plain:
+            self.phrases.add(patterns, language, kind, value)
 
     def _add_sign(self, concept: str, phrase: str | SitedPhrase, language: int) -> None:
         if isinstance(phrase, str):
             phrase = SitedPhrase(phrase=phrase)
         sites = self._sites(phrase.site) if phrase.site else frozenset[str]()
-        for words in expand(phrase.phrase):
-            self._add(words, language, Kind.CONCEPT, Sign(concept, sites, phrase.age or ""))
+        sign = Sign(concept, sites, phrase.age or "")
+        self.phrases.add([phrase.phrase], language, Kind.CONCEPT, sign)
 
     def _sites(self, name: str) -> frozenset[str]:
         return frozenset(self.common.composite_sites.get(name, [name]))
-
-    def _add(self, phrase: str, language: int, kind: int, value: Any) -> None:
-        words = words_of(phrase)
-        short = len(words) == 1 and len(words[0]) <= _SHORT
-        nodes = [self.root]
-        for word in words:
-            self._speak(word, language)
-            nodes = [node.setdefault(s, {}) for node in nodes for s in self._symbols_of(word)]
-        code = self.code_of(kind, value)
-        for node in nodes:
-            meanings: list[Meaning] = node.setdefault(END, [])
-            for i, other in enumerate(meanings):
-                if other.code == code:
-                    meanings[i] = other._replace(languages=other.languages | language)
-                    break
-            else:
-                meanings.append(Meaning(language, short, kind, code))
-
-    def _symbols_of(self, word: str) -> list[int]:
-        table, forms = (
-            (self._prefixes, variants(word[:-1])) if word[-1] == "*" else
-            (self._symbols, variants(word))
-        )  # fmt: skip
-        for form in forms:
-            if form not in table:
-                table[form] = len(self._symbols) + len(self._prefixes)
-        return [table[form] for form in forms]
-
-    def _speak(self, word: str, language: int) -> None:
-        for form in variants(word):
-            if len(form) > 1 and not form.isdigit():
-                self._spoken[form] = self._spoken.get(form, 0) | language
-
-
-def _all(patterns: Iterable[str]) -> dict[str, None]:
-    return dict.fromkeys(phrase for pattern in patterns for phrase in expand(pattern))
 
 
 def _cues(effect: str, cues: Cues) -> list[tuple[int, Any, list[str]]]:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from deepecg_jax.labels.reports.items import Kind
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Word
+from deepecg_jax.labels.reports.phrases import END, Meaning, Node
+from deepecg_jax.labels.reports.words import Chunk, Word
 
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
 _MOST_SKIPPED = 3
@@ -56,7 +57,7 @@ class Segment(NamedTuple):
 
 
 def unpack(item: int) -> tuple[int, int, int]:
-    """Code in ``Lexicon.meanings``, first token and the token after the last, from the part's."""
+    """Code in ``Phrases.meanings``, first token and the token after the last, from the part's."""
     return item >> 2 * _WIDTH, item >> _WIDTH & _LAST, item & _LAST
 
 
@@ -137,7 +138,7 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segme
             leads, after = _leads(words, at, text, tokens)
             seen = max(seen, max(after, at + 1) + 3)  # two small words and a lead behind them
             if leads:
-                kind, code, last = Kind.LEADS, lexicon.code_of(Kind.LEADS, leads), after
+                kind, code, last = Kind.LEADS, lexicon.phrases.code_of(Kind.LEADS, leads), after
         if kind < 0 and found is not None:
             kind, code = found.kind, found.code
         if kind < 0:
@@ -156,7 +157,7 @@ def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segme
         else:
             after_target = False
             if kind == Kind.QUANTITY:
-                measured.append((lexicon.meanings[code][1], at, last))
+                measured.append((lexicon.phrases.meanings[code][1], at, last))
         if not part:
             base = at
         part.append((code << _WIDTH | at - base) << _WIDTH | last - base)

@@ -2,26 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
+from deepecg_jax.labels.reports.phrases import Meaning, Node
 from deepecg_jax.labels.reports.tokens import TOKEN
 
-Node = dict[int, Any]
-END = -1
 _REMEMBERED = 200_000
 T = TypeVar("T")
-
-
-class Meaning(NamedTuple):
-    """What a phrase is in one set of languages; ``short`` needs one of them to be spoken.
-
-    ``code`` is the number of its kind and value in `Lexicon.meanings`.
-    """
-
-    languages: int
-    short: bool
-    kind: int
-    code: int
 
 
 @dataclass(slots=True, eq=False)
