@@ -10,10 +10,10 @@ from typing import Any
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.cutting import Pieces, cut
 from deepecg_jax.labels.reports.folding import needs_repair, repair
 from deepecg_jax.labels.reports.lexicon import Lexicon
 from deepecg_jax.labels.reports.memory import Reader
-from deepecg_jax.labels.reports.scan import Pieces, cut
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
 from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
@@ -115,7 +115,7 @@ class Labeller:
         spans: dict[int, tuple[Span, ...]] = {}
         if ". " not in text and "\n" not in text:
             # one sentence: it seldom comes again in another report, so it is not kept
-            pieces = cut(text, self._lexicon)
+            pieces = cut(text, self._lexicon.chunks)
             language, spoken = self._lexicon.spoken(pieces.weight)
             _merge(self._reader.read(text, pieces, spoken), 0, states, spans)
         else:
@@ -128,7 +128,8 @@ class Labeller:
                     said = sentence.said[spoken] = self._reader.read(part, sentence.pieces, spoken)
                 _merge(said, offset, states, spans)
         for when, then in self._implications:
-            self._imply(when, then, states, spans)
+            if when[0] in states:
+                self._imply(when, then, states, spans)
         evidence = {
             i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
         }
@@ -169,7 +170,7 @@ class Labeller:
         if found is None:
             if len(self._sentences) >= _REMEMBERED:
                 self._sentences.clear()
-            found = self._sentences[part] = _Sentence(cut(part, self._lexicon))
+            found = self._sentences[part] = _Sentence(cut(part, self._lexicon.chunks))
         return found
 
     @staticmethod

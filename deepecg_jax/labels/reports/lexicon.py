@@ -10,7 +10,7 @@ from typing import Any
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, variants
 from deepecg_jax.labels.reports.items import AND, COMMA, OR, Cue, Kind, Sign
-from deepecg_jax.labels.reports.phrases import END, Phrases
+from deepecg_jax.labels.reports.phrases import END, Meaning, Phrases
 from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labels.reports.spelling import Speller
 from deepecg_jax.labels.reports.tokens import bare
@@ -19,6 +19,7 @@ from deepecg_jax.labels.reports.words import Chunk, Remembered, Word, chunk_of
 _BITS, _UNIT = 16, 12  # a word's weight is shared by its languages; 12 divides by 1, 2, 3 and 4
 _SHARE = (1 << _BITS) - 1
 _DIGIT = re.compile(r"\d")
+_REMEMBERED = 100_000
 _ENDS = frozenset(".;!\n")
 JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
@@ -56,9 +57,10 @@ class Lexicon:
             different |= {form for word in file.different_words for form in variants(word)}
             different |= {form for word in file.language_words for form in variants(word)}
         self.phrases.mark_short()
-        self._speller = Speller(
-            self.phrases.symbols, {*different, *self._between, *self._abbreviations}
-        )
+        known = different | self._between | self._abbreviations
+        self._speller = Speller(self.phrases.symbols, known)
+        self._weights: dict[int, int] = {}
+        self._mixed: dict[int, tuple[str, int]] = {}
         self.words: Remembered[Word] = Remembered(self.look_up)
         self.chunks: Remembered[Chunk] = Remembered(self._cut)
 
@@ -66,60 +68,70 @@ class Lexicon:
         """What stands between two spaces; numbers that no rule has are alike but for their length,
         so that dates and rates make no report a new one."""
         chunk = chunk_of(text, self.words)
-        if not all(word.number for word in chunk.words):
-            return chunk
+        for word in chunk.words:
+            if not word.number:
+                return chunk
         same = _DIGIT.sub("0", text)
         return chunk if same == text else self.chunks[same]
 
     def look_up(self, written: str) -> Word:
         """What is known of a word in the spelling of a report; ``words`` remembers it."""
         folded = fold(bare(written))
-        symbols = self._match(folded)
-        if not symbols and written not in JOINS:
+        symbols, languages = self._match(folded)
+        join = -1
+        if written in JOINS:
+            join = self.phrases.code_of(Kind.JOIN, JOINS[written])
+        elif not symbols:
             corrected = self._speller.correct(folded)
             if corrected is not None:
                 folded = corrected
-                symbols = self._match(folded)
-        spoken = self.phrases.spoken.get(folded, 0)
-        for prefix in self.phrases.prefixes:
-            if folded.startswith(prefix):
-                spoken |= self.phrases.spoken.get(prefix + "*", 0)
-        share = _UNIT // spoken.bit_count() if spoken else 0
-        weight = sum(share << _BITS * i for i in range(len(self.languages)) if spoken >> i & 1)
-        nodes = tuple(
-            self.phrases.root[symbol] for symbol in symbols if symbol in self.phrases.root
-        )
-        own = tuple(meaning for node in nodes for meaning in node.get(END, ()))
-        longer = any(len(node) > (END in node) for node in nodes)
+                symbols, languages = self._match(folded)
+        root = self.phrases.root
+        nodes = tuple([root[symbol] for symbol in symbols if symbol in root])
+        alone: tuple[Meaning, ...] = ()
+        if nodes and all([len(node) == (END in node) for node in nodes]):
+            alone = tuple([meaning for node in nodes for meaning in node[END]])
         lead = self._leads.get(folded, "")
         boundary = written in _ENDS
         digit = int(folded) if len(folded) == 1 and folded in "123456789" else 0
-        number = folded[:1].isdigit() and not (symbols or spoken or lead or digit)
         return Word(
             symbols=symbols,
             nodes=nodes,
-            weight=weight,
+            weight=self._weight(languages) if languages else 0,
             lead=lead,
             between=folded in self._between or written in ("/", "&"),
             abbreviation=folded in self._abbreviations,
-            joins=written in JOINS or folded in self._joining,
-            join=self.phrases.code_of(Kind.JOIN, JOINS[written]) if written in JOINS else -1,
+            joins=join >= 0 or folded in self._joining,
+            join=join,
             ranges=folded in self._ranging,
             digit=digit,
-            number=number,
+            number=folded[:1].isdigit() and not (symbols or languages or lead or digit),
             text=folded,
-            alone=() if longer else own,
-            idle=not (nodes or lead or boundary or written in JOINS),
+            alone=alone,
+            idle=not (nodes or lead or boundary or join >= 0),
             boundary=boundary,
         )
 
-    def _match(self, folded: str) -> tuple[int, ...]:
-        own = self.phrases.symbols.get(folded)
-        found = [] if own is None else [own]
-        found += [
-            number for text, number in self.phrases.prefixes.items() if folded.startswith(text)
-        ]
-        return tuple(found)
+    def _match(self, folded: str) -> tuple[tuple[int, ...], int]:
+        """The symbols of a folded word, and bits of the languages that have it."""
+        phrases = self.phrases
+        own = phrases.symbols.get(folded)
+        found = () if own is None else (own,)
+        languages = phrases.spoken.get(folded, 0)
+        for prefix, symbol in phrases.prefixes.items():
+            if folded.startswith(prefix):
+                found = (*found, symbol)
+                languages |= phrases.spoken.get(prefix + "*", 0)
+        return found, languages
+
+    def _weight(self, languages: int) -> int:
+        """The weight of a word: an equal share for each of its languages, in that one's bits."""
+        weight = self._weights.get(languages)
+        if weight is None:
+            share = _UNIT // languages.bit_count()
+            shifts = [shift for i, shift in enumerate(self._shifts) if languages >> i & 1]
+            weight = self._weights[languages] = sum([share << shift for shift in shifts])
+        return weight
 
     def spoken(self, weight: int) -> tuple[str, int]:
         """The language of a text whose words weigh ``weight``, and all languages it may mix.
@@ -127,12 +139,16 @@ class Lexicon:
         Returns:
             (code, "" if no word is of any language; bits of the languages with half its weight).
         """
-        shares = [weight >> shift & _SHARE for shift in self._shifts]
-        most = max(shares)
-        if most == 0:
-            return "", 0
-        mixed = sum([1 << i for i, share in enumerate(shares) if 2 * share >= most])
-        return self.languages[shares.index(most)], mixed
+        found = self._mixed.get(weight)
+        if found is None:
+            shares = [weight >> shift & _SHARE for shift in self._shifts]
+            most = max(shares)
+            mixed = sum([1 << i for i, share in enumerate(shares) if 2 * share >= most])
+            found = (self.languages[shares.index(most)], mixed) if most else ("", 0)
+            if len(self._mixed) >= _REMEMBERED:
+                self._mixed.clear()
+            self._mixed[weight] = found
+        return found
 
     def _add_file(self, file: LanguageFile, language: int) -> None:
         findings = [

@@ -25,4 +25,4 @@ def words_of(phrase: str) -> list[str]:
 
 def bare(word: str) -> str:
     """A word without its ending in brackets: ``extrasystole(n)`` -> ``extrasystole``."""
-    return _ENDING.sub("", word)
+    return _ENDING.sub("", word) if word.endswith(")") else word

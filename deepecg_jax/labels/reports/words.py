@@ -69,16 +69,17 @@ def chunk_of(text: str, known: Mapping[str, Word]) -> Chunk:
     """Cut what stands between two spaces into words, numbers and punctuation."""
     matches = list(TOKEN.finditer(text))
     words = [known[match.group()] for match in matches]
-    kept = [
-        i
-        for i, word in enumerate(words)
-        if not (i and word.text == "." and words[i - 1].abbreviation)
-    ]
+    dots = bool(words) and words[0].text == "."
+    abbreviated = bool(words) and words[-1].abbreviation
+    # the dot of an abbreviation is no word
+    for i in range(len(words) - 1, 0, -1):
+        if words[i].text == "." and words[i - 1].abbreviation:
+            del words[i], matches[i]
     return Chunk(
-        words=tuple(words[i] for i in kept),
-        starts=tuple(matches[i].start() for i in kept),
-        ends=tuple(matches[i].end() for i in kept),
-        weight=sum(words[i].weight for i in kept),
-        dots=bool(words) and words[0].text == ".",
-        abbreviated=bool(words) and words[-1].abbreviation,
+        words=tuple(words),
+        starts=tuple([match.start() for match in matches]),
+        ends=tuple([match.end() for match in matches]),
+        weight=sum([word.weight for word in words]),
+        dots=dots,
+        abbreviated=abbreviated,
     )
