@@ -130,10 +130,7 @@ class Labeller:
         for when, then in self._implications:
             if when[0] in states:
                 self._imply(when, then, states, spans)
-        evidence = {
-            i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
-        }
-        return Labels(states, evidence, language)
+        return Labels(states, spans, language)
 
     def label_all(self, texts: Iterable[str]) -> list[Labels]:
         """Read many reports; equal texts are read once and share their result."""
@@ -184,7 +181,7 @@ class Labeller:
         if weakest is State.absent or then in states:
             return
         states[then] = weakest
-        spans[then] = tuple(span for finding in when for span in spans[finding])
+        spans[then] = tuple(sorted({span for finding in when for span in spans[finding]}))
 
 
 def _merge(
@@ -200,7 +197,8 @@ def _merge(
             continue
         if offset:
             own = tuple([(start + offset, end + offset) for start, end in own])
-        spans[finding] = spans[finding] + own if before is state else own
+        # spans of a statement are in order, and none stands twice
+        spans[finding] = tuple(sorted({*spans[finding], *own})) if before is state else own
         states[finding] = state
 
 

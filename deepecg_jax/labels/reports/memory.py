@@ -25,8 +25,8 @@ Place = tuple[int, int, int, int]
 class Said(NamedTuple):
     """What a segment of so many pieces says: findings, states and where, and where values are."""
 
-    statements: tuple[tuple[int, State, tuple[Place, ...]], ...]
-    measured: tuple[tuple[str, Place], ...]
+    statements: list[tuple[int, State, list[Place]]]
+    measured: list[tuple[str, Place]]
     pieces: int
 
 
@@ -103,7 +103,7 @@ class Reader:
             if segment.end == count or owners[segment.end] != owners[segment.end - 1]:
                 break
         else:
-            return Said((), (), last - at), []  # pieces without a word
+            return Said([], [], last - at), []  # pieces without a word
         end = together[-1].end
         stop = owners[looked - 1] + 1 if looked <= count else last + 1
         end = min(last if end == count else owners[end], stop)
@@ -114,7 +114,7 @@ class Reader:
     def _said(self, segments: Sequence[Segment], tokens: Tokens, at: int, pieces: int) -> Said:
         """What segments say that begin at piece ``at`` and have so many pieces."""
         _, owners, starts, ends, _ = tokens
-        statements: list[tuple[int, State, tuple[Place, ...]]] = []
+        statements: list[tuple[int, State, list[Place]]] = []
         measured: list[tuple[str, Place]] = []
         for own in segments:
             base = own.base
@@ -123,12 +123,12 @@ class Reader:
                 for first, last in spans:
                     i, j = base + first, base + last - 1
                     where.append((owners[i] - at, starts[i], owners[j] - at, ends[j]))
-                statements.append((finding, state, tuple(where)))
+                statements.append((finding, state, where))
             for name, first, last in own.measured:
                 i, j = first, last - 1
                 place = owners[i] - at, starts[i], owners[j] - at, ends[j]
                 measured.append((name, place))
-        return Said(tuple(statements), tuple(measured), pieces)
+        return Said(statements, measured, pieces)
 
     def _remember(self, root: Branches, path: list[Chunk], found: Said) -> None:
         if self._count >= _REMEMBERED:
