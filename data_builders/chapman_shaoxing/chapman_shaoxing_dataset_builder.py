@@ -1,27 +1,28 @@
 """Chapman, Shaoxing and Ningbo: 45,152 12-lead ECGs with SNOMED CT diagnoses, in WFDB form."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import wfdb_examples
-from deepecg_jax.data.options import Option
-from deepecg_jax.data.people import parse_age, parse_sex
-from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.options import SHARES, Option
+from deepecg_jax.data.records import Plan, PlannedRecord
+from deepecg_jax.data.splits import parse_shares
 from deepecg_jax.data.tables import column_names, read_columns, require_column, texts
-from deepecg_jax.errors import UserError
+from deepecg_jax.data.wfdb_builder import (
+    WfdbBuilder,
+    described_by_header,
+    diagnosis_codes,
+    find_headers,
+    planned_header,
+)
 from deepecg_jax.labels import snomed
-from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.recording import Recording
 
 NAMES = "ConditionNames_SNOMED-CT.csv"
 
 
-class Builder(EcgBuilder):
+class Builder(WfdbBuilder):
     """See README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -30,59 +31,34 @@ class Builder(EcgBuilder):
         "Download version 1.0.0 from https://physionet.org/content/ecg-arrhythmia/1.0.0/ and give "
         "the folder that holds WFDBRecords."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "shares": Option("80/10/10", "shares of train/validation/test, by a hash of the patient"),
-    }
+    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
         """``snomed:CODE`` for the Challenge's 133 codes, and the findings they define."""
         return snomed.label_names()
 
-    @classmethod
-    def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
-    ) -> Iterator[Example | Reject]:
-        """WFDB files whose headers carry age, sex and diagnoses."""
-        return wfdb_examples(records, options, describe)
-
     def plan(self, source: Path) -> Plan:
         """All headers named JS..., one patient each."""
         shares = parse_shares(self.options["shares"])
-        headers = sorted(source.rglob("JS*.hea"), key=lambda path: (path.stem, str(path)))
-        if not headers:
-            raise UserError(f"{source} holds no record JS00001 and so on below it.")
-        outside = _names_outside_the_list(source / NAMES)
-        records = tuple(
-            PlannedRecord(
-                record_id=header.stem,
-                patient_id=header.stem,
-                split=hash_split(header.stem, shares),
-                path=str(header.with_suffix("")),
-                site=snomed.site_of(header.stem),
-                reading={"names": outside},
+        headers = find_headers(source, "JS*.hea", "no record JS00001 and so on below it")
+        names = {"names": _names_outside_the_list(source / NAMES)}
+        return Plan(
+            tuple(
+                planned_header(header, header.stem, shares, snomed.site_of(header.stem), names)
+                for header in headers
             )
-            for header in headers
         )
-        return Plan(records)
 
-
-def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
-    """Add age, sex and labels from the header's comments; SignalError without a Dx line."""
-    comments = recording.meta["comments"]
-    if "dx" not in comments:
-        raise SignalError("read", "no_diagnosis", f"{record.path}.hea has no line '# Dx:'.")
-    codes = {code.strip().lstrip("0") for code in comments["dx"].split(",")} - {""}
-    age, counts = parse_age(comments.get("age", ""))
-    names = record.reading["names"]
-    strange = sorted(codes - {code.code for code in snomed.codes()})
-    return replace(
-        record,
-        labels=snomed.labels_of(codes, record.site),
-        age=age,
-        sex=parse_sex(comments.get("sex", "")),
-        counts=(*counts, *(f"code_outside_the_list:{names.get(c, c)}" for c in strange)),
-    )
+    @classmethod
+    def describe(cls, record: PlannedRecord, recording: Recording) -> PlannedRecord:
+        """Add age, sex and labels from the header's comments."""
+        codes = {code.lstrip("0") for code in diagnosis_codes(record, recording)} - {""}
+        names = record.reading["names"]
+        strange = sorted(codes - {code.code for code in snomed.codes()})
+        counts = [f"code_outside_the_list:{names.get(code, code)}" for code in strange]
+        labels = snomed.labels_of(codes, record.site)
+        return described_by_header(record, recording, labels, counts)
 
 
 def _names_outside_the_list(path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from deepecg_jax.data.builder import EcgBuilder
 from deepecg_jax.data.examples import examples_from
 from deepecg_jax.data.follow_up import stated_follow_up
 from deepecg_jax.data.label_columns import label_values
-from deepecg_jax.data.options import Option
+from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.people import parse_age
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
@@ -43,9 +43,7 @@ class Builder(EcgBuilder):
         "https://zenodo.org/records/4916206, unzip them, and give the folder with exams.csv and "
         "the .hdf5 files."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "shares": Option("80/10/10", "shares of train/validation/test, by a hash of the patient"),
-    }
+    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """MIMIC-IV-ECG: 800,035 ECGs of 161,352 patients with the statements of the recording machines."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,14 +10,13 @@ from typing import ClassVar
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
 from deepecg_jax.data.dates import read_dates
-from deepecg_jax.data.examples import wfdb_examples
-from deepecg_jax.data.options import Option
+from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.people import parse_age, parse_sex
-from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.records import Plan, PlannedRecord
 from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.tables import column_names, read_columns, texts
+from deepecg_jax.data.wfdb_builder import WfdbBuilder
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import muse
 from deepecg_jax.signals.recording import Recording
@@ -47,8 +46,8 @@ class Person:
         return age, self.sex, counts
 
 
-class Builder(EcgBuilder):
-    """See README.md beside this file."""
+class Builder(WfdbBuilder):
+    """See README.md beside this file; leads go by name, as the files have aVF before aVL."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
@@ -57,7 +56,7 @@ class Builder(EcgBuilder):
         "the folder that holds record_list.csv, machine_measurements.csv and files."
     )
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "shares": Option("80/10/10", "shares of train/validation/test, by a hash of the patient"),
+        "shares": SHARES,
         "patients_table": Option(
             "", "patients.csv or patients.csv.gz of MIMIC-IV, for age and sex (credentialed access)"
         ),
@@ -67,13 +66,6 @@ class Builder(EcgBuilder):
     def label_names(cls) -> tuple[str, ...]:
         """The machine's verdict, and the findings that its statements define."""
         return muse.label_names()
-
-    @classmethod
-    def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
-    ) -> Iterator[Example | Reject]:
-        """WFDB files; leads are found by their names (the files have aVF before aVL)."""
-        return wfdb_examples(records, options, describe)
 
     def plan(self, source: Path) -> Plan:
         """The rows of record_list.csv, in its order."""
@@ -108,6 +100,11 @@ class Builder(EcgBuilder):
         )  # fmt: skip
         return Plan(tuple(records), (), {"ecgs_without_report": without} if without else {}, notes)
 
+    @classmethod
+    def describe(cls, record: PlannedRecord, recording: Recording) -> PlannedRecord:
+        """Add the labels that the machine's statements define."""
+        return replace(record, labels=muse.labels_of(record.report.splitlines()))
+
     def _people(self) -> dict[str, Person]:
         if not self.options["patients_table"]:
             return {}
@@ -124,11 +121,6 @@ class Builder(EcgBuilder):
             raise UserError(
                 f"{path} has an anchor_age or anchor_year that is no number."
             ) from error
-
-
-def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
-    """Add the labels that the machine's statements define."""
-    return replace(record, labels=muse.labels_of(record.report.splitlines()))
 
 
 def _reports(path: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -2,18 +2,20 @@
 
 import ast
 import csv
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import wfdb_examples
 from deepecg_jax.data.options import Option
 from deepecg_jax.data.people import parse_age
-from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.records import SPLITS, Plan, PlannedRecord
+from deepecg_jax.data.wfdb_builder import WfdbBuilder
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import scp
 
@@ -24,7 +26,7 @@ _FILE_COLUMNS = {"500": "filename_hr", "100": "filename_lr"}
 _SEX = {"0": "male", "1": "female"}
 
 
-class Builder(EcgBuilder):
+class Builder(WfdbBuilder):
     """See README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -44,13 +46,6 @@ class Builder(EcgBuilder):
     def label_names(cls) -> tuple[str, ...]:
         """Superclasses, subclasses, the 71 statements, and the findings they define."""
         return scp.label_names()
-
-    @classmethod
-    def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
-    ) -> Iterator[Example | Reject]:
-        """WFDB files at the chosen rate."""
-        return wfdb_examples(records, options)
 
     def plan(self, source: Path) -> Plan:
         """Rows of ptbxl_database.csv that are assigned to a split, in the file's order."""
@@ -188,24 +183,20 @@ def _record(
 ) -> tuple[PlannedRecord, list[str]]:
     """The planned record of a row, and its statements that PTB-XL's list does not have."""
     try:
-        codes = ast.literal_eval(row["scp_codes"])
-        if not isinstance(codes, dict):
-            raise ValueError("not a dictionary")
+        labels, strange = _labels(row["scp_codes"])
     except (ValueError, SyntaxError) as error:
         raise UserError(
             f"{DATABASE}: scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes'][:60]!r}, which "
             "is no dictionary of statements."
         ) from error
     age, counts = parse_age(row["age"], over_89=300)
-    names = {statement.name for statement in scp.statements()}
-    labels = scp.labels_of(codes)
     if not any(labels[: len(scp.superclasses())]):
         counts = (*counts, "no_superclass")
     record = PlannedRecord(
         record_id=row["ecg_id"],
         patient_id=_whole(row["patient_id"]) or f"ecg-{row['ecg_id']}",
         split=split,
-        path=str(source / row[file_column]) if row.get(file_column) else "",
+        path=os.path.join(source, row[file_column]) if row.get(file_column) else "",
         labels=labels,
         age=age,
         sex=_SEX.get(_whole(row["sex"]), "unknown"),
@@ -215,7 +206,19 @@ def _record(
         fold=fold,
         counts=counts,
     )
-    return record, [name for name in codes if name not in names]
+    return record, strange
+
+
+@lru_cache(maxsize=2**16)  # many ECGs have the same statements
+def _labels(scp_codes: str) -> tuple[np.ndarray, list[str]]:
+    """Labels (read-only) of a row's statements, and those that PTB-XL's list does not have."""
+    codes = ast.literal_eval(scp_codes)
+    if not isinstance(codes, dict):
+        raise ValueError("not a dictionary")
+    labels = scp.labels_of(codes)
+    labels.setflags(write=False)
+    names = {statement.name for statement in scp.statements()}
+    return labels, [name for name in codes if name not in names]
 
 
 def _whole(text: str) -> str:

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from deepecg_jax.data.builder import EcgBuilder
 from deepecg_jax.data.examples import examples_from, features_of
-from deepecg_jax.data.options import Option, whole_number
+from deepecg_jax.data.options import SHARES, Option, whole_number
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.standardisation import contract_of
@@ -33,7 +33,7 @@ class Builder(EcgBuilder):
     OPTIONS: ClassVar[dict[str, Option]] = {
         "n": Option("2000", "number of ECGs"),
         "seed": Option("0", "another seed gives other patients"),
-        "shares": Option("80/10/10", "shares of train/validation/test, by patient"),
+        "shares": SHARES,
     }
 
     @classmethod

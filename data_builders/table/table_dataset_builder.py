@@ -14,16 +14,17 @@ import tensorflow_datasets as tfds
 from deepecg_jax.data.builder import EcgBuilder
 from deepecg_jax.data.examples import examples_from
 from deepecg_jax.data.label_columns import UNLABELLED, choose_columns, label_name, label_values
-from deepecg_jax.data.options import Option
+from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.splits import hash_split, parse_shares
 from deepecg_jax.data.table_files import ReadingOptions, describe, read_planned
 from deepecg_jax.data.table_people import ages, follow_ups, sexes
-from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table
+from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table, overlooked
+from deepecg_jax.data.table_rows import filled_rows, ids, repeated_rows, splits_of_rows
 from deepecg_jax.data.table_scan import (
     FROM_FILE,
     FROM_FOLDER,
     find_files,
+    not_taken,
     patients_of_files,
     patients_of_folders,
 )
@@ -33,11 +34,6 @@ from deepecg_jax.labels import muse
 from deepecg_jax.signals.hdf5 import close_files
 
 AUTO, STATEMENTS = "auto", "statements"
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _COLUMN = "column of the table (default: the one of this name, if there is one; none: no column)"
 
 
@@ -61,7 +57,7 @@ class Builder(EcgBuilder):
             "names of label columns, or patterns such as label:*; none; statements: findings that "
             "GE's machine statements in the report define",
         ),
-        "shares": Option("80/10/10", "train/validation/test without a split column, by patient"),
+        "shares": SHARES,
         "sex_codes": Option("", "what codes mean, such as 0=male,1=female"),
         "age_over_89": Option("", "the code for an age over 89, such as 300"),
         "date_format": Option("", "form of all dates, such as %d/%m/%Y"),
@@ -99,7 +95,9 @@ class Builder(EcgBuilder):
             raise UserError("Builder table needs --source, a folder of ECGs or a table of them.")
         if self.options["files"] and self.source.is_dir():
             return self.source
-        return find_table(self.source, self.options["table"]) or self.source
+        options = self.options
+        found = find_table(self.source, options["table"], options["path"], options["encoding"])
+        return found or self.source
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -120,6 +118,10 @@ class Builder(EcgBuilder):
     def _reading(self) -> ReadingOptions:
         return ReadingOptions.of(self.options, self._names)
 
+    @cached_property
+    def _overlooked(self) -> dict[str, str]:
+        return overlooked(self.options, self._roles, self._names)
+
     @property
     def _from_statements(self) -> bool:
         return self.options["labels"] == STATEMENTS and STATEMENTS not in self._names
@@ -129,6 +131,8 @@ class Builder(EcgBuilder):
         """Label columns and their values, int8 (number of rows, number of columns)."""
         used = {*self._roles.values(), *self._reading.columns}
         free = [name for name in self._names if name not in used]
+        if self.options["labels"] == AUTO:
+            free = [name for name in free if name not in self._overlooked]
         option = self.options["labels"]
         if option == "none" or self._from_statements:
             columns = []
@@ -158,34 +162,39 @@ class Builder(EcgBuilder):
     def plan(self, source: Path) -> Plan:
         """The rows of the table, in its order."""
         roles, path = self._roles, self._path
-        needed = [*roles.values(), *self._reading.columns]
-        table = self._read(needed)
-        n = table.num_rows
-        if not n:
+        labelled, values = self._labelled
+        table = filled_rows(self._read([*roles.values(), *self._reading.columns]))
+        if not table.num_rows:
             raise UserError(f"{path} has no rows.")
         folder = source if source.is_dir() else source.parent
         notes: list[str] = []
         files = self._reading.locations(table, roles, folder, notes)
         reading = self._reading.arguments(table, files)
         written = texts(table, roles["path"])
-        ids = _ids(table, roles.get("record_id")) or written
-        names = [name or path for name, path in zip(ids, written, strict=True)]
+        stated = ids(table, roles.get("record_id"), path) or written
+        names = [name or path for name, path in zip(stated, written, strict=True)]
         patients = self._patients(table, names, files, reading, notes)
-        splits, counts = self._splits(table, patients)
+        split, shares = roles.get("split"), self.options["shares"]
+        splits, counts, more = splits_of_rows(table, split, path, patients, shares)
         age = ages(table, roles, self.options)
         sex = sexes(table, roles, self.options, notes)
         follow_up = follow_ups(table, roles, self.options)
         words = {
-            role: texts(table, roles[role]) if role in roles else [""] * n
+            role: texts(table, roles[role]) if role in roles else [""] * len(names)
             for role in ("site", "device", "report")
         }
-        labelled, values = self._labelled
-        self._note_labels(labelled, notes)
+        self._note_columns(labelled, notes)
+        notes += more
         # statements are read with the file, which may hold the report
         unlabelled = None if self._from_statements else np.full(1, -1, np.int8)
-        records = []
-        for i in range(n):
-            if not splits[i]:
+        repeated = repeated_rows(names, table, values)
+        counts |= {"rows_that_repeat_another": len(repeated)} if repeated else {}
+        records, rejects = [], []
+        for i in range(len(names)):
+            if not files[i]:
+                message = f"Row {i + 2} of {path} names no file."
+                rejects.append(Reject(str(path), names[i], "read", "no_path", message))
+            if not files[i] or not splits[i] or i in repeated:
                 continue
             records.append(
                 PlannedRecord(
@@ -205,7 +214,7 @@ class Builder(EcgBuilder):
                     reading=reading[i],
                 )
             )
-        return Plan(tuple(records), (), counts, tuple(notes))
+        return Plan(tuple(records), tuple(rejects), counts, tuple(notes))
 
     def _patients(
         self,
@@ -217,15 +226,15 @@ class Builder(EcgBuilder):
     ) -> list[str]:
         column, stated = self._roles.get("patient_id"), self.options["patient_id"]
         if column is not None:
-            ids, who = _ids(table, column), column
+            found, who = ids(table, column, self._path), column
         elif stated == FROM_FOLDER:
-            ids, who = patients_of_folders(texts(table, self._roles["path"])), "a folder"
+            found, who = patients_of_folders(texts(table, self._roles["path"])), "a folder"
         elif stated == FROM_FILE:
             asked = [
                 PlannedRecord(name, "", "", path, reading=told)
                 for name, path, told in zip(names, files, reading, strict=True)
             ]
-            ids, who = patients_of_files(asked, os.cpu_count() or 1), "an id in their file"
+            found, who = patients_of_files(asked, os.cpu_count() or 1), "an id in their file"
         else:
             notes.append(
                 "Nothing says who the patients are: every ECG counts as a patient of its own, and "
@@ -233,29 +242,12 @@ class Builder(EcgBuilder):
                 "file or folder)."
             )
             return list(names)
-        absent = sum(not text for text in ids)
+        absent = sum(not text for text in found)
         if absent:
             notes.append(f"{absent} ECGs without {who} count as patients of their own, one each.")
-        return [text or f"ecg:{name}" for text, name in zip(ids, names, strict=True)]
+        return [text or f"ecg:{name}" for text, name in zip(found, names, strict=True)]
 
-    def _splits(self, table: pa.Table, patients: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-        """The split of each row, "" for rows that are left out."""
-        column = self._roles.get("split")
-        if column is None:
-            shares = parse_shares(self.options["shares"])
-            return [hash_split(patient, shares) for patient in patients], {}
-        found = texts(table, column)
-        for row, text in enumerate(found, 2):
-            if text and text.lower() not in _SPLITS:
-                raise UserError(
-                    f"{self._path}: column {column!r} holds {text!r} in row {row}, which is none "
-                    "of train, validation and test; give --option split=none to split by patient."
-                )
-        splits = [_SPLITS.get(text.lower(), "") for text in found]
-        left_out = splits.count("")
-        return splits, {"rows_without_split": left_out} if left_out else {}
-
-    def _note_labels(self, columns: Sequence[str], notes: list[str]) -> None:
+    def _note_columns(self, columns: Sequence[str], notes: list[str]) -> None:
         if self._from_statements:
             notes.append(
                 "Labels are findings that machine statements in the reports define: what a program "
@@ -264,16 +256,22 @@ class Builder(EcgBuilder):
         elif not columns:
             notes.append(f"The data set has no labels (its one label, {UNLABELLED}, is unknown).")
         elif self.options["labels"] == AUTO:
-            shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
             notes.append(
-                f"Labels are the {len(columns)} columns that hold 0, 1 and -1 only: {shown}; "
-                "--option labels=... chooses others."
+                f"{len(columns)} columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: "
+                f"{_shown(columns)}; --option labels=... chooses others."
             )
+        used = {*self._roles.values(), *self._reading.columns, *self._overlooked, *columns}
+        unused = [name for name in self._names if name not in used]
+        if unused and self.options["labels"] == AUTO:
+            notes.append(f"{len(unused)} columns have no use: {_shown(unused)}.")
+        for column, role in self._overlooked.items():
+            if column not in columns:
+                notes.append(
+                    f"Column {column!r} is not used; --option {role}={column} takes it as {role}."
+                )
+        if self._path.is_dir() and not self.options["files"] and (left := not_taken(self._path)):
+            notes.append(f"Files that are not taken for ECGs, by extension: {left}.")
 
 
-def _ids(table: pa.Table, column: str | None) -> list[str]:
-    """Ids as texts; ``13722.0`` of a table that passed through floating point is ``13722``."""
-    if column is None:
-        return []
-    found = texts(table, column)
-    return [text[:-2] if text.endswith(".0") and text[:-2].isdigit() else text for text in found]
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")

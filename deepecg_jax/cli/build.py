@@ -28,7 +28,7 @@ def command(
         typer.Option(help="Folder with the files (table: or its table)."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes [default: one a processor].", min=1)
+        int | None, typer.Option(help="Processes (default: one a processor).", min=1)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many ECGs.", min=1)] = None,
     option: Annotated[
@@ -54,6 +54,12 @@ def command(
 
     A build that was stopped, even by force, keeps its finished shards; the same command goes on.
     """
+    from deepecg_jax.data.worker_server import start_server
+
+    workers = workers or _processors()
+    if workers > 1 and not beam:
+        start_server(also_import=["deepecg_jax.cli.main"])
+
     from deepecg_jax.data.build import build
     from deepecg_jax.data.parts import build_part, parse_part
     from deepecg_jax.data.running import Runner
@@ -69,7 +75,7 @@ def command(
             check()
             show(now)
 
-        runner = Runner(workers or _processors(), beam_options, restart, on_progress, say)
+        runner = Runner(workers, beam_options, restart, on_progress, say)
         if chosen is None:
             built = build(
                 name, data_dir, source, limit=limit, options=options, overwrite=overwrite,

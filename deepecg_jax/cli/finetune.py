@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from deepecg_jax.cli.console import console
+from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
 
 def command(
@@ -15,10 +15,15 @@ def command(
         list[str] | None,
         typer.Argument(help="key=value, such as init_from=runs/pre mode=linear workdir=runs/ft."),
     ] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    join_timeout: JoinTimeout = 300,
 ) -> None:
     """Fine-tune a classifier: all weights, a linear or an attentive probe, or from scratch."""
     from deepecg_jax.config import FinetuneConfig
     from deepecg_jax.config_files import load_config
     from deepecg_jax.training.finetune import finetune
 
-    finetune(load_config(FinetuneConfig, config, overrides or ()), console)
+    with joined(coordinator, processes, process_id, join_timeout) as console:
+        finetune(load_config(FinetuneConfig, config, overrides or ()), console)

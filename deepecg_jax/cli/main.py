@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deepecg_jax import __version__
-from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.cli.failing import explain
 
 HELP = """Pretrain, fine-tune, evaluate and publish 12-lead ECG foundation models.
 
@@ -80,41 +80,17 @@ _register()
 
 def main() -> None:
     """Entry point of the ``deepecg`` script."""
-    debug = "--debug" in sys.argv
     # a flag that may stand anywhere: people add it at the end of a command that failed
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        app(arguments, standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (UserError, StoppedBySignal) as error:
-        if debug:
-            raise
-        print(f"{'error: ' if isinstance(error, UserError) else ''}{error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = app(arguments, standalone_mode=False)
     except typer.Abort:
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted before anything was saved", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:
-        # typer reports misuse through click's exceptions, whose module moved between versions
-        describe = getattr(error, "format_message", None)
-        if describe is not None:
-            print(f"error: {describe()}", file=sys.stderr)
-            context = getattr(error, "ctx", None)
-            if context is not None:
-                print(f"see `{context.command_path} --help`", file=sys.stderr)
-            sys.exit(2)
-        if debug:
-            raise
-        print(
-            f"unexpected failure: {type(error).__name__}: {error}\n"
-            "run the command again with --debug for the traceback",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        text, code = explain(error)
+        print(text, file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)  # what typer.Exit carried, or nothing
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from deepecg_jax.cli.console import console
+from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
 
 def command(
@@ -15,10 +15,15 @@ def command(
         list[str] | None,
         typer.Argument(help="key=value, such as data.dir=runs/data workdir=runs/pre."),
     ] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    join_timeout: JoinTimeout = 300,
 ) -> None:
     """Pretrain an encoder. The same command again resumes; a finished run says so."""
     from deepecg_jax.config import PretrainConfig
     from deepecg_jax.config_files import load_config
     from deepecg_jax.training.pretrain import pretrain
 
-    pretrain(load_config(PretrainConfig, config, overrides or ()), console)
+    with joined(coordinator, processes, process_id, join_timeout) as console:
+        pretrain(load_config(PretrainConfig, config, overrides or ()), console)

@@ -59,15 +59,16 @@ def training_batches(
     global_batch: int,
     seed: int,
     step: int = 0,
-    host: int = 0,
-    hosts: int = 1,
+    rows: np.ndarray | None = None,
     threads: int = 4,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches from ``step`` on; each host gets its ``global_batch / hosts`` rows.
+    """Endless batches from ``step`` on, or of each batch the ``rows`` that this host reads.
 
     sources, shares: data sets and the share of ECGs drawn from each (shares sum to 1). Every
-    pass over a source is shuffled anew.
+    pass over a source is shuffled anew. Row r of a batch is the same ECG whoever reads it, so that
+    what is random for a row does not depend on the number of hosts.
     """
+    own = np.arange(global_batch) if rows is None else rows
     datasets = [
         grain.MapDataset.source(cast(Any, source)).seed(seed + i).shuffle().repeat()
         for i, source in enumerate(sources)
@@ -75,17 +76,29 @@ def training_batches(
     mixed = (
         datasets[0] if len(datasets) == 1 else grain.MapDataset.mix(datasets, weights=list(shares))
     )
-    stream = grain.experimental.ElasticIterator(
-        mixed,
-        global_batch,
-        grain.sharding.ShardOptions(shard_index=host, shard_count=hosts),
-        read_options=grain.ReadOptions(
-            num_threads=threads, prefetch_buffer_size=2 * global_batch // hosts
-        ),
-    )
-    iterator = iter(stream)
-    iterator.set_state(position_of(step, global_batch))
-    return iterator
+    drawn = _RowsOfBatches(mixed, position_of(step, global_batch), global_batch, own)
+    batches = grain.MapDataset.source(cast(Any, drawn)).batch(len(own), drop_remainder=True)
+    # a thread makes a whole batch, and the buffer holds batches
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return iter(batches.to_iter_dataset(options))
+
+
+@dataclass(frozen=True)
+class _RowsOfBatches:
+    """Some rows of each batch of an endless stream, one after another."""
+
+    stream: Any  # random access
+    position: Mapping[str, int]  # where the first batch begins
+    batch: int
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.stream) // self.batch * len(self.rows) - 1
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        number, place = divmod(index, len(self.rows))
+        start = self.position["global_next_index"] + number * self.batch
+        return self.stream[start + int(self.rows[place])]
 
 
 def position_of(step: int, global_batch: int) -> dict[str, int]:
@@ -93,13 +106,15 @@ def position_of(step: int, global_batch: int) -> dict[str, int]:
     return {"global_next_index": step * global_batch}
 
 
-def evaluation_batches(records: Records, batch: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+def evaluation_batches(
+    records: Records, batch: int, rows: np.ndarray | None = None
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     """Every record once, in order: (batch, rows that count); the last batch repeats its last row.
 
-    Equal shapes mean one compilation.
+    rows: of each batch those that this host reads; None for all. Equal shapes mean one compilation.
     """
+    own = range(batch) if rows is None else rows
     for start in range(0, len(records), batch):
-        rows = [records[i] for i in range(start, min(start + batch, len(records)))]
-        real = len(rows)
-        rows += [rows[-1]] * (batch - real)
-        yield {name: np.stack([row[name] for row in rows]) for name in rows[0]}, real
+        real = min(batch, len(records) - start)
+        chosen = [records[start + min(int(row), real - 1)] for row in own]
+        yield {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}, real

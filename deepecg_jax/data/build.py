@@ -117,7 +117,8 @@ def open_builder(
 
     source_path = Path(source).absolute() if source is not None else None
     if source_path is not None and not source_path.is_dir() and not source_path.is_file():
-        raise UserError(f"The source {source} is not a folder, and no file either.")
+        what = "is neither a folder nor a file" if source_path.exists() else "does not exist"
+        raise UserError(f"The source {source} {what}.")
     if limit is not None and limit < 1:
         raise UserError(f"The limit is {limit}, but must be at least 1.")
     if runner.workers < 1:

@@ -4,12 +4,13 @@ Read without being told: ISO 8601 (``2020-03-04``, with or without time), ``2020
 HL7, with or without time), ``2020/03/04``, ``04.03.2020`` (day first: the dotted form of German,
 Nordic and Slavic countries) and ``04-Mar-2020``. ``03/04/2020`` and ``03-04-2020`` are month first
 in the United States and day first elsewhere; the whole column decides, if any of its dates can
-only be the one or the other.
+only be the one or the other. Day numbers of spreadsheets and years of two digits are read when a
+form is given (``excel``, ``%d.%m.%y``).
 """
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from deepecg_jax.data.people import UNKNOWN_WORDS
 from deepecg_jax.errors import UserError
@@ -26,7 +27,11 @@ _MONTHS = {
         ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
     )
 }
-_TIME = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?$")
+_TIME = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?: ?([AP])\.?M\.?)?$", re.IGNORECASE)
+_DAY_NUMBER = re.compile(r"^\d{4,5}(?:[.,]\d+)?$")
+EXCEL = "excel"
+_EXCEL_BEGAN, _EXCEL_DAYS = datetime(1899, 12, 30), (366, 73050)  # 1900-12-31 to 2099-12-31
+_CENTURY = timedelta(days=36525)
 
 
 def read_dates(
@@ -37,7 +42,8 @@ def read_dates(
     Args:
         texts: the column; "" and words for unknown are None.
         where: the column's name, for the sentence.
-        form: a ``strptime`` pattern such as ``%d/%m/%Y``; it goes before all other rules.
+        form: a ``strptime`` pattern such as ``%d/%m/%Y``, which goes before all other rules; or
+            ``excel``: besides the forms above, numbers are days since 1899-12-30.
 
     Returns:
         (N,) dates without time zone, None unknown; and (N,) whether a text was not understood.
@@ -47,7 +53,7 @@ def read_dates(
     """
     values = [text.strip() for text in texts]
     known = [value.lower() not in UNKNOWN_WORDS for value in values]
-    day_first = None if form else _day_first(values, where)
+    day_first = _day_first(values, where) if form in ("", EXCEL) else None
     dates = [
         _read(value, form, day_first) if there else None
         for value, there in zip(values, known, strict=True)
@@ -55,12 +61,18 @@ def read_dates(
     strange = [there and date is None for there, date in zip(known, dates, strict=True)]
     if any(strange) and sum(strange) == sum(known):
         example = values[strange.index(True)]
-        told = f"the pattern {form!r}" if form else "any known form"
-        raise UserError(
-            f"Column {where} holds no date in {told} (such as {example!r}); give the form by "
-            "--option date_format=%d/%m/%Y or the like."
-        )
+        told = f"the form {form!r}" if form else "any known form"
+        advice = "give the form by --option date_format=%d/%m/%Y or (two-digit years) %d.%m.%y"
+        if _DAY_NUMBER.match(example):
+            advice = "if these are day numbers of Excel, give --option date_format=excel"
+        raise UserError(f"Column {where} holds no date in {told} (such as {example!r}); {advice}.")
     return dates, strange
+
+
+def birth_in_its_century(birth: datetime, recorded: datetime, form: str) -> datetime:
+    """A birth of a two-digit year (``%y`` in ``form``) that would follow the recording: 100 years
+    earlier; any other birth as it is."""
+    return birth - _CENTURY if "%y" in form and birth > recorded else birth
 
 
 def years_between(birth: datetime, recorded: datetime) -> float:
@@ -91,7 +103,11 @@ def _day_first(values: Sequence[str], where: str) -> bool | None:
 
 def _read(value: str, form: str, day_first: bool | None) -> datetime | None:
     try:
-        if form:
+        if form == EXCEL and _DAY_NUMBER.match(value):
+            days = float(value.replace(",", "."))
+            inside = _EXCEL_DAYS[0] <= days <= _EXCEL_DAYS[1]
+            return _EXCEL_BEGAN + timedelta(days=days) if inside else None
+        if form and form != EXCEL:
             return datetime.strptime(value, form).replace(tzinfo=None)
         if _ISO.match(value):
             return datetime.fromisoformat(value).replace(tzinfo=None)
@@ -119,5 +135,9 @@ def _at_time(year: int, month: int, day: int, time: str | None) -> datetime:
     match = _TIME.match(time.strip())
     if match is None:
         raise ValueError(time)
-    hour, minute, second = (int(part or 0) for part in match.groups())
+    hour, minute, second = (int(part or 0) for part in match.groups()[:3])
+    if half := match[4]:
+        if not 1 <= hour <= 12:
+            raise ValueError(time)
+        hour = hour % 12 + (12 if half in "pP" else 0)
     return datetime(year, month, day, hour, minute, second)

@@ -31,7 +31,8 @@ class Hashes:
 def signal_hash(signal: np.ndarray) -> int:
     """A hash of a stored signal, int16 microvolts (2500, 12); the same on every machine."""
     samples = np.ascontiguousarray(signal, "<i2")
-    return int.from_bytes(hashlib.blake2b(samples.tobytes(), digest_size=8).digest(), "little")
+    # Processors have instructions for SHA-256: it is twice as fast as BLAKE2 there.
+    return int.from_bytes(hashlib.sha256(samples.data).digest()[:8], "little")
 
 
 def find_duplicates(shards: Sequence[Hashes]) -> dict[Place, Place]:

@@ -84,10 +84,9 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
         counts.append("padded")
     if not window.lead_mask.all():
         counts.append("missing_leads")
-    name = f"{record.record_id}:w{window.index}" if numbered else record.record_id
-    features = features_of(
-        replace(record, record_id=name), to_microvolts(window.signal), window.lead_mask
-    )
+    if numbered:
+        record = replace(record, record_id=f"{record.record_id}:w{window.index}")
+    features = features_of(record, to_microvolts(window.signal), window.lead_mask)
     return Example(features, {"valid_samples": window.valid_samples, **window.quality}, counts)
 
 

@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from deepecg_jax.data.label_columns import yes_or_no
+from deepecg_jax.data.numbers import read_number
+from deepecg_jax.data.people import UNKNOWN_WORDS
+
 _DAY = 86400.0
 
 
@@ -39,16 +43,13 @@ def stated_follow_up(days: str, event: str) -> tuple[float, int, tuple[str, ...]
 
     Args:
         days: a number of days from the recording, or "".
-        event: 1 or 0 (or true and false), or "".
+        event: 1 or 0 (true and false, yes and no), or "".
     """
-    happened = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}.get(event.lower(), -1)
-    if not days or not event:
+    happened = yes_or_no(event)
+    if days.lower() in UNKNOWN_WORDS or happened == -1:
         return math.nan, -1, ()
-    try:
-        time = float(days)
-    except ValueError:
-        time = math.nan
-    if happened < 0 or not math.isfinite(time):
+    time = read_number(days)
+    if happened is None or not math.isfinite(time):
         return math.nan, -1, ("follow_up_not_understood",)
     if time < 0:
         return math.nan, -1, ("follow_up_ends_before_recording",)

@@ -17,11 +17,25 @@ PREFIX = "label:"
 UNLABELLED = "unlabelled"
 """The one label of a data set without labels; it is unknown for every ECG."""
 
+_YES = (
+    *("1", "1.0", "1,0", "true", "t", "yes", "y", "present", "positive"),
+    *("wahr", "ja", "j", "positiv", "vrai", "oui", "verdadero", "si", "sí", "sim"),
+)
+_NO = (
+    *("0", "0.0", "0,0", "false", "f", "no", "n", "absent", "negative"),
+    *("falsch", "nein", "negativ", "faux", "non", "falso", "nej"),
+)
 _VALUES = {
-    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "present", "positive"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "absent", "negative"), 0),
-    **dict.fromkeys(("-1", "-1.0", "uncertain", *UNKNOWN_WORDS), -1),
+    **dict.fromkeys(_YES, 1),
+    **dict.fromkeys(_NO, 0),
+    # A lone x is a tick as often as it is a gap, so it is refused.
+    **dict.fromkeys(("-1", "-1.0", "-1,0", "uncertain", *UNKNOWN_WORDS - {"x"}), -1),
 }
+
+
+def yes_or_no(text: str) -> int | None:
+    """1, 0, or -1 for an unknown value, from a cell; None for a text that is none of these."""
+    return _VALUES.get(text.strip().lower())
 
 
 def choose_columns(option: str, free: Sequence[str], names: Sequence[str], path: Path) -> list[str]:
@@ -63,7 +77,7 @@ def label_name(column: str) -> str:
 def label_values(column: pa.ChunkedArray) -> tuple[np.ndarray, str | None]:
     """Labels int8 (N,) of a column of texts, and the first text that is no label (or None)."""
     encoded = column.combine_chunks().dictionary_encode()
-    known = [_VALUES.get(text.strip().lower()) for text in encoded.dictionary.to_pylist()]
+    known = [yes_or_no(text) for text in encoded.dictionary.to_pylist()]
     strange = next(
         (text for text, value in zip(encoded.dictionary.to_pylist(), known, strict=True)
          if value is None),

@@ -16,6 +16,12 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
+SHARES = Option(
+    "80/10/10",
+    "shares of train/validation/test, by a hash of the patient, where the source has no splits",
+)
+"""Option ``shares`` of the builders whose sources leave the splits to them."""
+
 COMMON_OPTIONS: dict[str, Option] = {
     "windows": Option("first", "of a recording longer than 10 s: first or all", ("first", "all")),
     "short": Option("pad", "a recording shorter than 10 s: pad or reject", ("pad", "reject")),

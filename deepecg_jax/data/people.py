@@ -11,9 +11,13 @@ OLDEST = 120.0
 """Years; anything beyond is no age."""
 
 UNKNOWN_WORDS = frozenset(
-    ("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "unk", "u", "x", "-", "?")
+    (
+        *("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "unk", "u", "x", "-"),
+        *("?", ".", "n.a.", "#n/a", "#nv", "#n/v", "missing", "unbekannt", "k.a.", "inconnu"),
+        *("okänd", "desconocido"),
+    )
 )
-"""Ways of writing that a value is not known, in lower case."""
+"""Ways of writing that a value is not known, in lower case; ``#NV`` is German Excel's."""
 
 # English, German, French, Dutch, Swedish, Danish and Norwegian, Spanish, Portuguese, Italian
 _SEXES = {
@@ -30,7 +34,13 @@ _ISO_5218 = {"0": "unknown", "1": "male", "2": "female", "9": "unknown"}
 _NOT_A_WORD = frozenset(("0", "1", "2", "9", "true", "false", "t", "yes", "no", "y", "n"))
 _DICOM_AGE = re.compile(r"^(\d{3})([DWMY])$")
 _PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
-_OVER_89 = re.compile(r"^(?:(?:>|over |≥ ?90|>= ?90)\s*(?:89)?|90\s*\+)$")
+_AGE_IN_WORDS = re.compile(
+    r"^(\d+(?:[.,]\d+)?)\s*(?:(y|yr|yrs|years?|j|jahre?|ans?|år|años?)|(mon|mths?|months?|monate?|mois)"
+    r"|(wk|wks|weeks?|wochen?)|(days?|tage?))\.?(?: old| alt)?$"
+)
+_OVER_89 = re.compile(
+    r"^(?:(?:>|over|über|älter als|older than)\s*(?:89|90)|(?:≥|>=)\s*90|(?:89|90)\s*\+)$"
+)
 
 
 def parse_sex(text: str) -> str:
@@ -87,7 +97,7 @@ def sex_coding(values: Iterable[str], where: str, stated: str = "") -> SexCoding
 
 def _value(text: str) -> str:
     value = text.strip().lower()
-    return value[:-2] if re.fullmatch(r"\d\.0", value) else value
+    return value[:-2] if re.fullmatch(r"\d[.,]0", value) else value
 
 
 def _stated_codes(stated: str) -> dict[str, str]:
@@ -107,7 +117,8 @@ def parse_age(text: str, over_89: float | None = None) -> tuple[float, tuple[str
     """Years from a number as text, and what was repaired.
 
     A comma may stand for the decimal point; ``067Y``, ``006M``, ``010W`` and ``010D`` are ages of
-    the DICOM standard (PS3.5, value representation AS); ``>89`` and ``90+`` are de-identified ages.
+    the DICOM standard (PS3.5, value representation AS); ``45Y``, ``45 years``, ``45 Jahre`` and
+    ``6 months`` are read, too; ``>89``, ``over 90`` and ``90+`` are de-identified ages.
 
     Args:
         text: "" and words for unknown are unknown (NaN).
@@ -125,6 +136,9 @@ def parse_age(text: str, over_89: float | None = None) -> tuple[float, tuple[str
         return 90.0, ("age_over_89",)
     if dicom := _DICOM_AGE.match(value.upper()):
         value = str(int(dicom[1]) / _PER_YEAR[dicom[2]])
+    elif words := _AGE_IN_WORDS.match(value.lower()):
+        unit = next(u for u, said in zip("YMWD", words.groups()[1:], strict=True) if said)
+        value = str(float(words[1].replace(",", ".")) / _PER_YEAR[unit])
     try:
         age = float(value.replace(",", ".") if value.count(",") == 1 else value)
     except ValueError:

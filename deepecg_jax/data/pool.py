@@ -6,22 +6,20 @@ TFDS' own writer is not used: it writes in one process, and needs TensorFlow bey
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from typing import Any
 
 from deepecg_jax.data.shard_tasks import ShardTask
 from deepecg_jax.data.shard_writing import write_shard
+from deepecg_jax.data.worker_server import one_thread_each, start_server, worker_context
 from deepecg_jax.errors import UserError
 
 Report = Callable[[int, int], None]
 """Called with the number of records done and of those rejected, since the start."""
 
-# Each worker fills one core; BLAS threads of several workers would only wait for one another.
-_THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _AHEAD = 2  # tasks waiting for each worker: a task is half a megabyte on its way to a process
 
 
@@ -36,8 +34,8 @@ def run_tasks(tasks: Sequence[ShardTask], workers: int, report: Report) -> None:
     if workers <= 1 or len(ordered) <= 1:
         _run_here(ordered, report)
         return
-    context = get_context("forkserver")  # fork alone is unsafe once JAX or gRPC threads run
-    context.set_forkserver_preload(["deepecg_jax.data.builder"])  # TFDS imported once, not N times
+    start_server()
+    context = worker_context()
     counts = context.Array("q", 2)
     pool = ProcessPoolExecutor(
         min(workers, len(ordered)), context, initializer=_start_worker, initargs=(counts,)
@@ -68,7 +66,7 @@ def _run_pool(
     waiting = iter(tasks)
     pending: set[Future[None]] = set()
     while True:
-        with _one_thread_each():  # submitting starts the processes
+        with one_thread_each():  # submitting starts the processes
             while len(pending) < _AHEAD * workers and (task := next(waiting, None)) is not None:
                 pending.add(pool.submit(_work, task))
         if not pending:
@@ -106,18 +104,6 @@ def _work(task: ShardTask) -> None:
             _counts[1] += rejected
 
     write_shard(task, tick)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside inherit the limits, which libraries read when they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update({name: "1" for name, value in before.items() if value is None})
-    try:
-        yield
-    finally:
-        for name in (name for name, value in before.items() if value is None):
-            del os.environ[name]
 
 
 def _run_here(tasks: Sequence[ShardTask], report: Report) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from deepecg_jax.data.splits import record_order
 
 _PER_SHARD = 1024  # 1,024 ECGs are about 40 MB
 _PER_SMALL_SHARD, _SMALL_SHARDS = 128, 16  # small data sets in several shards keep workers busy
-_FIELDS = tuple(field.name for field in fields(PlannedRecord))
+_values = attrgetter(*(field.name for field in fields(PlannedRecord)))
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,10 @@ def digest_of(records: Sequence[PlannedRecord], orders: Sequence[int]) -> str:
     """A hash of all that is planned about some records; equal on every machine."""
     digest = hashlib.blake2b(digest_size=16)
     for order, record in zip(orders, records, strict=True):
-        digest.update(str(order).encode())
-        for name in _FIELDS:
-            value = getattr(record, name)
-            whole = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-            digest.update(len(whole).to_bytes(8, "little") + whole)
+        values = _values(record)
+        arrays = [value for value in values if isinstance(value, np.ndarray)]
+        texts = [None if isinstance(value, np.ndarray) else value for value in values]
+        parts = [repr((order, *texts)).encode(), *(array.tobytes() for array in arrays)]
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()

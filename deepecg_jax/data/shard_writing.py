@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.linalg  # noqa: F401  SciPy's own BLAS must be there when threads are limited
 from threadpoolctl import threadpool_limits
 
 from deepecg_jax.data.builder_files import load_builder_class

@@ -52,6 +52,11 @@ def check_unique(records: Sequence[PlannedRecord]) -> None:
     seen: dict[str, PlannedRecord] = {}
     for record in records:
         first = seen.setdefault(record.record_id, record)
+        if first is not record and first.path == record.path:
+            raise UserError(
+                f"Record id {record.record_id!r} stands twice for the file {record.path}, with "
+                "different metadata; keep one row."
+            )
         if first is not record:
             raise UserError(
                 f"Two recordings have the record id {record.record_id!r}: {first.path} and "

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,17 +10,25 @@ from typing import Any
 
 import pyarrow as pa
 
+from deepecg_jax.data.numbers import read_number
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.tables import texts
+from deepecg_jax.data.spelled_paths import as_on_disk
+from deepecg_jax.data.tables import column_named, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import muse
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.hdf5 import SEPARATOR, is_hdf5
 from deepecg_jax.signals.readers import read
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.units import millivolts_per_unit
 
 _SILENT = (".npy", ".csv")
 """Formats that never state rate, unit and leads."""
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+"""How absolute paths of Windows begin: a drive, or the two strokes before a server's name."""
+
+SPELLED = "spelled_otherwise"
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,17 @@ class ReadingOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, str], names: Sequence[str]) -> "ReadingOptions":
-        """From the options; without one, a column of that name is used if there is one."""
+        """From the options; without one, a column of that name is used if there is one.
+
+        UserError: a constant that is no rate or no unit.
+        """
         given = {}
         for name in ("sampling_rate", "unit", "leads"):
-            value = options[name] or (name if name in names else "")
+            value = options[name] or column_named(name, names)
             if value:
                 given[name] = (value, value in names)
+                if value not in names:
+                    _parse(name, value)
         return cls(given)
 
     @property
@@ -46,29 +60,34 @@ class ReadingOptions:
     def locations(
         self, table: pa.Table, roles: Mapping[str, str], folder: Path, notes: list[str]
     ) -> list[str]:
-        """Where each recording is: a path, for HDF5 with the place inside the file.
+        """Where each recording is: a path, for HDF5 with the place inside the file; "" for none.
 
-        Relative paths are relative to ``folder`` and must stay below it; absolute ones are taken
-        as they are, and counted in ``notes``.
+        Relative paths are relative to ``folder`` and must stay below it, and may be separated as
+        in Windows; absolute ones are taken as they are. Both are said in ``notes``.
 
         Raises:
-            UserError: an empty or escaping path, a row that is no number, or a format that needs
-                rate, unit and leads when they are not given.
+            UserError: an escaping path, a row that is no number, or a format that needs rate, unit
+                and leads when they are not given.
         """
         root = str(folder)
         found, absolute = [], 0
-        for row, text in enumerate(texts(table, roles["path"]), 2):
+        written = texts(table, roles["path"])
+        if _separated_as_in_windows(written, root):
+            written = [text if _DRIVE.match(text) else text.replace("\\", "/") for text in written]
+            notes.append("Paths in the table are separated by \\, as in Windows; read as /.")
+        for row, text in enumerate(written, 2):
             name, _, place = text.partition(SEPARATOR)
             if not name:
-                raise UserError(f"Row {row} of the table has no path.")
-            if os.path.isabs(name):
+                found.append("")
+                continue
+            if os.path.isabs(name) or _DRIVE.match(name):
                 absolute += 1
             elif os.path.normpath(name).split(os.sep)[0] == os.pardir:
                 raise UserError(
                     f"Row {row} of the table names {name}, which lies outside {folder}; give the "
                     "folder above as --source, or an absolute path."
                 )
-            full = os.path.join(root, name)
+            full = name if _DRIVE.match(name) else os.path.join(root, name)
             found.append(f"{full}{SEPARATOR}{place}" if place else full)
         if absolute:
             notes.append(f"{absolute} of {len(found)} paths in the table are absolute.")
@@ -110,14 +129,19 @@ class ReadingOptions:
 
 def read_planned(record: PlannedRecord) -> Recording:
     """Read one file with what the table says; SignalError if it is absent or cannot be read."""
-    name = record.path.partition(SEPARATOR)[0]
+    name, separator, place = record.path.partition(SEPARATOR)
     wfdb = Path(name + ".hea").is_file() or Path(name).with_suffix(".hea").is_file()
-    if not wfdb and not Path(name).exists():
-        raise SignalError("read", "missing_file", f"{name} does not exist.")
+    there = wfdb or Path(name).exists()
+    spelled = "" if there else as_on_disk(name)
+    if not there and not spelled:
+        foreign = "; a path of Windows has no meaning here, so write it relative to the source"
+        what = f"{name} does not exist{foreign if _DRIVE.match(name) else ''}."
+        raise SignalError("read", "missing_file", what)
     try:
-        return read(record.path, **record.reading)
+        recording = read((spelled or name) + separator + place, **record.reading)
     except UserError as error:  # here the fault of one file, which must not stop all others
         raise SignalError("read", "unreadable", str(error)) from error
+    return replace(recording, meta={**recording.meta, SPELLED: True}) if spelled else recording
 
 
 def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
@@ -126,6 +150,8 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     A record without labels gets those that machine statements in its report define.
     """
     counts = list(record.counts)
+    if SPELLED in recording.meta:
+        counts.append("path_spelled_otherwise_than_the_file")
     changes: dict[str, Any] = {}
     if math.isnan(record.age):
         if not math.isnan(recording.age) and "impossible_age" not in counts:
@@ -151,6 +177,14 @@ def _is_told(file: str) -> bool:
     return file.lower().endswith(_SILENT) or is_hdf5(file)
 
 
+def _separated_as_in_windows(paths: Sequence[str], root: str) -> bool:
+    """Whether backslashes separate folders: some path has one, and no file is called so here."""
+    first = next((p for p in paths if "\\" in p and not _DRIVE.match(p)), None)
+    return first is not None and not os.path.exists(
+        os.path.join(root, first.partition(SEPARATOR)[0])
+    )
+
+
 def _inside(found: list[str], table: pa.Table, roles: Mapping[str, str]) -> list[str]:
     """HDF5 paths with the data set and the row that other columns name."""
     empty = [""] * table.num_rows
@@ -173,13 +207,15 @@ def _parse(name: str, value: str) -> Any:
     if not value:
         return None
     if name == "sampling_rate":
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = math.nan
+        rate = read_number(value)
         if not 0 < rate < math.inf:
             raise UserError(f"The sampling rate {value!r} is no positive number of Hz.")
         return rate
+    if name == "unit":
+        try:
+            millivolts_per_unit(value)
+        except SignalError as error:
+            raise UserError(f"The {error}") from error
     if name == "leads":
         if value.lower() == "standard":
             return STANDARD_LEADS

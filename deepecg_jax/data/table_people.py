@@ -1,13 +1,14 @@
 """Age, sex and follow-up of every row of a metadata table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from deepecg_jax.data.dates import read_dates, years_between
+from deepecg_jax.data.dates import birth_in_its_century, read_dates, years_between
 from deepecg_jax.data.follow_up import check_roles, follow_up, stated_follow_up
-from deepecg_jax.data.people import parse_age, sex_coding
+from deepecg_jax.data.label_columns import yes_or_no
+from deepecg_jax.data.people import UNKNOWN_WORDS, parse_age, sex_coding
 from deepecg_jax.data.tables import texts
 from deepecg_jax.errors import UserError
 
@@ -21,18 +22,19 @@ def ages(
 
     Raises:
         UserError: ``birth_date`` without ``recorded``, dates that can be read in two ways, or a
-            code for an age over 89 that is no number.
+            code for an age over 89 that is no number, or no age in the whole column.
     """
     over_89 = _number(options["age_over_89"])
-    found = [
-        parse_age(text, over_89)
-        for text in (texts(table, roles["age"]) if "age" in roles else [""] * table.num_rows)
-    ]
+    written = texts(table, roles["age"]) if "age" in roles else [""] * table.num_rows
+    found = [parse_age(text, over_89) for text in written]
+    if "age" in roles:
+        _some_understood(roles["age"], "age", written, [repairs for _, repairs in found])
     if "birth_date" not in roles:
         return found
     if "recorded" not in roles:
         raise UserError(
-            "Option birth_date needs recorded, the column with the date of the recording."
+            "Option birth_date needs recorded, the column with the date of the recording (--option "
+            "birth_date=none leaves births out)."
         )
     form = options["date_format"]
     births, strange_births = read_dates(
@@ -48,6 +50,7 @@ def ages(
         if birth is None or date is None:
             found[i] = (math.nan, repairs)
             continue
+        birth = birth_in_its_century(birth, date, form)
         age, more = parse_age(f"{years_between(birth, date):.4f}")
         found[i] = (age, (*repairs, *more))
     return found
@@ -64,7 +67,9 @@ def sexes(
     if coding.note:
         notes.append(coding.note)
     known = {text: coding.read(text) for text in set(found)}
-    return [known[text] for text in found]
+    read = [known[text] for text in found]
+    _some_understood(roles["sex"], "sex", found, [repairs for _, repairs in read])
+    return read
 
 
 def follow_ups(
@@ -78,8 +83,18 @@ def follow_ups(
             "column of that name out)."
         )
     if "time_days" in roles:
-        days, events = texts(table, roles["time_days"]), texts(table, roles["event"])
-        return [stated_follow_up(*pair) for pair in zip(days, events, strict=True)]
+        pairs = list(
+            zip(texts(table, roles["time_days"]), texts(table, roles["event"]), strict=True)
+        )
+        stated = [stated_follow_up(*pair) for pair in pairs]
+        written = [
+            "" if days.lower() in UNKNOWN_WORDS or yes_or_no(event) == -1 else f"{days}, {event}"
+            for days, event in pairs
+        ]
+        columns = f"{roles['time_days']}, {roles['event']}"
+        repairs = [repairs for *_, repairs in stated]
+        _some_understood(columns, "follow-up (days, and 1 or 0)", written, repairs)
+        return stated
     if "last_seen" not in roles:
         return [(math.nan, -1, ())] * table.num_rows
     dates = []
@@ -94,6 +109,19 @@ def follow_ups(
         else:
             found.append(follow_up(recorded[i], event[i], seen[i]))
     return found
+
+
+def _some_understood(
+    column: str, what: str, written: Sequence[str], repairs: Sequence[Repairs]
+) -> None:
+    """UserError if nothing that stands in a column was understood: it is another column, then."""
+    strange = [any(word.endswith("not_understood") for word in each) for each in repairs]
+    stated = sum(text.lower() not in UNKNOWN_WORDS for text in written)
+    if any(strange) and sum(strange) == stated:
+        raise UserError(
+            f"Nothing in column {column} can be read as {what} (such as "
+            f"{written[strange.index(True)]!r}); name another column, or none, by --option."
+        )
 
 
 def _number(text: str) -> float | None:

@@ -1,6 +1,7 @@
 """Folders without a table: which files are ECGs, and who they are of."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -17,6 +18,9 @@ SUFFIXES = (
     *HDF5_SUFFIXES,
 )
 """Extensions of ECG files that are looked for; WFDB is found by its headers."""
+
+_PARTS = (".dat", ".mat")
+"""The samples of WFDB records, which their headers stand for."""
 
 FROM_FILE, FROM_FOLDER = "file", "folder"
 """Values of option ``patient_id``: what the file says, or the name of the folder it is in."""
@@ -52,6 +56,14 @@ def find_files(source: Path, pattern: str) -> list[str]:
             "table=FILE or --option files=PATTERN such as '*.xml'."
         )
     return sorted(paths)
+
+
+def not_taken(source: Path) -> str:
+    """Which files below a folder ``find_files`` leaves, such as ``12 .gz, 1 .pdf``; "" if none."""
+    suffixes = (path.suffix.lower() for path in source.rglob("*") if path.is_file())
+    left = Counter(suffix for suffix in suffixes if suffix not in (*SUFFIXES, *_PARTS))
+    most = sorted(left.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n} {suffix or 'without extension'}" for suffix, n in most[:6])
 
 
 def patients_of_folders(paths: Sequence[str]) -> list[str]:

@@ -1,8 +1,7 @@
 """Metadata tables (CSV or Parquet) with all columns as text, read through Arrow."""
 
-import csv
 import difflib
-import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,22 +10,24 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from deepecg_jax.data.csv_text import not_readable, read_header
 from deepecg_jax.errors import UserError
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
-_DELIMITERS = ",;\t|"
+_PARQUET, _TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
+_SUFFIXES = (*_PARQUET, *_TEXT, *(suffix + ".gz" for suffix in _TEXT))
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its extension (CSV, also gzipped, or Parquet)."""
+    return path.name.lower().endswith(_SUFFIXES)
 
 
 def column_names(path: Path, encoding: str = "utf-8") -> tuple[str, ...]:
-    """The columns of a table; UserError if it is absent, unreadable, or names one twice."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        try:
-            names = tuple(pq.read_schema(path).names)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"{path} cannot be read as Parquet ({error}).") from error
-    else:
-        header = _header(path, encoding)
-        names = tuple(next(csv.reader([header], delimiter=_delimiter(header)), ()))
+    """The columns of a table, without surrounding blanks and without columns that have no name.
+
+    UserError if the table is absent, unreadable, or names one twice.
+    """
+    names = tuple(filter(None, _all_names(path, encoding)))
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if twice is not None:
         raise UserError(f"{path} has two columns {twice!r}; rename one.")
@@ -43,30 +44,34 @@ def read_columns(path: Path, names: Sequence[str], encoding: str = "utf-8") -> p
         UserError: the file cannot be read, or a column holds lists or the like.
     """
     names = list(dict.fromkeys(names))
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = pq.read_table(path, columns=names)
-        else:
-            table = pyarrow.csv.read_csv(
-                path,
-                read_options=pyarrow.csv.ReadOptions(encoding=encoding),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=_delimiter(_header(path, encoding)), newlines_in_values=True
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=names, column_types={name: pa.string() for name in names}
-                ),
-            )
-    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError, LookupError) as error:
-        raise UserError(
-            f"{path} cannot be read as a table in {encoding} ({' '.join(str(error).split())})."
-        ) from error
+    if path.suffix.lower() in _PARQUET:
+        there = _all_names(path, encoding)
+        try:
+            table = pq.read_table(path, columns=[_raw_name(path, there, name) for name in names])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{path} cannot be read as Parquet ({error}).") from error
+        table = table.rename_columns([name.strip() for name in table.column_names])
+    else:
+        table = _read_csv(path, names, encoding)
     return pa.table({name: _text(table.column(name), name, path) for name in names})
 
 
 def texts(table: pa.Table, name: str) -> list[str]:
     """One column as a list of texts."""
     return table.column(name).to_pylist()
+
+
+def column_named(role: str, names: Sequence[str]) -> str:
+    """The column of a role's name, however written; "" if none or several could be meant."""
+    if role in names:
+        return role
+    found = [name for name in names if plain_name(name) == role]
+    return found[0] if len(found) == 1 else ""
+
+
+def plain_name(name: str) -> str:
+    """``Patient-ID`` -> ``patient_id``."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def require_column(name: str, names: Sequence[str], path: Path, option: str) -> str:
@@ -96,19 +101,38 @@ def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
     return pc.call_function("utf8_trim_whitespace", [pc.fill_null(column, "")])
 
 
-def _header(path: Path, encoding: str) -> str:
+def _all_names(path: Path, encoding: str) -> tuple[str, ...]:
+    if path.suffix.lower() not in _PARQUET:
+        return read_header(path, encoding).names
     try:
-        opened = gzip.open if path.suffix.lower() == ".gz" else open
-        with opened(path, "rt", encoding=encoding, newline="") as file:
-            line = str(file.readline())
-    except (OSError, UnicodeDecodeError, LookupError) as error:
-        raise UserError(f"{path} cannot be read in {encoding} ({error}).") from error
-    line = line.removeprefix("\ufeff").rstrip("\r\n")
-    if not line:
-        raise UserError(f"{path} is empty; its first line must name the columns.")
-    return line
+        return tuple(name.strip() for name in pq.read_schema(path).names)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read as Parquet ({error}).") from error
 
 
-def _delimiter(header: str) -> str:
-    """The one of , ; tab | that stands most often in the line of column names."""
-    return max(_DELIMITERS, key=header.count)
+def _raw_name(path: Path, there: Sequence[str], name: str) -> str:
+    return pq.read_schema(path).names[there.index(name)]
+
+
+def _read_csv(path: Path, names: Sequence[str], encoding: str) -> pa.Table:
+    header = read_header(path, encoding)
+    # Nameless columns, which spreadsheets leave behind, get names that no other has.
+    unique = [name or f"\0{number}" for number, name in enumerate(header.names)]
+    try:
+        return pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(
+                encoding=encoding,
+                column_names=unique,
+                skip_rows=header.lines_before,
+                skip_rows_after_names=1,
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=header.delimiter, newlines_in_values=True
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=list(names), column_types={name: pa.string() for name in names}
+            ),
+        )
+    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, UnicodeError, LookupError) as error:
+        raise not_readable(path, encoding, error) from error

@@ -23,7 +23,8 @@ def read_array(
     """Read a ``.npy`` or ``.csv`` file of (samples, leads) or (leads, samples) numbers.
 
     ``leads`` names the columns in order; the axis of that length is the lead axis. A CSV may open
-    with a line of lead names, which must then agree with ``leads``. UserError if arguments and
+    with a line of lead names, which must then agree with ``leads``; between columns stands a comma,
+    or a semicolon or tab, and then decimals may have a comma. UserError if arguments and
     file contradict each other; SignalError if the file is damaged or the unit is no voltage.
     """
     path = Path(path)
@@ -74,7 +75,10 @@ def _read_npy(path: Path) -> np.ndarray:
 def _read_csv(path: Path, leads: tuple[str, ...]) -> np.ndarray:
     check_file(path, _MAX_CSV_BYTES)
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
+        lines = list(file)
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = next((mark for mark in ";\t" if mark in first), ",")
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     if rows and any(canonical_lead(cell) for cell in rows[0]):
         names = [cell.strip() for cell in rows.pop(0)]
         if [canonical_lead(name) or name for name in names] != [
@@ -84,4 +88,6 @@ def _read_csv(path: Path, leads: tuple[str, ...]) -> np.ndarray:
                 f"{path} opens with the leads {', '.join(names)}, but the leads given are "
                 f"{', '.join(leads)}."
             )
+    if delimiter != ",":  # then a comma stands before the decimals
+        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
     return np.array([[float(cell) for cell in row] for row in rows])

@@ -7,7 +7,6 @@ kept, because the bands depend on them.
 """
 
 import numpy as np
-from scipy.signal import medfilt
 
 from deepecg_jax.signals.lowess import lowess
 
@@ -74,6 +73,8 @@ def find_crossings(
     """
     if not ranges:
         return [[] for _ in spectra]
+    from scipy.signal import medfilt  # imported here because it takes a second
+
     keep = frequencies >= LEAST_CROSSING_HZ
     frequencies, spectra = frequencies[keep], spectra[:, keep]
     smooth = np.stack([medfilt(spectrum, MEDIAN_BINS) for spectrum in spectra])

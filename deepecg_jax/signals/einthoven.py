@@ -20,6 +20,7 @@ except in 0.25 % of the III/aVF swaps (the two are nearly parallel when lead I i
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,6 +29,18 @@ from deepecg_jax.signals.recording import SignalError
 
 # Direction of III, aVR, aVL, aVF in (recorded I, recorded II): (coefficient of I per r, of II).
 _DIRECTIONS = np.array([[-1.0, 1.0], [-1.0, -1.0], [2.0, -1.0], [-1.0, 2.0]])
+_TINY = float(np.finfo(float).tiny)
+
+
+def _powers(reach: float, count: int) -> np.ndarray:
+    """1, r and r^2 (3, count) for gain ratios r from 1 / reach to reach."""
+    ratios = np.exp(math.log(reach) * np.linspace(-1, 1, count))
+    return np.stack([np.ones(count), ratios, ratios * ratios])
+
+
+# The second pass looks closely at two steps of the first to either side of its best ratio.
+_SEARCH = _powers(20.0, 401), _powers(20.0 ** (1 / 100), 401)
+_EQUAL_GAINS = (np.ones((3, 1)),)
 
 
 @dataclass(frozen=True)
@@ -63,13 +76,12 @@ def check_limb_leads(
     }
     if len(present) < 3:
         return result
-    signal = np.array([leads[LIMB_LEADS[index]] for index in present], np.float64)
-    signal -= signal.mean(axis=1, keepdims=True)
-    gram = signal @ signal.T
-    squares, scale = _exact_residual(gram, present)
+    n_samples = len(leads[LIMB_LEADS[present[0]]])
+    gram = _centred_gram(np.array([leads[LIMB_LEADS[index]] for index in present], np.float64))
+    squares, scale = _exact_residual(gram, tuple(present))
     worst = present[int(squares.argmax())]
     exact = math.sqrt(squares.max() / scale)
-    absolute = math.sqrt(squares.max() / signal.shape[1])
+    absolute = math.sqrt(squares.max() / n_samples)
     limits_or_default = limits or EinthovenLimits()
     holds = exact <= limits_or_default.exact or absolute <= limits_or_default.floor
     free, worst_free = _gain_free_residual(gram, present, search=not holds)
@@ -95,42 +107,54 @@ def look_normalised(std: np.ndarray, peak: np.ndarray, spread: float) -> bool:
     return bool(std.max() <= spread * std.min() or peak.max() <= spread * peak.min())
 
 
-def _exact_residual(gram: np.ndarray, present: list[int]) -> tuple[np.ndarray, float]:
+def _centred_gram(signal: np.ndarray) -> np.ndarray:
+    """Inner products (L, L) of the rows of (L, T) float64, each without its mean."""
+    mean = np.add.reduce(signal, axis=1) / signal.shape[1]
+    signal -= mean[:, None]
+    return signal @ signal.T
+
+
+def _exact_residual(gram: np.ndarray, present: tuple[int, ...]) -> tuple[np.ndarray, float]:
     """Sum of squares of every lead's residual, and of the two leads that predict it."""
-    a, b, predict = limb_predictor(tuple(present))
-    first, second = present.index(a), present.index(b)
-    difference = np.eye(len(present))
-    difference[:, [first, second]] -= predict[present]
+    difference, scales = _differences(present)
     squares = ((difference @ gram) * difference).sum(axis=1)
-    scale = gram[first, first] + gram[second, second]
-    return np.maximum(squares, 0), max(scale, np.finfo(float).tiny)
+    scale = float(gram.diagonal() @ scales)
+    return np.maximum(squares, 0), max(scale, _TINY)
+
+
+@lru_cache(maxsize=64)
+def _differences(present: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(L, L): lead minus its prediction from two leads; (L,): 1 at these two."""
+    a, b, predict = limb_predictor(present)
+    pair = [present.index(a), present.index(b)]
+    difference, scales = np.eye(len(present)), np.zeros(len(present))
+    difference[:, pair] -= predict[list(present)]
+    scales[pair] = 1.0
+    return difference, scales
 
 
 def _gain_free_residual(gram: np.ndarray, present: list[int], search: bool) -> tuple[float, int]:
     """Residual of the worst lead at the best common gain ratio; NaN without I and II.
 
     ``search`` false: at equal gains, which is where the best ratio lies when the equations hold.
+    With u = i r I + j II the direction of a lead x, rho = <u, x> / (|u| |x|): its numerator is
+    linear in r, its squared denominator quadratic.
     """
     if present[:2] != [0, 1]:
         return math.nan, present[0]
     dependent = present[2:]
-    directions = _DIRECTIONS[[index - 2 for index in dependent]]
-    centre, reach = 0.0, math.log(20)
-    residual, best = _residuals(gram, directions, np.ones(1)), 0
-    for _ in range(4 if search else 0):  # each pass looks 20 times closer at the best ratio so far
-        logs = centre + reach * np.linspace(-1, 1, 81)
-        residual = _residuals(gram, directions, np.exp(logs))
-        best = int(residual.max(axis=0).argmin())
-        centre, reach = logs[best], reach / 20
-    worst = int(residual[:, best].argmax())
-    return float(residual[worst, best]), dependent[worst]
-
-
-def _residuals(gram: np.ndarray, directions: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-    """1 - rho^2 of every dependent lead at every ratio, 1 where the correlation is negative."""
-    i, ii = directions[:, :1] * ratios, directions[:, 1:]
-    norm = i * i * gram[0, 0] + 2 * i * ii * gram[0, 1] + ii * ii * gram[1, 1]
-    along = i * gram[0, 2:, None] + ii * gram[1, 2:, None]
-    own = np.diag(gram)[2:, None]
-    rho = along / np.sqrt(np.maximum(norm * own, np.finfo(float).tiny))
-    return np.where(rho > 0, 1 - np.minimum(rho, 1) ** 2, 1.0)
+    i, j = _DIRECTIONS[[index - 2 for index in dependent]].T
+    (i_i, i_ii), ii_ii = gram[0, :2], gram[1, 1]
+    along = np.stack([j * gram[1, 2:], i * gram[0, 2:]], axis=1)
+    norm = np.stack([j * j * ii_ii, 2 * i * j * i_ii, i * i * i_i], axis=1)
+    norm *= gram.diagonal()[2:, None]
+    centre, squared, best = 1.0, np.zeros((len(dependent), 1)), 0
+    for powers in _SEARCH if search else _EQUAL_GAINS:
+        scale = np.array([1.0, centre, centre * centre])
+        forward = np.maximum((along * scale[:2]) @ powers[:2], 0)
+        squared = forward * forward / np.maximum((norm * scale) @ powers, _TINY)
+        best = int(squared.min(axis=0).argmax())
+        centre *= float(powers[1, best])
+    residual = 1 - np.minimum(squared[:, best], 1)
+    worst = int(residual.argmax())
+    return float(residual[worst]), dependent[worst]

@@ -40,6 +40,11 @@ def canonical_lead(name: str) -> str | None:
 
 def standard_columns(names: Sequence[str]) -> dict[str, int]:
     """Standard lead -> column of ``names``; SignalError if two columns are the same lead."""
+    return dict(_columns(tuple(names)))
+
+
+@lru_cache(maxsize=256)
+def _columns(names: tuple[str, ...]) -> dict[str, int]:
     columns: dict[str, int] = {}
     for column, name in enumerate(names):
         lead = canonical_lead(name)
@@ -63,8 +68,8 @@ def to_standard(
     Returns ``(standard (T, 12) float32, lead_mask (12,) bool)``. A limb lead that was not recorded
     is computed from two recorded limb leads (unless ``derive`` is false: per-lead normalised gains
     make the formulas wrong); every other missing lead is 0 and masked. Columns that are no
-    standard lead are dropped. SignalError: ``duplicate_lead``, or ``missing_leads`` if no column
-    is a standard lead.
+    standard lead are dropped. What is in the standard order already is not copied. SignalError:
+    ``duplicate_lead``, or ``missing_leads`` if no column is a standard lead.
     """
     columns = standard_columns(names)
     if not columns:
@@ -73,12 +78,15 @@ def to_standard(
             "missing_leads",
             f"none of the leads {', '.join(map(repr, names)) or '(none)'} is a standard ECG lead.",
         )
+    mask = np.zeros(len(STANDARD_LEADS), bool)
+    if tuple(columns) == STANDARD_LEADS and len(names) == len(STANDARD_LEADS):
+        mask[:] = True
+        return np.asarray(signal, np.float32), mask
     # Lead by lead in memory: every step of standardisation runs along time.
     standard = np.zeros((len(STANDARD_LEADS), signal.shape[0]), np.float32).T
-    mask = np.zeros(len(STANDARD_LEADS), bool)
-    for lead, column in columns.items():
-        standard[:, STANDARD_LEADS.index(lead)] = signal[:, column]
-        mask[STANDARD_LEADS.index(lead)] = True
+    places = [STANDARD_LEADS.index(lead) for lead in columns]
+    standard.T[places] = signal.T[list(columns.values())]
+    mask[places] = True
     recorded = [index for index in range(6) if mask[index]]
     if derive and 2 <= len(recorded) < 6:
         missing = [index for index in range(6) if not mask[index]]

@@ -13,8 +13,8 @@ class SignalError(ValueError):
     ``stage`` is ``read``, ``check`` or ``standardize``; ``reason`` a short code for counting
     (``not_finite``, ``flat_lead``, ``saturated``, ``amplitude``, ``einthoven``, ``unknown_rate``,
     ``too_short``, ``duplicate_lead``, ``missing_leads``, ``unreadable``, ``checksum``, ``unit``,
-    ``shape``, ``too_large``, ``unsafe_xml``, ``unknown_format``, ``gaps``); ``str(error)``
-    one sentence for people. It survives pickling between processes.
+    ``shape``, ``too_large``, ``unsafe_xml``, ``unknown_format``, ``compressed``, ``gaps``);
+    ``str(error)`` one sentence for people. It survives pickling between processes.
     """
 
     def __init__(self, stage: str, reason: str, message: str) -> None:

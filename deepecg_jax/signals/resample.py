@@ -48,8 +48,8 @@ def resample(
 
     T' is ``round(T * rate_out / rate_in)`` or ``n_out``. Frequencies up to 80 % of the lower
     Nyquist frequency pass within 0.1 %; above that Nyquist frequency they are 70 dB down. Output
-    sample m lies at the time m / rate_out of the first input sample. SignalError if a rate is
-    implausible.
+    sample m lies at the time m / rate_out of the first input sample. The result may lie lead by
+    lead in memory. SignalError if a rate is implausible.
     """
     check_rate(rate_in)
     check_rate(rate_out)
@@ -57,8 +57,7 @@ def resample(
     length = resampled_length(n_samples, rate_in, rate_out) if n_out is None else n_out
     if n_samples == 0 or length <= 0:
         return np.zeros((0, n_leads), np.float32)
-    ratio = Fraction(rate_out / rate_in).limit_denominator(_MAX_DENOMINATOR)
-    up, down = ratio.numerator, ratio.denominator
+    up, down = _ratio(rate_in, rate_out)
     if up == down:
         same = np.array(signal[:length], np.float32)
         return np.pad(same, ((0, length - len(same)), (0, 0)), "edge")
@@ -68,14 +67,19 @@ def resample(
     n_blocks = -(-length // outputs)
     padded = np.empty((n_leads, (n_blocks - 1) * inputs + width), np.float32)
     _extend(np.asarray(signal, np.float32).T, reach, padded)
-    step = padded.strides[1]
-    blocks = np.lib.stride_tricks.as_strided(
-        padded,
-        (n_leads, n_blocks, width),
-        (padded.strides[0], inputs * step, step),
-        writeable=False,
+    lead, sample = padded.strides
+    overlapping = np.ndarray(
+        (n_leads, n_blocks, width), np.float32, padded, 0, (lead, inputs * sample, sample)
     )
-    return np.ascontiguousarray((blocks @ matrix).reshape(n_leads, -1)[:, :length].T)
+    # One product of copied blocks is faster than many of overlapping ones.
+    blocks = np.ascontiguousarray(overlapping).reshape(-1, width)
+    return (blocks @ matrix).reshape(n_leads, -1)[:, :length].T
+
+
+@lru_cache(maxsize=64)
+def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
+    ratio = Fraction(rate_out / rate_in).limit_denominator(_MAX_DENOMINATOR)
+    return ratio.numerator, ratio.denominator
 
 
 def _extend(signal: np.ndarray, reach: int, out: np.ndarray) -> None:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import signal as filters
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
@@ -181,13 +180,17 @@ def remove(signal: np.ndarray, profile: SiteProfile, what: Sequence[str]) -> np.
     )
     if sections is None or len(signal) < 2:
         return np.asarray(signal, np.float32)
+    from scipy.signal import sosfiltfilt  # imported here because it takes a second
+
     margin = min(len(signal) - 1, round(_MARGIN_SECONDS * SignalContract().sampling_rate))
     x = np.ascontiguousarray(np.asarray(signal, np.float64).T)
-    return filters.sosfiltfilt(sections, x, axis=1, padlen=margin).T.astype(np.float32)
+    return sosfiltfilt(sections, x, axis=1, padlen=margin).T.astype(np.float32)
 
 
 @lru_cache(maxsize=64)
 def _sections(baseline: float | None, powerline: tuple[float, ...]) -> np.ndarray | None:
+    from scipy import signal as filters
+
     rate = SignalContract().sampling_rate
     sections = []
     if baseline is not None:

@@ -90,9 +90,10 @@ def to_microvolts(signal: np.ndarray) -> np.ndarray:
     SignalError (``standardize``) if a value is not finite or beyond +-32.767 mV.
     """
     microvolts = np.rint(np.asarray(signal, np.float32) * np.float32(1000))
-    if not np.isfinite(microvolts).all():
+    high, low = (float(microvolts.max()), float(microvolts.min())) if microvolts.size else (0, 0)
+    if not (math.isfinite(high) and math.isfinite(low)):  # max and min keep NaN
         raise SignalError("standardize", "not_finite", "the signal holds NaN or infinite values.")
-    peak = float(np.abs(microvolts).max(initial=0))
+    peak = max(high, -low)
     if peak > 32767:
         raise SignalError(
             "standardize",
@@ -121,6 +122,8 @@ def _piece(recording: Recording, index: int, contract: SignalContract) -> Record
     rate = recording.sampling_rate
     start = math.floor(index * contract.seconds * rate)
     stop = start + math.ceil(contract.seconds * rate)
+    if start == 0 and stop >= len(recording.signal):
+        return recording
     return dataclasses.replace(recording, signal=recording.signal[start:stop])
 
 
@@ -141,12 +144,15 @@ def _window(
     names = [piece.leads[column] for column in usable]
     # Leads normalised one by one no longer add up, so nothing can be derived from them.
     derive = not inspection.measures["lead_gains_normalised"]
-    standard, mask = to_standard(piece.signal.T[usable].T, names, derive)
+    whole = len(usable) == len(piece.leads)
+    recorded = piece.signal if whole else piece.signal.T[usable].T
+    standard, mask = to_standard(recorded, names, derive)
     order = [STANDARD_LEADS.index(lead) for lead in contract.leads]
     if order != list(range(len(STANDARD_LEADS))):
         standard, mask = standard[:, order], mask[order]
     resampled = resample(standard, piece.sampling_rate, contract.sampling_rate, valid_samples)
-    if not np.isfinite(resampled).all():
+    rows = resampled.T  # lead by lead in memory
+    if not (math.isfinite(rows.max()) and math.isfinite(rows.min())):  # max and min keep NaN
         raise SignalError(
             "standardize", "not_finite", "resampling gave NaN or infinite values (overflow)."
         )
@@ -158,5 +164,5 @@ def _window(
         sum(bool(mask[contract.leads.index(lead)]) for lead in derived)
     )
     quality["windows_rejected"] = float(n_rejected)
-    quality |= interference(signal[:valid_samples, mask], contract.sampling_rate)
+    quality |= interference((rows if mask.all() else rows[mask]).T, contract.sampling_rate)
     return Window(signal, mask, valid_samples, index, quality)

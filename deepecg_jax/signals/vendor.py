@@ -45,6 +45,10 @@ SUPPORTED = ", ".join([*FORMATS.values(), "GE CardioSoft XML"])
 MAX_VENDOR_BYTES = 64 * 2**20
 """12 leads of 16 bits at 500 Hz for 90 min; ecgdatakit makes doubles of all samples at once."""
 _HEAD_BYTES = 4096
+_PACKED = {
+    b"\x1f\x8b\x08": "gzip", b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR",
+    b"BZh": "bzip2", b"\xfd7zXZ": "xz",
+}  # fmt: skip
 _MAX_AGE = 130.0
 _SUFFIXED = re.compile(r"(?P<name>.+)_\d+")
 
@@ -57,9 +61,9 @@ def read_vendor(path: Path) -> Recording:
     physician changed it), ``measurements``, ``filters``, ``checksum_verified`` and ``warnings``.
 
     Raises:
-        SignalError: ``unknown_format``, ``unreadable``, ``unit`` (the file states no voltage for
-            its counts), ``unknown_rate``, ``checksum``, ``unsafe_xml``, ``too_large``, ``shape``
-            (leads that do not go together), ``gaps``.
+        SignalError: ``unknown_format``, ``compressed`` (an archive), ``unreadable``, ``unit`` (the
+            file states no voltage for its counts), ``unknown_rate``, ``checksum``, ``unsafe_xml``,
+            ``too_large``, ``shape`` (leads that do not go together), ``gaps``.
         UserError: the extra ``formats`` is not installed.
     """
     check_file(path, MAX_VENDOR_BYTES)
@@ -68,6 +72,10 @@ def read_vendor(path: Path) -> Recording:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise SignalError("read", "unreadable", f"{path} cannot be read ({error}).") from error
+    if packed := next((name for magic, name in _PACKED.items() if head.startswith(magic)), ""):
+        raise SignalError(
+            "read", "compressed", f"{path} is compressed ({packed}), not an ECG file; unpack it."
+        )
     root = read_xml(path) if looks_like_xml(head) else None
     if root is not None and root.tag == cardiosoft.ROOT_TAG:
         return cardiosoft.read_cardiosoft(path, root)

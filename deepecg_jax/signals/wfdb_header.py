@@ -19,6 +19,17 @@ _MAX_SAMPLES_A_FRAME = 1000
 _GAIN = re.compile(
     r"^(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>.+))?$"
 )
+# A signal written in full, in plain ASCII, with one reading only: all nine fields, one sample a
+# frame. Almost every file's signals are; those that are not are taken apart field by field.
+_FULL = re.compile(
+    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_.\-]*)"
+    r"[ \t]+(?P<format>\d{1,3})(?:x1)?(?:\+(?P<offset>\d{1,9}))?"
+    r"[ \t]+(?P<gain>\d{1,12}(?:\.\d{1,12})?)(?:\((?P<baseline>-?\d{1,9})\))?"
+    r"(?:/(?P<unit>[A-Za-z]+))?"
+    r"[ \t]+\d{1,3}[ \t]+(?P<zero>-?\d{1,9})[ \t]+-?\d{1,9}[ \t]+(?P<checksum>-?\d{1,9})"
+    r"[ \t]+\d{1,9}[ \t]+(?P<name>[^\s#]+)",
+    re.ASCII,
+)
 _COUNT = re.compile(r"[0-9]{1,15}")
 _FORMAT = re.compile(
     r"[0-9]{1,3}(?:x(?P<frame>[0-9]{1,9}))?(?::(?P<skew>[0-9]{1,15}))?(?:\+[0-9]{1,15})?"
@@ -39,6 +50,8 @@ class WfdbHeader:
     units_per_count: tuple[float, ...] = ()
     """Millivolts per digital unit."""
     comments: dict[str, str] = field(default_factory=dict)
+    full: tuple[dict[str, str | None], ...] | None = None
+    """The fields of all signals, if every one is written in full."""
 
 
 def read_header(path: Path) -> WfdbHeader:
@@ -67,18 +80,37 @@ def read_header(path: Path) -> WfdbHeader:
             f"{path} announces {n_signals} signals but describes {len(signals)}.",
         )
     n_samples = int(first[3]) if len(first) > 3 and _COUNT.fullmatch(first[3]) else None
-    _check_frames(path, signals, n_samples)
-    factors = [_factor(tokens, path) for tokens in signals]
+    full = _all_full(signal_lines[1:])
+    if full is None:
+        _check_frames(path, signals, n_samples)
+        factors = [_factor(tokens, path) for tokens in signals]
+        checksums = tuple(_checksum(tokens) for tokens in signals)
+        plain = all(re.fullmatch(r"\d+(x1)?(\+\d+)?", tokens[1]) for tokens in signals)
+    else:
+        check_values(path, n_samples or 0, len(full))
+        factors = [_calibration(one["gain"], one["unit"], one["name"], path) for one in full]
+        checksums, plain = tuple(int(one["checksum"] or 0) for one in full), True
     return WfdbHeader(
         sampling_rate=_rate(first, path),
         n_samples=n_samples or None,
         to_millivolts=tuple(unit for unit, _ in factors),
-        checksums=tuple(_checksum(tokens) for tokens in signals),
-        plain=all(re.fullmatch(r"\d+(x1)?(\+\d+)?", tokens[1]) for tokens in signals),
+        checksums=checksums,
+        plain=plain,
         signal_lines=tuple(signal_lines[1:]),
         units_per_count=tuple(unit / gain for unit, gain in factors),
         comments=_comments(lines),
+        full=full,
     )
+
+
+def _all_full(lines: list[str]) -> tuple[dict[str, str | None], ...] | None:
+    found = []
+    for line in lines:
+        match = _FULL.fullmatch(line)
+        if match is None:
+            return None
+        found.append(match.groupdict())
+    return tuple(found)
 
 
 def _check_frames(path: Path, signals: list[list[str]], n_samples: int | None) -> None:
@@ -115,16 +147,22 @@ def _rate(tokens: list[str], path: Path) -> float:
 def _factor(tokens: list[str], path: Path) -> tuple[float, float]:
     """Millivolts per unit, and units per count's inverse (the gain)."""
     match = _GAIN.match(tokens[2]) if len(tokens) > 2 else None
-    gain = float(match["gain"]) if match else 0.0
-    if match is None or gain == 0 or not math.isfinite(gain):
+    return _calibration(match and match["gain"], match and match["unit"], tokens[-1], path)
+
+
+def _calibration(
+    gain: str | None, unit: str | None, name: str | None, path: Path
+) -> tuple[float, float]:
+    number = float(gain) if gain else 0.0
+    if number == 0 or not math.isfinite(number):
         raise SignalError(
-            "read", "unit", f"{path} gives no gain for signal {tokens[-1]!r}: it is not calibrated."
+            "read", "unit", f"{path} gives no gain for signal {name!r}: it is not calibrated."
         )
     try:
         # mV is the format's own default
-        return millivolts_per_unit(match["unit"] or "mV"), gain
+        return millivolts_per_unit(unit or "mV"), number
     except SignalError as error:
-        raise SignalError("read", "unit", f"{path}, signal {tokens[-1]!r}: {error}") from error
+        raise SignalError("read", "unit", f"{path}, signal {name!r}: {error}") from error
 
 
 def _checksum(tokens: list[str]) -> int | None:

@@ -104,7 +104,9 @@ def _verify(path: Path, header: WfdbHeader, digital: np.ndarray) -> bool:
         )
     if not header.plain or None in header.checksums:
         return False
-    sums = digital.sum(axis=1, dtype=np.int64)
+    if digital.dtype != np.int16:
+        digital = digital.astype(np.int16)  # the low 16 bits
+    sums = np.add.reduce(digital, axis=1, dtype=np.int16)  # which wraps around as checksums do
     wrong = [
         number
         for number, (found, said) in enumerate(zip(sums, header.checksums, strict=True), start=1)

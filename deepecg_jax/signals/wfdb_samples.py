@@ -5,7 +5,6 @@ wfdb builds every header through pandas, which takes 7 to 8 ms a record; reading
 same numbers; anything else is left to wfdb. Format: https://wfdb.io/spec/signal-files.html
 """
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,15 +15,7 @@ from deepecg_jax.signals.files import check_file
 from deepecg_jax.signals.recording import SignalError
 from deepecg_jax.signals.wfdb_header import WfdbHeader
 
-# Only what has one reading: a file in the record's folder, all nine fields, plain ASCII.
-_PLAIN = re.compile(
-    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_.\-]*)"
-    r"[ \t]+(?P<format>16|516)(?:x1)?(?:\+(?P<offset>\d{1,9}))?"
-    r"[ \t]+(?P<gain>\d{1,12}(?:\.\d{1,12})?)(?:\((?P<baseline>-?\d{1,9})\))?(?:/[A-Za-z]+)?"
-    r"[ \t]+\d{1,3}[ \t]+(?P<zero>-?\d{1,9})[ \t]+-?\d{1,9}[ \t]+-?\d{1,9}[ \t]+\d{1,9}"
-    r"[ \t]+(?P<name>[^\s#]+)",
-    re.ASCII,
-)
+_READ_HERE = ("16", "516")
 _MISSING = -32768  # the code for "no sample" in both formats
 
 
@@ -41,23 +32,22 @@ class PlainSignals:
 
 def plain_signals(header: WfdbHeader) -> PlainSignals | None:
     """The header's signals if every one of them can be read here, else None."""
-    if not header.plain or header.n_samples is None:
+    if header.full is None or header.n_samples is None:
         return None
-    matches = [_PLAIN.fullmatch(line) for line in header.signal_lines]
     files: list[tuple[str, str, int, int]] = []
     gains, baselines, names = [], [], []
-    for match in matches:
-        if match is None:
+    for said in header.full:
+        if said["format"] not in _READ_HERE:
             return None
-        file = match["file"], match["format"], int(match["offset"] or 0)
+        file = str(said["file"]), str(said["format"]), int(said["offset"] or 0)
         if files and files[-1][:3] == file:
             files[-1] = (*file, files[-1][3] + 1)
         else:
             files.append((*file, 1))
-        gains.append(float(match["gain"]))
+        gains.append(float(said["gain"] or 0))
         # A baseline that is not given is the ADC's zero.
-        baselines.append(int(match["zero"] if match["baseline"] is None else match["baseline"]))
-        names.append(match["name"])
+        baselines.append(int((said["zero"] if said["baseline"] is None else said["baseline"]) or 0))
+        names.append(str(said["name"]))
     split = len({name for name, *_ in files}) < len(files)
     offset_in_flac = any(format_ == "516" and offset for _, format_, offset, _ in files)
     if split or offset_in_flac:

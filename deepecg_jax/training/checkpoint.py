@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
-from deepecg_jax.errors import UserError
+from deepecg_jax.errors import StoppedBySignal, UserError
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.state import State
 
@@ -28,8 +29,11 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        expected = kind is None or issubclass(kind, (UserError, StoppedBySignal))
+        # when another process was lost, a write that needs it would never end
+        if expected or jax.process_count() == 1:
+            self._checkpointer.close()
 
     def latest_step(self) -> int | None:
         """Step of the newest complete checkpoint."""

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.batches import ArrayRecords, Records, evaluation_batches
@@ -20,6 +21,7 @@ from deepecg_jax.models.wcr.encoder import mean_pool
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.losses import classification_loss
+from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
 from deepecg_jax.training.state import new_statistics, split_model
 
 EVALUATION_BATCH = 64
@@ -109,7 +111,7 @@ def attention_recipe(
 
 def linear_recipe(
     config: FinetuneConfig, model: ModelConfig, encoder: dict[str, Any], n_labels: int,
-    train_records: Records,
+    train_records: Records, mesh: Mesh,
 ) -> Recipe:  # fmt: skip
     """A linear probe: every ECG is encoded once, the pooled vectors are standardised, and only a
     linear layer is trained. The standardisation is folded into that layer in the bundle.
@@ -121,20 +123,12 @@ def linear_recipe(
     graphdef = _graphdef(build)
     encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
 
-    @jax.jit
     def pool(frozen: Any, batch: dict[str, Array]) -> Array:
         valid = batch.get("valid_samples")
         output = nnx.merge(encoder_graphdef, frozen)(clean(batch), valid_samples=valid)
         return mean_pool(output.tokens, output.padding)
 
-    def encode(records: Records) -> np.ndarray:
-        parts = [
-            np.asarray(pool(encoder, model_inputs(batch)))[:real]
-            for batch, real in evaluation_batches(records, EVALUATION_BATCH)
-        ]
-        return np.concatenate(parts)
-
-    pooled = encode(train_records)
+    pooled = evaluated(pool, (encoder,), train_records, mesh)
     centre, scale = pooled.mean(0), np.maximum(pooled.std(0), 1e-6)
     labels = np.stack([train_records[i]["labels"] for i in range(len(train_records))])
     training = ArrayRecords({"features": (pooled - centre) / scale, "labels": labels})
@@ -194,6 +188,24 @@ def augment(
 def model_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a model reads of a batch: not the labels, so that their number compiles nothing anew."""
     return {name: batch[name] for name in MODEL_INPUTS if name in batch}
+
+
+def evaluated(
+    function: Callable[..., Array], arguments: tuple[Any, ...], records: Records, mesh: Mesh
+) -> np.ndarray:
+    """``function(*arguments, batch)``, (B, K), of all records in their order, (n, K).
+
+    The batches are spread over the devices as in training, and each host reads its own rows; all
+    hosts get the whole result.
+    """
+    groups = mesh.shape["data"] * mesh.shape["fsdp"]
+    size = -(-EVALUATION_BATCH // groups) * groups
+    compiled = jax.jit(function, out_shardings=replicated(mesh))
+    parts = []
+    for batch, real in evaluation_batches(records, size, batch_rows(mesh, size)):
+        values = compiled(*arguments, on_devices(model_inputs(batch), mesh, size))
+        parts.append(np.asarray(values)[:real])
+    return np.concatenate(parts)
 
 
 def _graphdef(build: Callable[[Array], nnx.Module]) -> Any:

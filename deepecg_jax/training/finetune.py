@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 
 from deepecg_jax.config import FinetuneConfig
@@ -18,6 +18,12 @@ from deepecg_jax.models.build import build_encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.training.agreement import (
+    first_says,
+    gathered,
+    require_agreement,
+    wait_for_all,
+)
 from deepecg_jax.training.classifier import (
     Recipe,
     attention_recipe,
@@ -25,23 +31,25 @@ from deepecg_jax.training.classifier import (
     linear_recipe,
 )
 from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.inputs import LabelledSplit, host_batch_rows, labelled_split
+from deepecg_jax.training.inputs import LabelledSplit, fingerprint, labelled_split
 from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import make_mesh, require_divisible
+from deepecg_jax.training.mesh import batch_rows, make_mesh, replicated, require_divisible
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.processes import is_first
 from deepecg_jax.training.state import make_state, split_model
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.validation import Validation
-from deepecg_jax.training.workdir import check_workdir, start_workdir
+from deepecg_jax.training.workdir import check_workdir, require_same_config, start_workdir
 
 
 def finetune(config: FinetuneConfig, console: Console) -> Path:
     """Train (or resume) and write ``workdir/bundle``; returns its path."""
     # ---- run folder and encoder -------------------------------------------------------------
+    require_same_config(config)
     encoder, model, contract = starting_point(config, console)
     workdir = check_workdir(config)
     finished = workdir / "bundle"
-    if finished.is_dir():
+    if first_says("finished", finished.is_dir()):
         console.print(f"{workdir} is finished: the classifier is in {finished}")
         return finished
 
@@ -57,6 +65,11 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         require_same(contract, training.split.contract, str(config.init_from), source)
     contract = training.split.contract
     require_both_classes(training, f"{source}, split {data.train_split}")
+    require_agreement(
+        "the data",
+        {"training": fingerprint(training.records), "validation": fingerprint(held_out.records)},
+        "every host needs the same data set",
+    )
     console.print(
         f"fine-tuning ({config.mode}) on {len(training.records):,} ECGs, validating on "
         f"{len(held_out.records):,}: {len(names)} labels"
@@ -68,11 +81,11 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         update={"kind": head_kind[config.mode], "heads": config.head.heads or model.attention_heads}
     )
     Architecture(model, head, len(names))  # refuses heads that do not divide the width
-    recipe = make_recipe(config, head, model, encoder, training, contract)
-    records = recipe.records(training.records)
-    host, hosts = host_batch_rows(config.train.global_batch)
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
+    rows = batch_rows(mesh, config.train.global_batch)
+    recipe = make_recipe(config, head, model, encoder, training, contract, mesh)
+    records = recipe.records(training.records)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
     optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
@@ -84,7 +97,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             recipe.loss, optimizer, schedule, shardings, mesh, config.seed + 1,
             config.train.accumulation, config.train.ema_decay, frozen=recipe.frozen,
         )  # fmt: skip
-        validation = Validation(recipe, held_out, config.stopping)
+        validation = Validation(recipe, held_out, config.stopping, mesh)
         start_workdir(config)
 
         # ---- loop ---------------------------------------------------------------------------
@@ -92,7 +105,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             Run(
                 workdir, config.train, mesh, shardings, step,
                 batches=lambda number: training_batches(
-                    [records], [1.0], config.train.global_batch, config.seed, number, host, hosts,
+                    [records], [1.0], config.train.global_batch, config.seed, number, rows,
                     data.read_threads,
                 ),
                 metadata={
@@ -114,7 +127,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         if not np.isfinite(float(best["score"])):
             raise UserError(f"no validation was finite in {workdir}; is train.steps long enough?")
         scores = validation.scores(best["params"])
-        classifier = jax.tree.map(jnp.asarray, recipe.assemble(best["params"], recipe.frozen))
+        weights, frozen = gathered((best["params"], recipe.frozen), mesh)
     thresholds = fit_thresholds(
         held_out.labels, scores, names=names, method=config.threshold_method
     )
@@ -127,14 +140,16 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             "auroc": validation.auroc_by_label(scores),
         }
     }
-    bundle.save(
-        finished, model=model, head=head, params=classifier, labels=names,
-        thresholds=thresholds, signal=contract, metrics=metrics,
-        provenance={
-            "task": "finetune", "mode": config.mode, "init_from": config.init_from,
-            "dataset": data.dataset, "label_share": data.label_share, "seed": config.seed,
-        },
-    )  # fmt: skip
+    if is_first():
+        bundle.save(
+            finished, model=model, head=head, params=recipe.assemble(weights, frozen), labels=names,
+            thresholds=thresholds, signal=contract, metrics=metrics,
+            provenance={
+                "task": "finetune", "mode": config.mode, "init_from": config.init_from,
+                "dataset": data.dataset, "label_share": data.label_share, "seed": config.seed,
+            },
+        )  # fmt: skip
+    wait_for_all("bundle")
     console.print(
         f"best macro AUROC on {data.validation_split}: {float(best['score']):.4f}; "
         f"classifier written to {finished}"
@@ -173,6 +188,7 @@ def make_recipe(
     encoder: dict[str, Any] | None,
     training: LabelledSplit,
     contract: SignalContract,
+    mesh: Mesh,
 ) -> Recipe:
     """The recipe of ``mode``; a frozen encoder without ``init_from`` is a random one."""
     n_labels = len(training.names)
@@ -180,9 +196,10 @@ def make_recipe(
         return full_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     if encoder is None:
         encoder = split_model(build_encoder(model, jax.random.key(config.seed)))[1]
+    encoder = jax.device_put(encoder, replicated(mesh))
     if config.mode == "attention":
         return attention_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
-    return linear_recipe(config, model, encoder, n_labels, training.records)
+    return linear_recipe(config, model, encoder, n_labels, training.records, mesh)
 
 
 def require_both_classes(split: LabelledSplit, where: str) -> None:

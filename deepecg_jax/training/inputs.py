@@ -1,8 +1,8 @@
 """From a data config to the records and host batches of a run."""
 
+import hashlib
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from deepecg_jax.config import DataConfig
@@ -27,7 +27,7 @@ class LabelledSplit:
 
 def pretraining_sources(
     config: DataConfig, seed: int
-) -> tuple[list[Records], list[float], SignalContract, int]:
+) -> tuple[list[Selected], list[float], SignalContract, int]:
     """Sources (with ``signal``, ``lead_mask`` and a numeric ``patient``), shares, contract.
 
     Zero-padded ECGs are left out, as the original drops segments that are not whole, and counted
@@ -35,7 +35,7 @@ def pretraining_sources(
     """
     names = [config.dataset, *config.mix]
     shares = [1.0 - sum(config.mix.values()), *config.mix.values()]
-    sources: list[Records] = []
+    sources: list[Selected] = []
     padded = 0
     contract: SignalContract | None = None
     first_patient = 0
@@ -116,9 +116,9 @@ def maybe_cached(split: Split, cache_gb: float) -> Records:
     return ArrayRecords(split.load(("signal", "lead_mask")))
 
 
-def host_batch_rows(global_batch: int) -> tuple[int, int]:
-    """(this host's number, number of hosts); UserError if the batch does not divide."""
-    hosts = jax.process_count()
-    if global_batch % hosts:
-        raise UserError(f"train.global_batch={global_batch} is not a multiple of {hosts} hosts.")
-    return jax.process_index(), hosts
+def fingerprint(records: Selected) -> dict[str, int | str]:
+    """What must be equal where several processes read the same records."""
+    digest = hashlib.sha256(records.positions.astype(np.int64).tobytes())
+    for name, values in sorted(records.columns.items()):
+        digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    return {"ECGs": len(records), "sha256 of patients or labels": digest.hexdigest()[:16]}

@@ -1,5 +1,7 @@
 """SIGTERM and SIGINT end a run after it has saved."""
 
+import logging
+import os
 import signal
 from types import FrameType
 
@@ -8,14 +10,21 @@ from orbax.checkpoint import multihost
 
 
 class StopRequest:
-    """Context manager that turns the first SIGTERM or SIGINT into a flag."""
+    """Context manager that turns the first SIGTERM or SIGINT into a flag.
+
+    With several processes JAX's preemption service has the handler of SIGTERM: it tells the other
+    processes, and all stop at the same step. SIGINT is handed on to it.
+    """
 
     def __init__(self) -> None:
         self._name: str | None = None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGTERM, signal.SIGINT):
+        alone = jax.process_count() == 1
+        if not alone:
+            logging.getLogger("absl").addFilter(_not_about_preemption)
+        for number in (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,):
             self._previous[number] = signal.signal(number, self._handle)
         return self
 
@@ -25,11 +34,20 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._name = signal.Signals(number).name
+        if jax.process_count() > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
         # a second signal acts as usual: the user wants out now
         signal.signal(number, signal.SIG_DFL)
 
     def received(self, step: int) -> str | None:
-        """Name of the signal; with several hosts all of them agree on the same step."""
+        """Name of the signal; several processes agree on the same step, whoever got it."""
         if jax.process_count() > 1:
-            return "SIGTERM" if multihost.reached_preemption(step) else None
+            return (
+                "a signal to one of the processes" if multihost.reached_preemption(step) else None
+            )
         return self._name
+
+
+def _not_about_preemption(record: logging.LogRecord) -> bool:
+    """Orbax warns of it in every process and thread; the sentence at the end says it once."""
+    return "preemption sync point" not in record.getMessage()

@@ -15,9 +15,10 @@ from rich.console import Console
 from deepecg_jax.config import TrainConfig
 from deepecg_jax.data.batches import position_of
 from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.training.agreement import require_agreement
 from deepecg_jax.training.checkpoint import Checkpoints
 from deepecg_jax.training.interrupts import StopRequest
-from deepecg_jax.training.mesh import batch_sharding
+from deepecg_jax.training.mesh import on_devices
 from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar
 from deepecg_jax.training.state import State, abstract_state
 
@@ -51,7 +52,6 @@ def train(run: Run, state: State) -> State:
     finite (nothing is saved then, so the last good checkpoint stays).
     """
     settings = run.train
-    sharding = batch_sharding(run.mesh)
     meter = Meter(settings.global_batch, run.items)
     with (
         MetricsLog(run.workdir / "metrics.jsonl") as log,
@@ -60,6 +60,10 @@ def train(run: Run, state: State) -> State:
         progress_bar(run.console) as bar,
     ):
         number = 0
+        require_agreement(
+            "the newest checkpoint", {"step": saved.latest_step()},
+            f"{run.workdir} must be on storage that all processes share",
+        )  # fmt: skip
         if saved.latest_step() is not None:
             state, position = saved.restore(abstract_state(state, run.shardings))
             number = int(state["step"])
@@ -78,9 +82,7 @@ def train(run: Run, state: State) -> State:
             before = time.perf_counter()
             host_batch = next(batches)
             waited = time.perf_counter() - before
-            batch = jax.tree.map(
-                lambda rows: jax.make_array_from_process_local_data(sharding, rows), host_batch
-            )
+            batch = on_devices(host_batch, run.mesh, settings.global_batch)
             state, metrics = run.step(state, batch)
             number += 1
             meter.add(waited)

@@ -81,6 +81,24 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(("data", "fsdp")))
 
 
+def batch_rows(mesh: Mesh, batch: int) -> np.ndarray:
+    """Rows of a batch that the devices of this process hold, ascending.
+
+    Processes that share a tensor group hold the same rows; otherwise each row has one process.
+    """
+    parts = batch_sharding(mesh).addressable_devices_indices_map((batch,)).values()
+    return np.unique(np.concatenate([np.arange(batch)[part] for part in parts if part is not None]))
+
+
+def on_devices(rows: dict[str, np.ndarray], mesh: Mesh, batch: int) -> dict[str, jax.Array]:
+    """The rows that this process read (`batch_rows`) as its part of a batch of ``batch`` rows."""
+    sharding = batch_sharding(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(sharding, part, (batch, *part.shape[1:]))
+        for name, part in rows.items()
+    }
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, P())

@@ -15,23 +15,27 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from deepecg_jax.training.processes import is_first
+
 
 class MetricsLog:
-    """Appends one JSON object a logged step; keeps the last values for the progress line."""
+    """Appends one JSON object a logged step; of several processes only the first writes."""
 
     def __init__(self, path: Path):
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8") if is_first() else None
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Write and flush one line."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
 
     def __enter__(self) -> "MetricsLog":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -83,4 +87,5 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         refresh_per_second=2,
+        disable=console.quiet,
     )

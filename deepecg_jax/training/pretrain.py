@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from rich.console import Console
 
@@ -15,23 +14,31 @@ from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.objectives.wcr import wcr_loss
 from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.training.agreement import (
+    first_says,
+    gathered,
+    require_agreement,
+    wait_for_all,
+)
 from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.inputs import host_batch_rows, pretraining_sources
+from deepecg_jax.training.inputs import fingerprint, pretraining_sources
 from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import make_mesh, require_divisible
+from deepecg_jax.training.mesh import batch_rows, make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.processes import is_first
 from deepecg_jax.training.state import make_state, weights_of
 from deepecg_jax.training.step import make_step
-from deepecg_jax.training.workdir import check_workdir, start_workdir
+from deepecg_jax.training.workdir import check_workdir, require_same_config, start_workdir
 
 
 def pretrain(config: PretrainConfig, console: Console) -> Path:
     """Train (or resume) and write ``workdir/bundle``; returns its path."""
     # ---- run folder -------------------------------------------------------------------------
+    require_same_config(config)
     workdir = check_workdir(config)
     finished = workdir / "bundle"
-    if finished.is_dir():
+    if first_says("finished", finished.is_dir()):
         console.print(f"{workdir} is finished: the encoder is in {finished}")
         return finished
 
@@ -39,7 +46,11 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
     # ---- data -------------------------------------------------------------------------------
     sources, shares, contract, padded = pretraining_sources(config.data, config.seed)
-    host, hosts = host_batch_rows(config.train.global_batch)
+    require_agreement(
+        "the data",
+        {f"source {i}": fingerprint(source) for i, source in enumerate(sources)},
+        "every host needs the same data sets",
+    )
     console.print(
         f"pretraining on {' + '.join(f'{len(source):,}' for source in sources)} ECGs of "
         f"{' + '.join([config.data.dataset, *config.data.mix])}"
@@ -51,6 +62,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     # ---- mesh, optimizer, state (shapes first) ----------------------------------------------
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
+    rows = batch_rows(mesh, config.train.global_batch)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
     optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
@@ -65,6 +77,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
         console.print(
             f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
+            + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else "")
         )
 
         start_workdir(config)
@@ -86,7 +99,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             Run(
                 workdir, config.train, mesh, shardings, step,
                 batches=lambda number: training_batches(
-                    sources, shares, config.train.global_batch, config.seed, number, host, hosts,
+                    sources, shares, config.train.global_batch, config.seed, number, rows,
                     config.data.read_threads,
                 ),
                 metadata={
@@ -99,22 +112,23 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             ),
             state,
         )  # fmt: skip
-        params = dict(weights_of(state))
+        params = gathered(weights_of(state), mesh)
 
     # ---- bundle -----------------------------------------------------------------------------
-    last = read_metrics(workdir / "metrics.jsonl")[-1]
-    bundle.save(
-        finished,
-        model=config.model,
-        head=None,
-        params=jax.tree.map(jnp.asarray, params.pop("encoder")),
-        pretraining=jax.tree.map(jnp.asarray, params),
-        labels=None,
-        thresholds=None,
-        signal=contract,
-        metrics={"pretraining": last},
-        provenance={"task": "pretrain", "dataset": config.data.dataset, "seed": config.seed},
-    )
+    if is_first():
+        bundle.save(
+            finished,
+            model=config.model,
+            head=None,
+            params=params.pop("encoder"),
+            pretraining=params,
+            labels=None,
+            thresholds=None,
+            signal=contract,
+            metrics={"pretraining": read_metrics(workdir / "metrics.jsonl")[-1]},
+            provenance={"task": "pretrain", "dataset": config.data.dataset, "seed": config.seed},
+        )
+    wait_for_all("bundle")
     console.print(f"encoder written to {finished}")
     return finished
 

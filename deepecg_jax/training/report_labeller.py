@@ -27,7 +27,6 @@ from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.config import CompatConfig, LossConfig
 from deepecg_jax.objectives.losses import classification_loss
 from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.inputs import host_batch_rows
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import batch_sharding, make_mesh, require_divisible
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
@@ -84,7 +83,6 @@ def train_labeller(
     )
 
     # ---- mesh, optimizer, state -------------------------------------------------------------
-    host, hosts = host_batch_rows(config.train.global_batch)
     mesh = make_mesh(config.mesh)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
@@ -96,7 +94,7 @@ def train_labeller(
     )  # fmt: skip
     batches = ReportBatches(
         encoded["train"], labels, config.train.global_batch,
-        bucket_lengths(start.config.max_position_embeddings), config.seed, host, hosts,
+        bucket_lengths(start.config.max_position_embeddings), config.seed,
     )  # fmt: skip
 
     def build(key: jax.Array) -> nnx.Module:

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from deepecg_jax.config import StoppingConfig
-from deepecg_jax.data.batches import evaluation_batches
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
-from deepecg_jax.training.classifier import EVALUATION_BATCH, Recipe, model_inputs
+from deepecg_jax.training.classifier import Recipe, evaluated
 from deepecg_jax.training.inputs import LabelledSplit
 from deepecg_jax.training.state import State, weights_of
 
@@ -68,21 +68,19 @@ class BestByAuroc:
 class Validation(BestByAuroc):
     """Scores the held-out ECGs."""
 
-    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig):
-        self._split = split
-        self._frozen = recipe.frozen
-        self._probabilities = jax.jit(
-            lambda params, frozen, batch: jax.nn.sigmoid(recipe.logits(params, frozen, batch))
+    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig, mesh: Mesh):
+        self._split, self._frozen, self._mesh = split, recipe.frozen, mesh
+        # one function for all validations, so that it is compiled once
+        self._probabilities = lambda params, frozen, batch: jax.nn.sigmoid(
+            recipe.logits(params, frozen, batch)
         )
         super().__init__(split.labels, split.names, stopping.patience)
 
     def scores(self, params: Any) -> np.ndarray:
         """Probabilities of the held-out records, (n, C) float32."""
-        parts = []
-        for batch, real in evaluation_batches(self._split.records, EVALUATION_BATCH):
-            scores = self._probabilities(params, self._frozen, model_inputs(batch))
-            parts.append(np.asarray(scores)[:real])
-        return np.concatenate(parts)
+        return evaluated(
+            self._probabilities, (params, self._frozen), self._split.records, self._mesh
+        )
 
 
 def auroc_by_label(

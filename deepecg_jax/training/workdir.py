@@ -1,19 +1,27 @@
 """The run folder: the resolved config is written once and must not change under a resumed run."""
 
+import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from deepecg_jax import __version__
 from deepecg_jax.config import AnyConfig
 from deepecg_jax.config_files import save_config
 from deepecg_jax.errors import UserError
+from deepecg_jax.training.agreement import require_agreement, wait_for_all
+from deepecg_jax.training.processes import is_first
 
 # a resumed run may be moved, spread over other devices, made longer, or logged otherwise
 _FREE = ("workdir", "mesh", "train.steps", "train.log_every", "train.checkpoint_every",
          "train.keep_checkpoints", "data.dir", "data.cache_gb", "data.read_threads",
          "init_from", "model.scan_unroll", "model.remat")  # fmt: skip
+# each host may have its own copy of the data
+_OWN = ("data.dir", "data.cache_gb", "data.read_threads")
+_SHARED_SECONDS = 60  # network file systems may show a new file late
 
 
 def check_workdir(config: AnyConfig) -> Path:
@@ -45,10 +53,34 @@ def _complete(stored: Any, kind: type[BaseModel]) -> Any:
 
 
 def start_workdir(config: AnyConfig) -> None:
-    """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run."""
-    workdir = Path(config.workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    save_config(config, workdir / "config.yaml")
+    """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run.
+
+    Of several processes the first writes it; UserError in another that does not see it, because
+    checkpoints need a folder that all of them share.
+    """
+    file = Path(config.workdir) / "config.yaml"
+    wait_for_all("inputs checked")
+    if is_first():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_config(config, file)
+    wait_for_all("run folder")
+    end = time.monotonic() + _SHARED_SECONDS
+    while not file.is_file():
+        if time.monotonic() > end:
+            raise UserError(
+                f"{config.workdir} is not there for process {jax.process_index()}; workdir must be "
+                "on storage that all processes share."
+            )
+        time.sleep(0.5)
+
+
+def require_same_config(config: AnyConfig) -> None:
+    """UserError if this process was started with another config or version than process 0."""
+    values = _flat(config.model_dump(mode="json"))
+    own = {key: value for key, value in values.items() if key not in _OWN}
+    versions = {"deepecg_jax": __version__, "jax": jax.__version__}
+    hint = "start all processes with the same command and software"
+    require_agreement("the config", own | versions, hint)
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

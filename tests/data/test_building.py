@@ -115,7 +115,7 @@ def test_an_incomplete_folder_is_not_taken_for_a_data_set(tmp_path) -> None:
         ({"name": "ptbxl"}, "did you mean 'ptb_xl'"),
         ({"name": "nothing_like_it"}, "there are "),
         ({"name": "ptb_xl"}, "needs --source.*physionet"),
-        ({"name": "ptb_xl", "source": "/does/not/exist"}, "is not a folder"),
+        ({"name": "ptb_xl", "source": "/does/not/exist"}, "source /does/not/exist does not exist"),
         ({"options": {"number": "3"}}, "no option 'number'"),
         ({"options": {"n": "0"}}, "whole number >= 1"),
         ({"limit": 0}, "limit is 0"),

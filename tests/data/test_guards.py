@@ -130,7 +130,11 @@ def test_codes_of_sex_that_were_stated() -> None:
 def test_ages_in_other_forms() -> None:
     assert parse_age("018M")[0] == pytest.approx(1.5)
     assert parse_age("> 89") == parse_age("90+") == (90.0, ("age_over_89",))
-    assert parse_age("forty")[1] == ("age_not_understood",)
+    for text in ("45Y", "45 years", "45 J.", "45 Jahre alt", "45,0", "540 months"):
+        assert parse_age(text) == (45.0, ()), text
+    assert parse_age(">90") == parse_age("89+") == parse_age("over 89") == parse_age("90+")
+    for text in ("forty", "45M", ">", "90-95"):
+        assert parse_age(text)[1] == ("age_not_understood",), text
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,11 @@ def test_a_table_with_the_names_of_the_schema_needs_no_option(signals, tmp_path)
     assert built.summary["counts"] == {
         "age_over_89": 2, "impossible_age": 1, "rows_without_split": 1,
     }  # fmt: skip
-    assert "2 columns that hold 0, 1 and -1 only: label:Afib, Low voltage" in " ".join(
-        built.summary["notes"]
+    notes = " ".join(built.summary["notes"])
+    assert (
+        "2 columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: label:Afib" in notes
     )
+    assert "1 columns have no use: comment" in notes
 
 
 def test_columns_by_option_and_the_table_itself_as_source(signals, tmp_path) -> None:
@@ -239,8 +241,8 @@ def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
         ({"time_days": "12"}, {}, "time_days and event are given together"),
         ({"path": ["a.npy", "b.npy"]}, {}, "give --option sampling_rate=... --option unit"),
         ({"path": ["../a.hea", "b.hea"]}, {}, "lies outside"),
-        ({"path": ["a.hea", "a.hea"]}, {}, "record id 'a.hea'"),
-        ({"path": ["a.hea", ""]}, {}, "Row 3 of the table has no path"),
+        ({"path": ["a.hea", "a.hea"], "age": ["1", "2"]}, {}, "'a.hea' stands twice"),
+        ({"path": ["", ""], "age": ["1", "2"]}, {}, "All 2 recordings were rejected.*'no_path'"),
         ({"patient_id": "11", "split": ["train", "test"]}, {}, "Patient '1' is in the splits"),
     ],
 )  # fmt: skip

@@ -95,7 +95,20 @@ _INSTEAD = {
     ("Regular", "Sinusal"),
     ("Bradycardia", "Sinusal"),  # "bradycardie sinusal", misspelt
     ("rSR' in V1-V2", "Sinusal"),
+    ("Sinusal", "rSR' in V1-V2"),  # RSR alone is a regular sinus rhythm in French
+    ("Regular", "rSR' in V1-V2"),
     ("Left anterior fascicular block", "Left atrial enlargement"),
+    (
+        "Junctional rhythm",
+        "Supraventricular tachycardia",
+    ),  # "tachycardie jonctionnelle paroxystique"
+    # "flutter with 2:1 AV block" is no disease of the AV node
+    ("1st degree AV block", "Atrial flutter"),
+    ("1st degree AV block", "Atrial tachycardia (>= 100 BPM)"),
+    ("2nd degree AV block - mobitz 1", "Atrial flutter"),
+    ("2nd degree AV block - mobitz 2", "Atrial flutter"),
+    ("2nd degree AV block - mobitz 1", "Atrial tachycardia (>= 100 BPM)"),
+    ("2nd degree AV block - mobitz 2", "Atrial tachycardia (>= 100 BPM)"),
 }
 
 

@@ -166,6 +166,13 @@ def test_csv_with_and_without_lead_names(tmp_path, header):
     np.testing.assert_allclose(recording.signal, [[0.5, 1], [-2, 3], [0, 0.1]])
 
 
+@pytest.mark.parametrize("text", ["I;II\n0,5;1\n-2;3\n0;0,1\n", "0,5\t1\n-2\t3\n0\t1e-1\n"])
+def test_csv_of_spreadsheets_with_decimal_commas(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    recording = read(tmp_path / "a.csv", sampling_rate=250, unit="mV", leads=["I", "II"])
+    np.testing.assert_allclose(recording.signal, [[0.5, 1], [-2, 3], [0, 0.1]])
+
+
 def test_contradicting_arguments_of_arrays(tmp_path):
     np.save(tmp_path / "a.npy", DIGITAL)
     with pytest.raises(UserError, match=r"\(1000, 12\).*2 lead names"):

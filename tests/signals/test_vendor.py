@@ -1,6 +1,8 @@
 """Files of ECG devices: the file's own scale, rate and leads, or a refusal with a reason."""
 
 import base64
+import gzip
+import lzma
 import re
 
 import numpy as np
@@ -302,6 +304,14 @@ def test_anything_else_is_an_unknown_format_and_the_known_ones_are_named(tmp_pat
     error = refused(tmp_path / "x.bin")
     assert error.reason == "unknown_format"
     assert "GE MUSE XML" in str(error) and "WFDB" in str(error)
+
+
+@pytest.mark.parametrize(("pack", "name"), [(gzip.compress, "gzip"), (lzma.compress, "xz")])
+def test_archives_are_said_to_be_archives(tmp_path, pack, name):
+    write_muse(tmp_path / "m.xml")
+    (tmp_path / "m.xml.gz").write_bytes(pack((tmp_path / "m.xml").read_bytes()))
+    error = refused(tmp_path / "m.xml.gz")
+    assert error.reason == "compressed" and f"({name}), not an ECG file" in str(error)
 
 
 def test_absent_files_folders_and_superfluous_arguments(tmp_path):

@@ -8,12 +8,13 @@ finding ("no P wave seen") take their cues too, so that these reach no further.
 
 from collections.abc import Mapping, Sequence
 
-from deepecg_jax.labels.reports.items import AND, OR, Cue, Item, Kind
+from deepecg_jax.labels.reports.items import AND, COMMA, NOR, OR, Cue, Item, Kind
 from deepecg_jax.labels.reports.sites import Target
 
 _REACH_BEFORE = 8  # words between a cue and the statement after it
 _REACH_AFTER = 5
 _IN_LIST = 4  # words that no rule knows between two members of a list
+_ALONG_AND = ("no", "apart")
 _TRANSPARENT = frozenset({Kind.SITE, Kind.LEADS, Kind.AGE, Kind.LEAD_WORD, Kind.PLACE})
 
 
@@ -32,15 +33,22 @@ def apply_cues(
         if item.kind != Kind.CUE:
             continue
         cue: Cue = item.value
+        if _was_not_there(clause, i):
+            continue
         before = max((t for t in order if t < i), default=None)
         after = min((t for t in order if t > i), default=None)
         if before is not None and _blocked(clause, before, i, _REACH_AFTER, stops=False):
             before = None
-        if after is not None and _blocked(clause, i, after, _REACH_BEFORE, stops=True):
+        if cue.direction == "contrast" and _contrasts(clause, i, before, found):
+            continue  # "not A but B": it has denied A, and does not deny B
+        if after is not None and (
+            _blocked(clause, i, after, _REACH_BEFORE, stops=True)
+            or (cue.effect != "section" and _has_own_object(clause, i, after))
+        ):
             after = None
-        forward = cue.direction == "before"
+        forward = cue.direction in ("before", "contrast", "swap")
         if cue.direction == "either":
-            forward = _looks_forward(clause, i, before, after)
+            forward = _looks_forward(clause, i, before, after, cue.effect)
         start = after if forward else before
         if start is None and cue.effect == "maybe" and _adjacent(clause, before, i):
             start, forward = before, False  # "septal infarct possible"
@@ -68,7 +76,42 @@ def _blocked(clause: Sequence[Item], left: int, right: int, reach: int, stops: b
     return stopped or _apart(clause, left, right) > reach
 
 
-def _looks_forward(clause: Sequence[Item], at: int, before: int | None, after: int | None) -> bool:
+def _has_own_object(clause: Sequence[Item], left: int, right: int) -> bool:
+    """Whether a cue acts on words that no rule knows, before a comma: "no chest pain, LBBB"."""
+    for i in range(left + 1, right):
+        if clause[i].kind == Kind.JOIN and clause[i].value == COMMA:
+            return _apart(clause, left, i) > sum(
+                part.last - part.first for part in clause[left + 1 : i] if part.kind == Kind.JOIN
+            )
+    return False
+
+
+def _was_not_there(clause: Sequence[Item], at: int) -> bool:
+    """Whether a cue is one of "not seen" and "on the previous ECG": new, so nothing is denied."""
+    for no, past in zip(clause[max(at - 1, 0) : at + 1], clause[at : at + 2], strict=False):
+        if (
+            no.kind == past.kind == Kind.CUE
+            and (no.value.effect, no.value.direction) == ("no", "after")
+            and past.value.effect == "past"
+            and no.last == past.first
+        ):
+            return True
+    return False
+
+
+def _contrasts(
+    clause: Sequence[Item], at: int, before: int | None, found: Mapping[int, Target]
+) -> bool:
+    return (
+        before is not None
+        and found[before].denied
+        and not any(part.kind == Kind.JOIN for part in clause[before + 1 : at])
+    )
+
+
+def _looks_forward(
+    clause: Sequence[Item], at: int, before: int | None, after: int | None, effect: str
+) -> bool:
     """Whether a cue that may stand on either side belongs to what follows."""
     if before is None or after is None:
         return before is None
@@ -76,6 +119,8 @@ def _looks_forward(clause: Sequence[Item], at: int, before: int | None, after: i
         return True  # "T abnormal, probably ischaemia"
     if clause[at + 1].kind == Kind.JOIN:
         return False
+    if effect == "no":
+        return True  # "conduction: no LBBB", but "LBBB: no, RBBB"
     return _apart(clause, before, at) > _apart(clause, at, after)
 
 
@@ -107,7 +152,7 @@ def _along(
             break
         waiting.append(there)
         # a comma alone may end the list; only a later "or" (or "and", after a negation) says so
-        if OR in joins or (AND in joins and effect == "no"):
+        if OR in joins or effect == "section" or (effect in _ALONG_AND and {AND, NOR} & {*joins}):
             reached, waiting = reached + waiting, []
         elif AND in joins:
             break

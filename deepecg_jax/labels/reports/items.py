@@ -38,18 +38,32 @@ class Item(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """A word that changes what is said: ``effect`` is ``no``, ``maybe`` or ``past``."""
+    """A word that changes what is said.
+
+    Attributes:
+        effect: ``no``, ``maybe``, ``past``, ``known`` (there unless another rhythm is), ``apart``
+            (a condition, another person: nothing is said of this ECG) or ``section`` (the same of
+            all that follows: an indication).
+        direction: ``before`` or ``after`` what it acts on, ``either``, ``contrast``: "but"
+            after a denial, else a denial of what follows, or ``swap``: what stands before it is
+            there instead of what follows, at the same site.
+    """
 
     effect: str
     direction: str
 
 
 class Sign(NamedTuple):
-    """A concept of ``common.yaml`` with the sites and age that its phrase already names."""
+    """A concept of ``common.yaml`` with the sites and age that its phrase already names.
+
+    ``denied`` says that the phrase itself denies it ("ST no longer elevated").
+    """
 
     concept: str
     sites: frozenset[str] = frozenset()
     age: str = ""
+    denied: bool = False
 
 
-AND, OR, COMMA = "and", "or", ","
+AND, OR, NOR, COMMA, SLASH = "and", "or", "nor", ",", "/"
+"""What joins two statements; NOR only goes on with a denial."""

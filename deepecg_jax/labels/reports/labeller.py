@@ -15,10 +15,11 @@ from deepecg_jax.labels.reports.folding import needs_repair, repair
 from deepecg_jax.labels.reports.lexicon import Lexicon
 from deepecg_jax.labels.reports.memory import Reader
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
-from deepecg_jax.labels.reports.statements import Interpreter, Span, State, Statement
+from deepecg_jax.labels.reports.statements import KNOWN, Interpreter, Span, State, Statement
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
 
 _REMEMBERED = 100_000
+_FROZEN_BY_PYTHON = 1000
 _STATES = tuple(State)
 
 
@@ -94,6 +95,7 @@ class Labeller:
             (tuple(FINDINGS.index(name) for name in rule.when), FINDINGS.index(rule.then))
             for rule in rules.common.implications
         ]
+        self._exclusive = [FINDINGS.index(name) for name in rules.common.exclusive]
         self._sentences: dict[str, _Sentence] = {}
 
     def label(self, text: str) -> Labels:
@@ -127,6 +129,8 @@ class Labeller:
                 if said is None:
                     said = sentence.said[spoken] = self._reader.read(part, sentence.pieces, spoken)
                 _merge(said, offset, states, spans)
+        if states and max(states) >= KNOWN:
+            self._recall(states, spans)
         for when, then in self._implications:
             if when[0] in states:
                 self._imply(when, then, states, spans)
@@ -169,6 +173,14 @@ class Labeller:
                 self._sentences.clear()
             found = self._sentences[part] = _Sentence(cut(part, self._lexicon.chunks))
         return found
+
+    def _recall(self, states: dict[int, State], spans: dict[int, tuple[Span, ...]]) -> None:
+        """A known rhythm is there unless the text says something of it, or another one is."""
+        others = [i for i in self._exclusive if states.get(i) is State.present]
+        for finding in [i for i in states if i >= KNOWN]:
+            state, own = states.pop(finding), spans.pop(finding)
+            if not others and finding - KNOWN not in states:
+                states[finding - KNOWN], spans[finding - KNOWN] = state, own
 
     @staticmethod
     def _imply(
@@ -215,7 +227,8 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if was_on:
-            if gc.get_freeze_count() == 0:  # what others froze must stay so
+            # what others froze must stay so; Python 3.12 freezes some hundred objects of its own
+            if gc.get_freeze_count() < _FROZEN_BY_PYTHON:
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation
             gc.enable()

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.folding import fold, variants
-from deepecg_jax.labels.reports.items import AND, COMMA, OR, Cue, Kind, Sign
+from deepecg_jax.labels.reports.items import AND, COMMA, NOR, OR, SLASH, Cue, Kind, Sign
 from deepecg_jax.labels.reports.phrases import END, Meaning, Phrases
 from deepecg_jax.labels.reports.schema import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labels.reports.spelling import Speller
@@ -21,7 +21,7 @@ _SHARE = (1 << _BITS) - 1
 _DIGIT = re.compile(r"\d")
 _REMEMBERED = 100_000
 _ENDS = frozenset(".;!\n")
-JOINS = {",": COMMA, "/": COMMA, "&": AND, "+": AND}
+JOINS = {",": COMMA, "/": SLASH, "&": AND, "+": AND}
 _STATES = ("present", "uncertain", "absent")
 
 
@@ -57,6 +57,7 @@ class Lexicon:
             different |= {form for word in file.different_words for form in variants(word)}
             different |= {form for word in file.language_words for form in variants(word)}
         self.phrases.mark_short()
+        self.measured = self._measured()
         known = different | self._between | self._abbreviations
         self._speller = Speller(self.phrases.symbols, known)
         self._weights: dict[int, int] = {}
@@ -73,6 +74,20 @@ class Lexicon:
                 return chunk
         same = _DIGIT.sub("0", text)
         return chunk if same == text else self.chunks[same]
+
+    def _measured(self) -> dict[int, str]:
+        """Code of a finding -> the quantity whose value may follow it."""
+        quantities = self.common.quantities.items()
+        found: dict[int, str] = {}
+        for code, (kind, value) in enumerate(self.phrases.meanings):
+            if kind == Kind.FINDING:
+                named = {
+                    FINDINGS[finding] for finding, state in value if _STATES[state] == "present"
+                }
+                for name, quantity in quantities:
+                    if named.intersection(quantity.after):
+                        found[code] = name
+        return found
 
     def look_up(self, written: str) -> Word:
         """What is known of a word in the spelling of a report; ``words`` remembers it."""
@@ -99,7 +114,7 @@ class Lexicon:
             nodes=nodes,
             weight=self._weight(languages) if languages else 0,
             lead=lead,
-            between=folded in self._between or written in ("/", "&"),
+            between=folded in self._between or written in ("/", "&", ":"),
             abbreviation=folded in self._abbreviations,
             joins=join >= 0 or folded in self._joining,
             join=join,
@@ -167,6 +182,7 @@ class Lexicon:
             (Kind.PLACE, None, file.place_words),
             (Kind.JOIN, AND, file.and_words),
             (Kind.JOIN, OR, file.or_words),
+            (Kind.JOIN, NOR, file.nor_words),
             (Kind.STOP, None, file.stop),
             *((Kind.SITE, self._sites(site), own) for site, own in file.sites.items()),
             *((Kind.AGE, age, own) for age, own in file.ages.items()),
@@ -174,6 +190,9 @@ class Lexicon:
             *_cues("no", file.negation),
             *_cues("maybe", file.uncertainty),
             *_cues("past", file.history),
+            *_cues("known", file.known),
+            *_cues("apart", file.apart),
+            (Kind.CUE, Cue("section", "before"), file.sections),
         ]
         for kind, value, patterns in plain:
             self.phrases.add(patterns, language, kind, value)
@@ -182,7 +201,7 @@ class Lexicon:
         if isinstance(phrase, str):
             phrase = SitedPhrase(phrase=phrase)
         sites = self._sites(phrase.site) if phrase.site else frozenset[str]()
-        sign = Sign(concept, sites, phrase.age or "")
+        sign = Sign(concept, sites, phrase.age or "", phrase.state == "absent")
         self.phrases.add([phrase.phrase], language, Kind.CONCEPT, sign)
 
     def _sites(self, name: str) -> frozenset[str]:
@@ -192,7 +211,7 @@ class Lexicon:
 def _cues(effect: str, cues: Cues) -> list[tuple[int, Any, list[str]]]:
     return [
         (Kind.CUE, Cue(effect, direction), getattr(cues, direction))
-        for direction in ("before", "after", "either")
+        for direction in ("before", "after", "either", "contrast", "swap")
     ]
 
 

@@ -97,7 +97,9 @@ def scan(text: str, tokens: Tokens, start: int, spoken: int, lexicon: Lexicon) -
                 after_target = False
             continue
         after_target = kind <= Kind.LAST_TARGET
-        if kind == Kind.QUANTITY:
+        if code in lexicon.measured:
+            measured.append((lexicon.measured[code], at, last))
+        elif kind == Kind.QUANTITY:
             measured.append((lexicon.phrases.meanings[code][1], at, last))
         if not part:
             base = at
@@ -178,7 +180,7 @@ def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[froze
             break
         gap = text[tokens.end(ahead - 1) : tokens.start(ahead)]
         hyphen = "-" in gap or "–" in gap
-        if ahead == last and not hyphen:
+        if ahead == last and gap and not hyphen:
             break
         lead = words[ahead].lead
         if words[ahead].digit and found[-1][0] == "V":

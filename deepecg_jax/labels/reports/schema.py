@@ -82,11 +82,12 @@ class States(_Part):
 
 
 class SitedPhrase(_Part):
-    """A phrase that names its site or age itself (``Vorderwandinfarkt``)."""
+    """A phrase that names its site or age itself (``Vorderwandinfarkt``), or denies its sign."""
 
     phrase: Pattern
     site: str | None = None
     age: Age | None = None
+    state: Literal["present", "absent"] = "present"
 
 
 class Cues(_Part):
@@ -95,6 +96,8 @@ class Cues(_Part):
     before: Patterns = []
     after: Patterns = []
     either: Patterns = []
+    contrast: Patterns = []
+    swap: Patterns = []
 
 
 class LanguageFile(_Part):
@@ -108,12 +111,16 @@ class LanguageFile(_Part):
     negation: Cues = Cues()
     uncertainty: Cues = Cues()
     history: Cues = Cues()
+    known: Cues = Cues()
+    apart: Cues = Cues()
+    sections: Patterns = []
     sites: dict[str, Patterns] = {}
     ages: dict[Age, Patterns] = {}
     lead_words: Patterns = []
     place_words: Patterns = []
     and_words: Patterns = []
     or_words: Patterns = []
+    nor_words: Patterns = []
     range_words: list[str] = []
     stop: Patterns = []
     between: Patterns = []
@@ -155,10 +162,19 @@ class Limit(_Part):
 
 
 class Quantity(_Part):
-    """A measured quantity: plausible values (others are ignored), factors of units, limits."""
+    """A measured quantity: plausible values (others are ignored), factors of units, limits.
+
+    ``position`` counts the values after the name: the QTc of "QT/QTc 480/440" is the second.
+    ``unit`` is one that must stand there; ``after`` are findings whose name the value follows
+    ("sinus rhythm 48/min").
+    """
 
     plausible: Range
     seconds_below: float | None = None
+    millivolts_below: float | None = None
+    position: Literal["1", "2"] = "1"
+    unit: Literal["/min"] | None = None
+    after: list[Finding] = []
     limits: list[Limit]
 
 
@@ -177,6 +193,7 @@ class CommonFile(_Part):
     composite_sites: dict[str, list[Site]]
     leads: dict[Site, list[str]]
     never_listed: list[Finding] = []
+    exclusive: list[Finding] = []
     implications: list[Implication] = []
     quantities: dict[str, Quantity] = {}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deepecg_jax.labels.reports.items import COMMA, TARGETS, Item, Kind, Sign
+from deepecg_jax.labels.reports.items import AND, COMMA, OR, TARGETS, Cue, Item, Kind, Sign
 
 _NEAR = 3  # words between a lead list and the sign before it: "ST depression seen in V4"
 _LINKS = frozenset({Kind.SITE, Kind.LEADS, Kind.JOIN, Kind.AGE, Kind.CUE, Kind.PLACE})
@@ -18,6 +18,11 @@ class Target:
     age: str = ""
     parts: list[Item] = field(default_factory=list)
     cues: list[tuple[str, Item]] = field(default_factory=list)
+
+    @property
+    def denied(self) -> bool:
+        """Whether a cue denies it."""
+        return any(effect == "no" for effect, _ in self.cues)
 
     @property
     def sited(self) -> bool:
@@ -47,14 +52,13 @@ def targets_of(clause: Sequence[Item], leads: Mapping[str, str]) -> dict[int, Ta
             _attach_age(clause, i, found)
         elif item.kind == Kind.SITE or item.kind == Kind.LEADS:
             owner = _owner(clause, i, found)
-            if owner is not None and owner.sited:
+            if owner is not None and not _excepted(clause, i, owner):
                 owner.sites |= (
                     item.value
                     if item.kind == Kind.SITE
                     else {leads[lead] for lead in item.value if lead in leads}
                 )
                 owner.parts.append(item)
-    _share(clause, found)
     return found
 
 
@@ -74,7 +78,8 @@ def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Targ
     apart_before = item.first - clause[before].last
     apart_after = clause[after].first - item.last
     if item.kind == Kind.LEADS:
-        close = apart_after <= 1 and apart_before > _NEAR
+        joined = any(part.kind == Kind.JOIN for part in clause[at + 1 : after])
+        close = apart_after <= 1 and apart_before > _NEAR and not joined
         return found[after] if close else found[before]
     # "in inferior and lateral leads": belongs to what stands before
     first, last = _chain(clause, at)
@@ -84,9 +89,19 @@ def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Targ
         return found[before]
     linked = all(part.kind in _LINKS for part in clause[at + 1 : after])
     aged = any(part.kind in (Kind.AGE, Kind.CUE) for part in clause[at + 1 : after])
-    if apart_before == 0 and aged:
+    if apart_before <= 1 and aged:
         return found[before]  # "infarct inferior old, ST depression"
     return found[after] if linked and apart_after <= max(apart_before, _NEAR) else found[before]
+
+
+def _excepted(clause: Sequence[Item], at: int, owner: Target) -> bool:
+    """Whether a site is one that the sign before it is not at: "in V2 and V3, not in V5"."""
+    while at > 0 and clause[at - 1].kind in (Kind.SITE, Kind.LEADS, Kind.JOIN, Kind.PLACE):
+        at -= 1
+    if at == 0 or clause[at - 1].kind != Kind.CUE or clause[at - 1].first < owner.item.first:
+        return False
+    cue: Cue = clause[at - 1].value
+    return cue.effect == "no" and cue.direction == "before"
 
 
 def _chain(clause: Sequence[Item], at: int) -> tuple[int, int]:
@@ -117,17 +132,24 @@ def _attach_age(clause: Sequence[Item], at: int, found: Mapping[int, Target]) ->
         owner.parts.append(item)
 
 
-def _share(clause: Sequence[Item], found: Mapping[int, Target]) -> None:
-    """Signs joined by "and", "or", a comma share the site that only one of them names."""
+def share_sites(clause: Sequence[Item], found: Mapping[int, Target]) -> None:
+    """Signs joined by "and", "or", a comma share the site that only one of them names.
+
+    A sign that is denied shares with no other: "no Q waves, ST elevation in V2". What is no sign
+    ("ST elevation and T wave abnormality in V2") shares with one that "and" or "or" joins.
+    """
     order = sorted(found)
-    pairs = [
-        (found[a], found[b])
-        for a, b in zip(order, order[1:], strict=False)
-        if found[a].sited
-        and found[b].sited
-        and any(part.kind == Kind.JOIN for part in clause[a + 1 : b])
-        and not any(part.kind == Kind.STOP for part in clause[a + 1 : b])
-    ]
+    pairs = list[tuple[Target, Target]]()
+    for a, b in zip(order, order[1:], strict=False):
+        between = clause[a + 1 : b]
+        joins = {part.value for part in between if part.kind == Kind.JOIN}
+        left, right = found[a], found[b]
+        swapped = any(p.kind == Kind.CUE and p.value.direction == "swap" for p in between)
+        if any(part.kind == Kind.STOP for part in between):
+            continue
+        alike = left.denied == right.denied and joins and (right.sited or joins & {AND, OR})
+        if left.sited and (alike or swapped):
+            pairs.append((left, right))
     for left, right in [*reversed(pairs), *((b, a) for a, b in pairs)]:
         if not left.sites and right.sites:
             left.sites = set(right.sites)

@@ -10,7 +10,7 @@ from deepecg_jax.labels.reports.items import Item, Kind, Sign
 from deepecg_jax.labels.reports.quantities import read_quantity
 from deepecg_jax.labels.reports.scan import unpack
 from deepecg_jax.labels.reports.schema import CommonFile
-from deepecg_jax.labels.reports.sites import Target, targets_of
+from deepecg_jax.labels.reports.sites import Target, share_sites, targets_of
 
 Span = tuple[int, int]
 
@@ -27,7 +27,13 @@ _REMEMBERED = 100_000
 
 
 Statement = tuple[int, State, tuple[Span, ...]]
-"""A finding (its position in ``FINDINGS``), its state and the words that say so."""
+"""A finding (its position in ``FINDINGS``), its state and the words that say so.
+
+A rhythm that is called known stands `KNOWN` further: what it says of this ECG depends on the other
+rhythms of the report.
+"""
+
+KNOWN = len(FINDINGS)
 
 
 class Interpreter:
@@ -40,6 +46,7 @@ class Interpreter:
         self._never_listed = frozenset(FINDINGS.index(name) for name in common.never_listed)
         self._known: dict[tuple[int, ...], list[Statement]] = {}
         self._items: dict[int, Item] = {}
+        self._exclusive = frozenset(FINDINGS.index(name) for name in common.exclusive)
         self._persistent = frozenset(n for n, c in common.concepts.items() if c.persistent)
 
     def understand(self, part: tuple[int, ...]) -> list[Statement]:
@@ -63,6 +70,7 @@ class Interpreter:
         clause = [items.get(packed) or self._item(packed) for packed in part]
         targets = targets_of(clause, self._leads)
         apply_cues(clause, targets, self._never_listed)
+        share_sites(clause, targets)
         said: list[Statement] = []
         for target in targets.values():
             if target.item.kind != Kind.OTHER:
@@ -86,7 +94,12 @@ class Interpreter:
         if item.kind == Kind.CONCEPT:
             return self._sited(item.value, target, effect)
         changed = [(finding, _change(State(state), effect)) for finding, state in item.value]
-        return [(finding, state) for finding, state in changed if state is not None]
+        known = effect != "no" and any(cue == "known" for cue, _ in target.cues)
+        return [
+            (finding + KNOWN * (known and finding in self._exclusive), state)
+            for finding, state in changed
+            if state is not None
+        ]
 
     def _sited(self, sign: Sign, target: Target, effect: str) -> list[tuple[int, State]]:
         concept = self._common.concepts[sign.concept]
@@ -101,6 +114,8 @@ class Interpreter:
                 said += [(name, State.uncertain) for name in concept.acute]
             if target.age == "acute":
                 sites = set()
+        elif state is State.absent and concept.always:
+            sites = set()  # an ST elevation may be there without an infarct
         elif state is State.absent and not sites:
             sites = set(concept.sites)  # "no ST elevation" denies it everywhere
         said += [(name, state) for site, name in concept.sites.items() if site in sites]
@@ -115,6 +130,10 @@ def _effect(target: Target, persistent: bool) -> str | None:
     the past is still one.
     """
     effects = {effect for effect, _ in target.cues}
+    if not effects.isdisjoint(("apart", "section")):
+        return None
+    if target.item.kind == Kind.CONCEPT and target.item.value.denied:
+        effects.add("no")
     if "past" in effects and not persistent:
         near = min(target.cues, key=lambda cue: (_apart(cue[1], target.item), cue[0] == "past"))
         if near[0] == "past" or "no" not in effects:

@@ -12,15 +12,15 @@ _NUMBER = r"\d+(?:\.\d+)?"
 # a line break ends a statement if the next line starts like a new one
 _BREAK = r"\n(?=\s*(?:[A-ZÀ-ÞŒ0-9•*\-]|\n|$))"
 END_OF_SENTENCE = re.compile(rf"\. |{_BREAK}")
-TOKEN = re.compile(rf"{_WORD}|{_NUMBER}|[.,;?!/&+]")
-"""The tokens of a sentence. No token has a space in it: a sentence may be cut at its spaces."""
+TOKEN = re.compile(rf"[Vv][1-9](?=[Vv][1-9])|{_WORD}|{_NUMBER}|[.,;?!/&+]|:(?!\d)")
+"""The tokens of a sentence; V5V6 are two. None has a space in it: a sentence may be cut there."""
 
 _ENDING = re.compile(r"\(.*\)$")
 
 
 def words_of(phrase: str) -> list[str]:
     """The words of a rule's phrase, by the same expression that reads the reports."""
-    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+,]", phrase)]
+    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+,:]", phrase)]
 
 
 def bare(word: str) -> str:

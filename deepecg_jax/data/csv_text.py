@@ -1,0 +1,86 @@
+"""How a CSV file is written: its delimiter, its column names, and what is wrong if it is none."""
+
+import csv
+import gzip
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO, cast
+
+from deepecg_jax.errors import UserError
+
+_DELIMITERS = ",;\t|"
+_SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*"')
+_LONGEST_HEADER = 100  # lines, where names hold line breaks
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of ``.xlsx`` and ``.ods`` (zip archives) and of ``.xls``."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Column names without surrounding blanks, and what stands before the first row."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    lines_before: int
+
+
+def read_header(path: Path, encoding: str) -> Header:
+    """The line of column names; a line ``sep=;`` before it, as Excel writes, states the delimiter.
+
+    UserError if the file is absent, empty, no text, or in another encoding.
+    """
+    if _head(path).startswith(_WORKBOOKS):  # which Latin-1 would read as letters
+        raise UserError(
+            f"{path} is a workbook of a spreadsheet program (or an archive), not text; save its "
+            "sheet as CSV (UTF-8) or Parquet."
+        )
+    try:
+        with _open(path, encoding) as file:
+            line, before, delimiter = file.readline().removeprefix("\ufeff"), 0, ""
+            if stated := _SEP.match(line.strip("\r\n")):
+                line, before, delimiter = file.readline(), 1, stated[1]
+            for _ in range(_LONGEST_HEADER):
+                if line.count('"') % 2 == 0 or not (more := file.readline()):
+                    break
+                line += more
+    except (OSError, UnicodeError, LookupError) as error:
+        raise not_readable(path, encoding, error) from error
+    if not line.strip():
+        raise UserError(f"{path} is empty; its first line must name the columns.")
+    delimiter = delimiter or _delimiter(line)
+    names = next(csv.reader([line], delimiter=delimiter))
+    return Header(tuple(name.strip() for name in names), delimiter, before)
+
+
+def not_readable(path: Path, encoding: str, error: Exception) -> UserError:
+    """The sentence about a file that cannot be read as text in an encoding."""
+    what = " ".join(str(error).split())
+    if _head(path).startswith((b"\xff\xfe", b"\xfe\xff")) and encoding != "utf-16":
+        return UserError(f"{path} is in UTF-16; give --option encoding=utf-16 or save it as UTF-8.")
+    if "utf8" in what.lower() or isinstance(error, UnicodeError):
+        return UserError(
+            f"{path} cannot be read in {encoding} ({what}); say what it is in by --option "
+            "encoding=cp1252 (Western Windows), latin-1 or the like."
+        )
+    return UserError(f"{path} cannot be read as a table in {encoding} ({what}).")
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, none if it cannot be opened (opening it as text says why)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return b""
+
+
+def _open(path: Path, encoding: str) -> TextIO:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    return cast(TextIO, opened(path, "rt", encoding=encoding, newline=""))
+
+
+def _delimiter(header: str) -> str:
+    """The one of , ; tab | that stands most often in the line of column names, outside quotes."""
+    return max(_DELIMITERS, key=_QUOTED.sub("", header).count)

@@ -1,0 +1,134 @@
+"""One training by two processes on CPU: the numbers of one process, stops, kills and errors."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+LOCAL = Path(__file__).resolve().parents[2] / "launch" / "local.sh"
+DEEPECG = [sys.executable, "-m", "deepecg_jax.cli.main"]
+SMALL = [
+    "pretrain", "configs/pretrain/wcr_tiny.yaml", "train.steps=6", "train.global_batch=16",
+    "train.log_every=1", "train.checkpoint_every=2", "schedule.warmup_steps=2", "model.layers=1",
+    "model.width=32", "model.ffn_width=32", "model.scan_unroll=1",
+]  # fmt: skip
+# float32 sums over the batch in another order, after six Adam steps
+TOLERANCE = 2e-5
+
+
+def environment() -> dict[str, str]:
+    flags = "--xla_backend_optimization_level=0"
+    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+
+
+def start(*command: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(map(str, command)), env=environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
+    """What it printed; insists on its exit code, and leaves nothing running."""
+    try:
+        out, err = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+    return out, err
+
+
+def rows(workdir: Path) -> list[dict]:
+    log = workdir / "metrics.jsonl"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def wait_for_step(workdir: Path, step: int, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None and not any(row["step"] >= step for row in rows(workdir)):
+        time.sleep(0.02)
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Process 0, process 1, ... of launch/local.sh."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True)
+    return sorted(map(int, listed.stdout.split()))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("several")
+    end(start(*DEEPECG, "build", "synthetic", "--data-dir", folder, "--option", "n=120"), 0)
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(data, tmp_path):
+    """Stopped at one process, then both killed; parameters spread over the processes."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    end(start(*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={one}"), 0)
+    run = [LOCAL, 2, *DEEPECG, *SMALL, f"data.dir={data}", f"workdir={two}", "mesh.fsdp=2"]
+
+    stopped = start(*run)
+    wait_for_step(two, 1, stopped)
+    os.kill(children(stopped)[1], signal.SIGTERM)
+    _, err = end(stopped, 3)
+    assert err.count("the same command resumes") == 1  # process 0 says it for both
+
+    killed = start(*run)
+    wait_for_step(two, 5, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    end(killed, -signal.SIGKILL)
+
+    out, _ = end(start(*run), 0)
+    assert "of 2 processes" in out and out.count("resuming at step") == 1
+
+    losses: dict[int, set[float]] = {}
+    for row in rows(two):
+        losses.setdefault(row["step"], set()).add(row["loss"])
+    expected = [row["loss"] for row in rows(one)]
+    assert sorted(losses) == [1, 2, 3, 4, 5, 6] and len(expected) == 6
+    assert all(len(values) == 1 for values in losses.values())  # repeated steps: to the bit
+    np.testing.assert_allclose([losses[step].pop() for step in losses], expected, rtol=TOLERANCE)
+    for name in ("model.safetensors", "pretraining.safetensors"):
+        a, b = load_file(one / "bundle" / name), load_file(two / "bundle" / name)
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            np.testing.assert_allclose(b[key], value, atol=2e-4, err_msg=key)
+
+
+@pytest.mark.slow
+def test_an_error_in_one_process_ends_both(data, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    place = ["--coordinator", f"localhost:{port}", "--processes", 2, "--process-id"]
+    run = [*DEEPECG, *SMALL, f"workdir={tmp_path / 'run'}"]
+    good = start(*run, f"data.dir={data}", *place, 0)
+    bad = start(*run, f"data.dir={tmp_path}", *place, 1)
+    _, err = end(bad, 2)
+    assert "error: process 1: There is no data set 'synthetic'" in err
+    _, err = end(good, 2)
+    assert "error: process 1 on" in err and "There is no data set 'synthetic'" in err
+    assert "Traceback" not in err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_nobody_else_comes(tmp_path):
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("localhost", 0))
+        port = taken.getsockname()[1]
+        run = [*DEEPECG, *SMALL, f"workdir={tmp_path / 'run'}", "--join-timeout", 2]
+        alone = start(*run, "--coordinator", f"localhost:{port}", "--processes", 2,
+                      "--process-id", 1)  # fmt: skip
+        _, err = end(alone, 2)
+    assert f"nothing answers at localhost:{port}" in err and "firewall" in err
