@@ -8,10 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepecg_jax.cli.console import console
-from deepecg_jax.cli.inspect_file import inspect_file
 from deepecg_jax.cli.summary_table import print_summary
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.hdf5 import is_hdf5
 
 
 def command(
@@ -23,6 +21,10 @@ def command(
     ] = None,
 ) -> None:
     """Describe a built data set, or read one ECG file, draw it, and say what was understood."""
+    # here, not above: every command imports this module, and scipy takes a third of a second
+    from deepecg_jax.cli.inspect_file import inspect_file
+    from deepecg_jax.signals.hdf5 import is_hdf5
+
     if path.is_dir():
         _dataset(path)
     elif path.is_file() or path.with_name(path.name + ".hea").is_file() or is_hdf5(path):

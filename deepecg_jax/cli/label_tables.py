@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from rich.markup import escape
@@ -18,10 +19,7 @@ _COLORS = {State.present: "green", State.uncertain: "yellow", State.absent: "red
 
 def summary(texts: Sequence[str], labels: Sequence[Labels]) -> dict[str, Any]:
     """Counts of N labelled reports, for the table and for ``--json``."""
-    counts: dict[int, Counter[str]] = {}
-    for own in labels:
-        for finding, state in own.states.items():
-            counts.setdefault(finding, Counter())[state.name] += 1
+    counts = Counter(chain.from_iterable([own.states.items() for own in labels]))
     empty = sum(not text.strip() for text in texts)
     languages = Counter(own.language for own in labels)
     unread = languages.pop("", 0) - empty
@@ -33,8 +31,8 @@ def summary(texts: Sequence[str], labels: Sequence[Labels]) -> dict[str, Any]:
         "n_without_finding": sum(not own.states for own in labels),
         "languages": dict(languages.most_common()),
         "findings": {
-            FINDINGS[i]: {state.name: counts[i][state.name] for state in State}
-            for i in sorted(counts)
+            FINDINGS[i]: {state.name: counts[i, state] for state in State}
+            for i in sorted({finding for finding, _ in counts})
         },
     }
 

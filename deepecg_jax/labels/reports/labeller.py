@@ -10,15 +10,16 @@ from typing import Any
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.labels.reports.cutting import Pieces, cut
 from deepecg_jax.labels.reports.folding import needs_repair, repair
 from deepecg_jax.labels.reports.lexicon import Lexicon
 from deepecg_jax.labels.reports.memory import Reader
-from deepecg_jax.labels.reports.scan import Pieces, cut
 from deepecg_jax.labels.reports.schema import Rules, shipped_rules
 from deepecg_jax.labels.reports.statements import KNOWN, Interpreter, Span, State, Statement
 from deepecg_jax.labels.reports.tokens import END_OF_SENTENCE
 
 _REMEMBERED = 100_000
+_FROZEN_BY_PYTHON = 1000
 _STATES = tuple(State)
 
 
@@ -85,8 +86,9 @@ class Labeller:
                 f"there are no rules for language {language!r}; there are rules for "
                 f"{', '.join(rules.languages)} (leave --language out to detect it)."
             )
-        self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
-        interpreter = Interpreter(rules.common, self._lexicon.meanings)
+        with no_collection():
+            self._lexicon = Lexicon(rules, (language,) if language else rules.languages)
+        interpreter = Interpreter(rules.common, self._lexicon.phrases.meanings)
         self._reader = Reader(self._lexicon, interpreter)
         self._not_text = [re.compile(pattern) for pattern in rules.common.not_report_text]
         self._implications = [
@@ -115,7 +117,7 @@ class Labeller:
         spans: dict[int, tuple[Span, ...]] = {}
         if ". " not in text and "\n" not in text:
             # one sentence: it seldom comes again in another report, so it is not kept
-            pieces = cut(text, self._lexicon)
+            pieces = cut(text, self._lexicon.chunks)
             language, spoken = self._lexicon.spoken(pieces.weight)
             _merge(self._reader.read(text, pieces, spoken), 0, states, spans)
         else:
@@ -130,11 +132,9 @@ class Labeller:
         if states and max(states) >= KNOWN:
             self._recall(states, spans)
         for when, then in self._implications:
-            self._imply(when, then, states, spans)
-        evidence = {
-            i: found if len(found) == 1 else tuple(sorted(set(found))) for i, found in spans.items()
-        }
-        return Labels(states, evidence, language)
+            if when[0] in states:
+                self._imply(when, then, states, spans)
+        return Labels(states, spans, language)
 
     def label_all(self, texts: Iterable[str]) -> list[Labels]:
         """Read many reports; equal texts are read once and share their result."""
@@ -171,7 +171,7 @@ class Labeller:
         if found is None:
             if len(self._sentences) >= _REMEMBERED:
                 self._sentences.clear()
-            found = self._sentences[part] = _Sentence(cut(part, self._lexicon))
+            found = self._sentences[part] = _Sentence(cut(part, self._lexicon.chunks))
         return found
 
     def _recall(self, states: dict[int, State], spans: dict[int, tuple[Span, ...]]) -> None:
@@ -193,7 +193,7 @@ class Labeller:
         if weakest is State.absent or then in states:
             return
         states[then] = weakest
-        spans[then] = tuple(span for finding in when for span in spans[finding])
+        spans[then] = tuple(sorted({span for finding in when for span in spans[finding]}))
 
 
 def _merge(
@@ -209,7 +209,8 @@ def _merge(
             continue
         if offset:
             own = tuple([(start + offset, end + offset) for start, end in own])
-        spans[finding] = spans[finding] + own if before is state else own
+        # spans of a statement are in order, and none stands twice
+        spans[finding] = tuple(sorted({*spans[finding], *own})) if before is state else own
         states[finding] = state
 
 
@@ -217,7 +218,8 @@ def _merge(
 def no_collection() -> Iterator[None]:
     """Without looking for cycles meanwhile: labelling makes millions of objects, and no cycle.
 
-    Looking takes a sixth of the time of labelling, and most of the time of receiving labels.
+    Looking takes a sixth of the time of labelling, and most of the time of receiving labels. So
+    that all new objects are not looked through at once afterwards, they count as old ones then.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -225,6 +227,10 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            # what others froze must stay so; Python 3.12 freezes some hundred objects of its own
+            if gc.get_freeze_count() < _FROZEN_BY_PYTHON:
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation
             gc.enable()
 
 

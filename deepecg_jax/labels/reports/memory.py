@@ -3,23 +3,21 @@
 A sentence is cut into segments that cannot act on each other (`scan.Segment`). What a segment says
 depends on its own words and on the few behind it that its reading looked at; these are the path to
 it in a tree of pieces between spaces. A report of words that all came before, in another order, is
-then read in a walk along its pieces.
+then read in a walk along its pieces. No path begins with another: as far as a segment looked, all
+texts are alike, so it ends there in all.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from deepecg_jax.labels.reports.cutting import Pieces, Tokens, tokenize
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.scan import Pieces, Segment, Tokens, scan, tokenize
+from deepecg_jax.labels.reports.scan import Segment, scan
 from deepecg_jax.labels.reports.statements import Interpreter, State, Statement
+from deepecg_jax.labels.reports.words import Chunk
 
 _REMEMBERED = 200_000
-_SAID = 0  # a key beside the pieces
-_END = None  # the piece after the last of a sentence
-Node = dict[Any, Any]
-
-
 Place = tuple[int, int, int, int]
 """A span: piece, character in it, and piece and character of the end; counted from a segment."""
 
@@ -27,9 +25,13 @@ Place = tuple[int, int, int, int]
 class Said(NamedTuple):
     """What a segment of so many pieces says: findings, states and where, and where values are."""
 
-    statements: tuple[tuple[int, State, tuple[Place, ...]], ...]
-    measured: tuple[tuple[str, Place], ...]
+    statements: list[tuple[int, State, list[Place]]]
+    measured: list[tuple[str, Place]]
     pieces: int
+
+
+Branches: TypeAlias = "dict[Chunk, Branches | tuple[list[Chunk], Said]]"
+"""Piece -> what may follow it: a choice, or one known segment with the rest of its path."""
 
 
 class Reader:
@@ -43,89 +45,117 @@ class Reader:
     def __init__(self, lexicon: Lexicon, interpreter: Interpreter) -> None:
         self._lexicon = lexicon
         self._interpreter = interpreter
-        self._roots: dict[int, Node] = {}
+        self._roots: dict[int, Branches] = {}
         self._count = 0
 
     def read(self, text: str, pieces: Pieces, spoken: int) -> list[Statement]:
         """All that a sentence says in the languages ``spoken`` (bits, `Lexicon.spoken`)."""
         chunks, places = pieces.chunks, pieces.places
+        root = self._roots.get(spoken)
+        if root is None:
+            root = self._roots[spoken] = {}
+        tokens: Tokens | None = None
+        segments: Iterator[Segment] | None = None
         said: list[Statement] = []
-        at, count = 0, len(chunks)
-        root = self._roots.setdefault(spoken, {})
+        at, count = 0, len(places)
         while at < count:
-            node: Node | None = root.get(chunks[at])
-            ahead = at + 1
-            while node is not None and _SAID not in node:
-                node = node.get(chunks[ahead] if ahead < count else _END)
-                ahead += 1
-            if node is None:
-                for found in self._learn(text, pieces, spoken, at):
-                    self._say(found, at, text, places, said)
-                    at += found.pieces
-                break
-            found = node[_SAID]
-            self._say(found, at, text, places, said)
-            at += found.pieces
+            found = _recall(root, chunks, at)
+            if found is not None:
+                segments = None
+            else:
+                if tokens is None:
+                    tokens = tokenize(pieces)
+                if segments is None:
+                    start = bisect_left(tokens.owners, at)
+                    segments = scan(text, tokens, start, spoken, self._lexicon)
+                found, path = self._learn(segments, chunks, tokens, at)
+                if path:
+                    self._remember(root, path, found)
+            statements, measured, past = found
+            for finding, state, own in statements:
+                spans = tuple([(places[at + i] + a, places[at + j] + b) for i, a, j, b in own])
+                said.append((finding, state, spans))
+            for name, (i, a, j, b) in measured:
+                start, end = places[at + i] + a, places[at + j] + b
+                said += self._interpreter.measure(name, text, start, end)
+            at += past
         return said
 
-    def _say(
-        self, found: Said, at: int, text: str, places: Sequence[int], said: list[Statement]
-    ) -> None:
-        for finding, state, own in found.statements:
-            spans = tuple([(places[at + i] + a, places[at + j] + b) for i, a, j, b in own])
-            said.append((finding, state, spans))
-        for name, (i, a, j, b) in found.measured:
-            said += self._interpreter.measure(name, text, places[at + i] + a, places[at + j] + b)
+    def _learn(
+        self,
+        segments: Iterator[Segment],
+        chunks: list[Chunk],
+        tokens: Tokens,
+        at: int,
+    ) -> tuple[Said, list[Chunk]]:
+        """Read the next segments, from piece ``at`` up to the end of a piece.
 
-    def _learn(self, text: str, pieces: Pieces, spoken: int, at: int) -> Iterator[Said]:
-        """Read a sentence from piece ``at`` on, and remember its segments."""
-        chunks, tokens = pieces.chunks[at:], tokenize(pieces, at)
-        places, firsts, count = pieces.places[at:], tokens.firsts, len(tokens.words)
-        # where a piece begins; of pieces without a word the next one that has some
-        beginning = {first: i for i, first in enumerate(firsts)} | {count: len(chunks)}
-        own, together = 0, list[Segment]()
-        for segment in scan(text, tokens, spoken, self._lexicon):
+        Returns:
+            what they say, and the path to them; it is empty if they must not be remembered.
+        """
+        owners, count, last = tokens.owners, len(tokens.words), len(chunks) - 1
+        together: list[Segment] = []
+        looked = 0
+        for segment in segments:
             together.append(segment)
-            end = beginning.get(segment.end)
-            if end is None:
-                continue  # inside of a piece ("LBBB,RBBB"): the path must go on to its end
-            looked = max(part.looked for part in together)
-            stop = bisect_right(firsts, looked - 1)
-            end = min(end, stop)
-            found = self._said(together, places, tokens, own, end - own)
-            # a piece that begins with a full stop depends on the one before it
-            if not chunks[own].dots:
-                path = [*chunks[own:stop], *([_END] if looked > count else [])]
-                self._remember(spoken, path, found)
-            yield found
-            own, together = end, []
+            looked = max(looked, segment.looked)
+            # inside of a piece ("LBBB,RBBB") the path must go on to its end
+            if segment.end == count or owners[segment.end] != owners[segment.end - 1]:
+                break
+        else:
+            return Said([], [], last - at), []  # pieces without a word
+        end = together[-1].end
+        stop = owners[looked - 1] + 1 if looked <= count else last + 1
+        end = min(last if end == count else owners[end], stop)
+        found = self._said(together, tokens, at, end - at)
+        # a piece that begins with a full stop depends on the one before it
+        return found, [] if chunks[at].dots else chunks[at:stop]
 
-    def _said(
-        self, segments: Sequence[Segment], places: Sequence[int], tokens: Tokens, at: int, n: int
-    ) -> Said:
-        """What segments say that begin at piece ``at`` and have ``n`` pieces."""
-
-        def place(first: int, last: int) -> Place:
-            i = bisect_right(tokens.firsts, first) - 1
-            j = bisect_right(tokens.firsts, last - 1) - 1
-            start, end = tokens.starts[first] - places[i], tokens.ends[last - 1] - places[j]
-            return i - at, start, j - at, end
-
-        statements: list[tuple[int, State, tuple[Place, ...]]] = []
+    def _said(self, segments: Sequence[Segment], tokens: Tokens, at: int, pieces: int) -> Said:
+        """What segments say that begin at piece ``at`` and have so many pieces."""
+        _, owners, starts, ends, _ = tokens
+        statements: list[tuple[int, State, list[Place]]] = []
         measured: list[tuple[str, Place]] = []
         for own in segments:
+            base = own.base
             for finding, state, spans in self._interpreter.understand(own.part):
-                where = tuple(place(own.base + first, own.base + last) for first, last in spans)
+                where: list[Place] = []
+                for first, last in spans:
+                    i, j = base + first, base + last - 1
+                    where.append((owners[i] - at, starts[i], owners[j] - at, ends[j]))
                 statements.append((finding, state, where))
-            measured += [(name, place(first, last)) for name, first, last in own.measured]
-        return Said(tuple(statements), tuple(measured), n)
+            for name, first, last in own.measured:
+                i, j = first, last - 1
+                place = owners[i] - at, starts[i], owners[j] - at, ends[j]
+                measured.append((name, place))
+        return Said(statements, measured, pieces)
 
-    def _remember(self, spoken: int, path: list[Any], found: Said) -> None:
+    def _remember(self, root: Branches, path: list[Chunk], found: Said) -> None:
         if self._count >= _REMEMBERED:
-            self._roots.clear()
+            for other in self._roots.values():
+                other.clear()
             self._count = 0
         self._count += 1
-        node = self._roots.setdefault(spoken, {})
-        for piece in path:
-            node = node.setdefault(piece, {})
-        node[_SAID] = found
+        for i, piece in enumerate(path, 1):
+            branch = root.get(piece)
+            if branch is None:
+                root[piece] = path[i:], found
+                return
+            if isinstance(branch, tuple):
+                # another segment begins with these pieces too: it moves on by one
+                rest, other = branch
+                branch = root[piece] = {rest[0]: (rest[1:], other)}
+            root = branch
+
+
+def _recall(root: Branches, chunks: list[Chunk], at: int) -> Said | None:
+    """What the segment says that begins at piece ``at``, if it was read before."""
+    branch = root.get(chunks[at])
+    ahead = at + 1
+    while isinstance(branch, dict):
+        branch = branch.get(chunks[ahead])
+        ahead += 1
+    if branch is None:
+        return None
+    rest, found = branch
+    return found if chunks[ahead : ahead + len(rest)] == rest else None

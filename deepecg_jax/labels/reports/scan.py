@@ -1,34 +1,18 @@
 """A text to the items of the rules: one pass over its words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from deepecg_jax.labels.reports.cutting import Tokens
 from deepecg_jax.labels.reports.items import Kind
 from deepecg_jax.labels.reports.lexicon import Lexicon
-from deepecg_jax.labels.reports.words import END, Chunk, Meaning, Node, Word
+from deepecg_jax.labels.reports.phrases import END, Meaning, Node
+from deepecg_jax.labels.reports.words import Word
 
 _NEEDS_COMPANY = frozenset({"i", "l", "f", "r", "vr", "vl", "vf"})
 _MOST_SKIPPED = 3
 _WIDTH = 24
 _LAST = (1 << _WIDTH) - 1
-
-
-class Pieces(NamedTuple):
-    """What stands between the spaces of a text, where, and the sum of the languages of its words
-    (`Lexicon.spoken`)."""
-
-    chunks: list[Chunk]
-    places: list[int]
-    weight: int
-
-
-class Tokens(NamedTuple):
-    """The words of a text and where they stand; ``firsts`` is the first token of each piece."""
-
-    words: list[Word]
-    starts: list[int]
-    ends: list[int]
-    firsts: list[int]
 
 
 class Segment(NamedTuple):
@@ -56,117 +40,73 @@ class Segment(NamedTuple):
 
 
 def unpack(item: int) -> tuple[int, int, int]:
-    """Code in ``Lexicon.meanings``, first token and the token after the last, from the part's."""
+    """Code in ``Phrases.meanings``, first token and the token after the last, from the part's."""
     return item >> 2 * _WIDTH, item >> _WIDTH & _LAST, item & _LAST
 
 
-def cut(text: str, lexicon: Lexicon) -> Pieces:
-    """Cut a sentence at its spaces; no token has one."""
-    known = lexicon.chunks
-    chunks: list[Chunk] = []
-    places: list[int] = []
-    weight = at = 0
-    for piece in text.split(" "):
-        if piece:
-            chunk = known[piece]
-            chunks.append(chunk)
-            places.append(at)
-            weight += chunk.weight
-            at += len(piece)
-        at += 1
-    return Pieces(chunks, places, weight)
-
-
-def tokenize(pieces: Pieces, start: int) -> Tokens:
-    """Words, numbers and punctuation from piece ``start`` on.
-
-    The dot of an abbreviation is no token.
-    """
-    words: list[Word] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    firsts: list[int] = []
-    before = next((chunk for chunk in reversed(pieces.chunks[:start]) if chunk.words), None)
-    abbreviated = before is not None and before.abbreviated
-    for chunk, at in zip(pieces.chunks[start:], pieces.places[start:], strict=True):
-        skipped = int(abbreviated and chunk.dots)
-        firsts.append(len(words))
-        words += chunk.words[skipped:]
-        starts += [at + start for start in chunk.starts[skipped:]]
-        ends += [at + end for end in chunk.ends[skipped:]]
-        if chunk.words:
-            abbreviated = chunk.abbreviated
-    return Tokens(words, starts, ends, firsts)
-
-
-def scan(text: str, tokens: Tokens, spoken: int, lexicon: Lexicon) -> list[Segment]:
+def scan(text: str, tokens: Tokens, start: int, spoken: int, lexicon: Lexicon) -> Iterator[Segment]:
     """Find the longest phrases from left to right.
 
     Args:
         text: the report, or a part of it.
         tokens: its words.
+        start: the token to begin at.
         spoken: bits of the languages it may be in, from `Lexicon.spoken`.
         lexicon: the rules.
     """
     words = tokens.words
-    segments: list[Segment] = []
     part: list[int] = []
     measured: list[tuple[Any, int, int]] = []
-    start = base = looked = at = 0
+    base = looked = at = start
     count, after_target = len(words), False
-
-    def close(end: int, seen: int) -> None:
-        nonlocal start, part, measured, looked, after_target
-        segments.append(Segment(start, end, seen, tuple(part), base, tuple(measured)))
-        start, part, measured, looked, after_target = end, [], [], end, False
-
     while at < count:
         word = words[at]
         if word.idle:
             at += 1
             continue
         last = seen = at + 1
+        found: Meaning | None = None
         if word.alone:
             found = _spoken_meaning(word.alone, spoken)
         elif word.nodes:
             found, last, seen = _longest(words, at, spoken)
-        else:
-            found = None
         kind = code = -1
         if word.lead and (found is None or found.kind == Kind.PLACE):
             leads, after = _leads(words, at, text, tokens)
             seen = max(seen, max(after, at + 1) + 3)  # two small words and a lead behind them
             if leads:
-                kind, code, last = Kind.LEADS, lexicon.code_of(Kind.LEADS, leads), after
+                kind, code, last = Kind.LEADS, lexicon.phrases.code_of(Kind.LEADS, leads), after
         if kind < 0 and found is not None:
-            kind, code = found.kind, found.code
+            _, _, kind, code = found
+        if kind < 0 and word.join >= 0:
+            kind, code, last = Kind.JOIN, word.join, at + 1
+        if 0 <= kind <= Kind.LAST_TARGET and after_target:
+            yield Segment(start, at, max(looked, seen), tuple(part), base, tuple(measured))
+            start = looked = at
+            part.clear()
+            measured.clear()
+        if seen > looked:
+            looked = seen
         if kind < 0:
-            last = at + 1
-            if word.join < 0:
-                looked = max(looked, seen)
-                if word.boundary:
-                    close(last, looked)
-                at = last
-                continue
-            kind, code = Kind.JOIN, word.join
-        if kind <= Kind.LAST_TARGET:
-            if after_target:
-                close(at, max(looked, seen))
-            after_target = True
-            if code in lexicon.measured:
-                measured.append((lexicon.measured[code], at, last))
-        else:
-            after_target = False
-            if kind == Kind.QUANTITY:
-                measured.append((lexicon.meanings[code][1], at, last))
+            at += 1
+            if word.boundary:
+                yield Segment(start, at, looked, tuple(part), base, tuple(measured))
+                start = looked = at
+                part.clear()
+                measured.clear()
+                after_target = False
+            continue
+        after_target = kind <= Kind.LAST_TARGET
+        if code in lexicon.measured:
+            measured.append((lexicon.measured[code], at, last))
+        elif kind == Kind.QUANTITY:
+            measured.append((lexicon.phrases.meanings[code][1], at, last))
         if not part:
             base = at
         part.append((code << _WIDTH | at - base) << _WIDTH | last - base)
-        looked = max(looked, seen)
         at = last
     if start < count:
-        close(count, count + 1)
-    return segments
+        yield Segment(start, count, count + 1, tuple(part), base, tuple(measured))
 
 
 def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, int, int]:
@@ -176,27 +116,34 @@ def _longest(words: list[Word], at: int, spoken: int) -> tuple[Meaning | None, i
     best_last = at
     ahead, skipped, count = at + 1, 0, len(words)
     while True:
+        longer = False
         for node in nodes:
-            if END in node and (ahead > best_last or best is None):
-                meaning = _spoken_meaning(node[END], spoken)
+            meanings = node.get(END)
+            if meanings is None:
+                longer = True
+                continue
+            longer = longer or len(node) > 1
+            if ahead > best_last:
+                meaning = _spoken_meaning(meanings, spoken)
                 if meaning is not None:
                     best, best_last = meaning, ahead
+        if not longer:
+            return best, best_last, ahead
         if ahead >= count:
-            break
+            return best, best_last, count + 1
         onward = _onward(nodes, words[ahead])
-        while not onward and skipped < _MOST_SKIPPED and ahead + 1 < count:
+        while not onward:
             # "left ventricular (mild) hypertrophy", "1. degree": step over what is no part of it
             word = words[ahead]
-            if not (word.between or (word.text == "." and len(words[ahead - 1].text) <= 2)):
-                break
+            between = word.between or (word.text == "." and len(words[ahead - 1].text) <= 2)
+            if skipped == _MOST_SKIPPED or not between:
+                return best, best_last, ahead + 1
             ahead, skipped = ahead + 1, skipped + 1
+            if ahead == count:
+                return best, best_last, count + 1
             onward = _onward(nodes, words[ahead])
-        if not onward:
-            break
         nodes = onward
         ahead += 1
-    # the word at which it ended, and whether another follows
-    return best, best_last, ahead + 2
 
 
 def _onward(nodes: Sequence[Node], word: Word) -> Sequence[Node]:
@@ -211,7 +158,7 @@ def _onward(nodes: Sequence[Node], word: Word) -> Sequence[Node]:
 
 def _spoken_meaning(meanings: Sequence[Meaning], spoken: int) -> Meaning | None:
     for meaning in meanings:
-        if meaning.languages & spoken:
+        if meaning[0] & spoken:
             return meaning
     for meaning in meanings:
         if not meaning.short:
@@ -231,7 +178,7 @@ def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[froze
             ahead += 1
         if ahead >= len(words):
             break
-        gap = text[tokens.ends[ahead - 1] : tokens.starts[ahead]]
+        gap = text[tokens.end(ahead - 1) : tokens.start(ahead)]
         hyphen = "-" in gap or "–" in gap
         if ahead == last and gap and not hyphen:
             break
@@ -245,7 +192,7 @@ def _leads(words: list[Word], at: int, text: str, tokens: Tokens) -> tuple[froze
         found.append(lead)
         last = ahead + 1
     if len(found) == 1 and words[at].text in _NEEDS_COMPANY:
-        before = text[: tokens.starts[at]].rstrip().rsplit(None, 1)
+        before = text[: tokens.start(at)].rstrip().rsplit(None, 1)
         if not before or before[-1].casefold() not in ("in", "lead", "leads", "ableitung"):
             return frozenset(), at
     return frozenset(found), last

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.labels.reports.lines import line_of, line_with, place
-from deepecg_jax.labels.reports.patterns import PatternError, expand
+from deepecg_jax.labels.reports.patterns import PatternError, parse
 
 SHIPPED = Path(__file__).parent / "rules"
 """The rules that come with the package."""
@@ -58,7 +58,7 @@ def _pattern(text: Any) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no phrase")
     try:
-        expand(text)
+        parse(text)
     except PatternError as error:
         raise ValueError(str(error)) from error
     return text

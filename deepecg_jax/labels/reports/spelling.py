@@ -30,6 +30,10 @@ def distance(a: str, b: str, most: int) -> int:
     while end < shorter - start and a[-1 - end] == b[-1 - end]:
         end += 1
     a, b = a[start : len(a) - end], b[start : len(b) - end]
+    if len(a) <= 1 and len(b) <= 1:
+        return len(a) or len(b)
+    if most == 1:
+        return 1 if len(a) == len(b) == 2 and a == b[::-1] else 2
     before: list[int] = []
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, 1):
@@ -69,16 +73,16 @@ class Speller:
             return None
         most = 2 if len(word) >= TWO_EDITS_FROM else 1
         letters = _letters(word)
-        best, nearest = most + 1, set[str]()
+        nearest = set[str]()
         for length in range(max(len(word) - most, ONE_EDIT_FROM), len(word) + most + 1):
             for own, target in self._by_start.get((word[0], length), ()):
-                # an edit changes at most two letters of the set: most words are out at once
-                if (letters ^ own).bit_count() > 2 * best:
+                # an edit changes at most two letters of the set: nearly all words are out at once
+                if (letters ^ own).bit_count() > 2 * most:
                     continue
-                edits = distance(word, target, best)
-                if edits < best:
-                    best, nearest = edits, {target}
-                elif edits == best and best <= most:
+                edits = distance(word, target, most)
+                if edits < most:
+                    most, nearest = edits, {target}
+                elif edits == most:
                     nearest.add(target)
         return nearest.pop() if len(nearest) == 1 else None
 

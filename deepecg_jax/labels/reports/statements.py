@@ -45,6 +45,7 @@ class Interpreter:
         self._leads = {lead: site for site, leads in common.leads.items() for lead in leads}
         self._never_listed = frozenset(FINDINGS.index(name) for name in common.never_listed)
         self._known: dict[tuple[int, ...], list[Statement]] = {}
+        self._items: dict[int, Item] = {}
         self._exclusive = frozenset(FINDINGS.index(name) for name in common.exclusive)
         self._persistent = frozenset(n for n, c in common.concepts.items() if c.persistent)
 
@@ -55,6 +56,7 @@ class Interpreter:
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
+                self._items.clear()
             found = self._known[part] = self._understand(part)
         return found
 
@@ -64,9 +66,8 @@ class Interpreter:
             yield FINDINGS.index(finding), State[state], ((start, stop),)
 
     def _understand(self, part: Sequence[int]) -> list[Statement]:
-        clause = [
-            Item(*self._meanings[code], first, last) for code, first, last in map(unpack, part)
-        ]
+        items = self._items
+        clause = [items.get(packed) or self._item(packed) for packed in part]
         targets = targets_of(clause, self._leads)
         apply_cues(clause, targets, self._never_listed)
         share_sites(clause, targets)
@@ -74,9 +75,14 @@ class Interpreter:
         for target in targets.values():
             if target.item.kind != Kind.OTHER:
                 parts = [*target.parts, *(cue for _, cue in target.cues)]
-                spans = tuple((part.first, part.last) for part in parts)
+                spans = tuple(sorted({(part.first, part.last) for part in parts}))
                 said += [(i, state, spans) for i, state in self._says(target)]
         return said
+
+    def _item(self, packed: int) -> Item:
+        code, first, last = unpack(packed)
+        item = self._items[packed] = Item(*self._meanings[code], first, last)
+        return item
 
     def _says(self, target: Target) -> list[tuple[int, State]]:
         """Findings that a target speaks of, with their states after its cues."""

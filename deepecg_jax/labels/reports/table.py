@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from deepecg_jax.labels.reports.schema import read_rules
 from deepecg_jax.labels.reports.statements import State
 
 EVIDENCE = "evidence"
+_QUOTED = [json.dumps(name, ensure_ascii=False) for name in FINDINGS]
 _WORTH_A_PROCESS = 20_000  # distinct texts; fewer are labelled before a process has started
 
 
@@ -176,15 +178,15 @@ def to_table(reports: Reports, labels: Sequence[Labels]) -> pa.Table:
     Ids are integers if all are written like integers, else text. A finding that is not mentioned
     is null. ``evidence`` is JSON: finding -> [[start, end], ...], characters of the text.
     """
+    rows = np.repeat(np.arange(len(labels)), [len(own.states) for own in labels])
+    findings = np.fromiter(chain.from_iterable([own.states for own in labels]), np.intp)
+    states = np.fromiter(chain.from_iterable([own.states.values() for own in labels]), np.int8)
     codes = np.full((len(FINDINGS), len(labels)), -1, np.int8)
-    for j, own in enumerate(labels):
-        for finding, state in own.states.items():
-            codes[finding, j] = state
+    codes[findings, rows] = states
     names = pa.array([state.name for state in State])
     columns = {reports.id_name: id_column(reports.ids)}
     for i, finding in enumerate(FINDINGS):
-        indices = pa.array(codes[i], mask=codes[i] < 0)
-        columns[finding] = pa.DictionaryArray.from_arrays(indices, names).cast(pa.string())
+        columns[finding] = names.take(pa.array(codes[i], mask=codes[i] < 0))
     texts: dict[int, str] = {}
     for own in labels:
         if id(own) not in texts:
@@ -201,8 +203,11 @@ def id_column(ids: Sequence[str]) -> pa.Array:
 
 def evidence_json(labels: Labels) -> str:
     """Evidence of one report: ``{"Afib": [[0, 19]], ...}`` in the order of the findings."""
-    ordered = {FINDINGS[i]: labels.evidence[i] for i in sorted(labels.evidence)}
-    return json.dumps(ordered, ensure_ascii=False)
+    spans = [
+        f"{_QUOTED[i]}: [{', '.join([f'[{start}, {end}]' for start, end in own])}]"
+        for i, own in sorted(labels.evidence.items())
+    ]
+    return "{" + ", ".join(spans) + "}"
 
 
 def write_labels(table: pa.Table, path: Path) -> None:

@@ -13,7 +13,7 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _BREAK = r"\n(?=\s*(?:[A-ZÀ-ÞŒ0-9•*\-]|\n|$))"
 END_OF_SENTENCE = re.compile(rf"\. |{_BREAK}")
 TOKEN = re.compile(rf"[Vv][1-9](?=[Vv][1-9])|{_WORD}|{_NUMBER}|[.,;?!/&+]|:(?!\d)")
-"""The tokens of a sentence; V5V6 are two. No token has a space in it: a sentence may be cut at its spaces."""
+"""The tokens of a sentence; V5V6 are two. None has a space in it: a sentence may be cut there."""
 
 _ENDING = re.compile(r"\(.*\)$")
 
@@ -25,4 +25,4 @@ def words_of(phrase: str) -> list[str]:
 
 def bare(word: str) -> str:
     """A word without its ending in brackets: ``extrasystole(n)`` -> ``extrasystole``."""
-    return _ENDING.sub("", word)
+    return _ENDING.sub("", word) if word.endswith(")") else word

@@ -2,26 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
+from deepecg_jax.labels.reports.phrases import Meaning, Node
 from deepecg_jax.labels.reports.tokens import TOKEN
 
-Node = dict[int, Any]
-END = -1
 _REMEMBERED = 200_000
 T = TypeVar("T")
-
-
-class Meaning(NamedTuple):
-    """What a phrase is in one set of languages; ``short`` needs one of them to be spoken.
-
-    ``code`` is the number of its kind and value in `Lexicon.meanings`.
-    """
-
-    languages: int
-    short: bool
-    kind: int
-    code: int
 
 
 @dataclass(slots=True, eq=False)
@@ -82,16 +69,17 @@ def chunk_of(text: str, known: Mapping[str, Word]) -> Chunk:
     """Cut what stands between two spaces into words, numbers and punctuation."""
     matches = list(TOKEN.finditer(text))
     words = [known[match.group()] for match in matches]
-    kept = [
-        i
-        for i, word in enumerate(words)
-        if not (i and word.text == "." and words[i - 1].abbreviation)
-    ]
+    dots = bool(words) and words[0].text == "."
+    abbreviated = bool(words) and words[-1].abbreviation
+    # the dot of an abbreviation is no word
+    for i in range(len(words) - 1, 0, -1):
+        if words[i].text == "." and words[i - 1].abbreviation:
+            del words[i], matches[i]
     return Chunk(
-        words=tuple(words[i] for i in kept),
-        starts=tuple(matches[i].start() for i in kept),
-        ends=tuple(matches[i].end() for i in kept),
-        weight=sum(words[i].weight for i in kept),
-        dots=bool(words) and words[0].text == ".",
-        abbreviated=bool(words) and words[-1].abbreviation,
+        words=tuple(words),
+        starts=tuple([match.start() for match in matches]),
+        ends=tuple([match.end() for match in matches]),
+        weight=sum([word.weight for word in words]),
+        dots=dots,
+        abbreviated=abbreviated,
     )
