@@ -13,7 +13,10 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _BREAK = r"\n(?=\s*(?:[A-ZÀ-ÞŒ0-9•*\-]|\n|$))"
 END_OF_SENTENCE = re.compile(rf"\. |{_BREAK}")
 TOKEN = re.compile(rf"[Vv][1-9](?=[Vv][1-9])|{_WORD}|{_NUMBER}|[.,;?!/&+]|:(?!\d)")
-"""The tokens of a sentence; V5V6 are two. No token has a space in it: a sentence may be cut at its spaces."""
+"""The tokens of a sentence; V5V6 are two.
+
+No token has a space in it: a sentence may be cut at its spaces.
+"""
 
 _ENDING = re.compile(r"\(.*\)$")
 
