@@ -10,9 +10,9 @@ from deepecg_jax.labels.reports.schema import Quantity
 # change of a rate is no rate
 _VALUE = re.compile(
     r"(?P<words>(?:[\s:=~()]|,(?=\s)|\b(?:is|of|was|at|about|with|around|here|measured|measures"
-    r"|approx\.?|ca\.?|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]r|med|p[åa]|kring"
+    r"|approx|ca|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]r|med|p[åa]|kring"
     r"|h[äa]r|uppm[äa]tt|est|de|[àa]|environ|mesur[ée]e?|ici|nach|enligt|selon|bazett|fridericia)"
-    r"\b){0,8}?)"
+    r"\b\.?){0,8}?)"
     r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(?P<end>\d+(?:[.,]\d+)?))?(?![\d:])"
     r"\s*(?:ms|msec|s|sec|sek|°|grad|degr[eé]e?s|mm|(?P<millivolts>mv)|(?P<rate>[bs]pm|min-1"
