@@ -10,8 +10,8 @@ from deepecg_jax.labels.reports.schema import Quantity
 # change of a rate is no rate
 _VALUE = re.compile(
     r"(?P<words>(?:[\s:=~()]|,(?=\s)|\b(?:is|of|was|at|about|with|around|here|measured|measures"
-    r"|approx|ca|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]r|med|p[åa]|kring"
-    r"|h[äa]r|uppm[äa]tt|est|de|[àa]|environ|mesur[ée]e?|ici|nach|enligt|selon|bazett|fridericia)"
+    r"|approx|ca|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]e?r|med|p[åa]|kring"
+    r"|h[äa]e?r|uppm[äa]tt|est|de|[àa]|environ|mesur[ée]e?|ici|nach|enligt|selon|bazett|fridericia)"
     r"\b\.?){0,8}?)"
     r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(?P<end>\d+(?:[.,]\d+)?))?(?![\d:])"
