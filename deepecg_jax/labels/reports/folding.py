@@ -12,8 +12,8 @@ from functools import lru_cache
 
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "æ": "ae", "œ": "oe"})
 _PLAIN = str.maketrans({"æ": "a", "ø": "o", "œ": "oe", "ß": "ss", "đ": "d", "ł": "l"})
-# UTF-8 lead bytes of Latin letters as Windows-1252 shows them, and one following byte
-_MOJIBAKE = re.compile("[ÃÅâ][\u0080-\u00bfŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,2}")
+# UTF-8 lead bytes of Latin letters and signs as Windows-1252 shows them, and one following byte
+_MOJIBAKE = re.compile("[ÂÃÅâ][\u0080-\u00bfŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,2}")
 _MARKED = re.compile("[^\\W\\d_][\u0300-\u036f]+")
 _REPAIRABLE = re.compile(f"{_MOJIBAKE.pattern}|{_MARKED.pattern}")
 LOST = "�#?"
@@ -40,7 +40,7 @@ def needs_repair(text: str) -> bool:
     if text.isascii():
         return False
     # the expression is slow where every second letter may begin a match; most texts need no look
-    suspicious = "Ã" in text or "Å" in text or "â" in text
+    suspicious = "Ã" in text or "Å" in text or "â" in text or "Â" in text
     if not suspicious and unicodedata.is_normalized("NFC", text):
         return False
     return _REPAIRABLE.search(text) is not None

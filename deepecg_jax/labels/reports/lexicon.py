@@ -51,7 +51,7 @@ class Lexicon:
             for word in file.language_words:
                 self.phrases.speak(word, language)
             self._between |= {form for word in file.between for form in variants(word)}
-            self._abbreviations |= {fold(word) for word in file.abbreviations}
+            self._abbreviations |= {form for word in file.abbreviations for form in variants(word)}
             self._joining |= {fold(word) for word in (*file.and_words, *file.or_words)}
             self._ranging |= {fold(word) for word in file.range_words}
             different |= {form for word in file.different_words for form in variants(word)}

@@ -10,8 +10,9 @@ from deepecg_jax.labels.reports.schema import Quantity
 # change of a rate is no rate
 _VALUE = re.compile(
     r"(?P<words>(?:[\s:=~()]|,(?=\s)|\b(?:is|of|was|at|about|with|around|here|measured|measures"
-    r"|approx\.?|ca\.?|ist|von|mit|bei|auf|um|hier|gemessen|beträgt|är|med|på|kring|här|uppmätt"
-    r"|est|de|à|environ|mesurée?|ici|nach|enligt|selon|bazett|fridericia)\b){0,8}?)"
+    r"|approx|ca|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]e?r|med|p[åa]|kring"
+    r"|h[äa]e?r|uppm[äa]tt|est|de|[àa]|environ|mesur[ée]e?|ici|nach|enligt|selon|bazett|fridericia)"
+    r"\b\.?){0,8}?)"
     r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(?P<end>\d+(?:[.,]\d+)?))?(?![\d:])"
     r"\s*(?:ms|msec|s|sec|sek|°|grad|degr[eé]e?s|mm|(?P<millivolts>mv)|(?P<rate>[bs]pm|min-1"
@@ -58,7 +59,7 @@ def read_quantity(quantity: Quantity, text: str, at: int) -> Iterator[tuple[str,
         for state in _STATES:
             span = getattr(limit, state)
             if span is not None and all(span.holds(value) for value in values):
-                yield limit.finding, state, match.end()
+                yield limit.finding, state, match.start() + len(match.group().rstrip())
                 break
 
 

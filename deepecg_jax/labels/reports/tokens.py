@@ -19,8 +19,11 @@ _ENDING = re.compile(r"\(.*\)$")
 
 
 def words_of(phrase: str) -> list[str]:
-    """The words of a rule's phrase, by the same expression that reads the reports."""
-    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?&+,:]", phrase)]
+    """The words of a rule's phrase, by the same expression that reads the reports.
+
+    "¿" stands for a question mark before what it doubts ("?LVH").
+    """
+    return [match.group() for match in re.finditer(rf"(?:{_WORD})\*?|{_NUMBER}|[?¿&+,:]", phrase)]
 
 
 def bare(word: str) -> str:

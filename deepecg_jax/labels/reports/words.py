@@ -1,5 +1,6 @@
 """What is remembered of the words of reports: their meanings, and the pieces they stand in."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -65,10 +66,16 @@ class Remembered(dict[str, T]):
         return found
 
 
+def _as_read(text: str, match: re.Match[str]) -> str:
+    """The word of a match; the question mark of "?LVH" is another than that of "LVH?"."""
+    opens = match.group() == "?" and text[match.end() : match.end() + 1].isalpha()
+    return "¿" if opens else match.group()
+
+
 def chunk_of(text: str, known: Mapping[str, Word]) -> Chunk:
     """Cut what stands between two spaces into words, numbers and punctuation."""
     matches = list(TOKEN.finditer(text))
-    words = [known[match.group()] for match in matches]
+    words = [known[_as_read(text, match)] for match in matches]
     dots = bool(words) and words[0].text == "."
     abbreviated = bool(words) and words[-1].abbreviation
     # the dot of an abbreviation is no word
