@@ -8,7 +8,7 @@ finding ("no P wave seen") take their cues too, so that these reach no further.
 
 from collections.abc import Mapping, Sequence
 
-from deepecg_jax.labels.reports.items import AND, COMMA, NOR, OR, Cue, Item, Kind
+from deepecg_jax.labels.reports.items import AND, COMMA, NOR, OR, SLASH, Cue, Item, Kind
 from deepecg_jax.labels.reports.sites import Target
 
 _REACH_BEFORE = 8  # words between a cue and the statement after it
@@ -152,7 +152,9 @@ def _along(
             break
         waiting.append(there)
         # a comma alone may end the list; only a later "or" (or "and", after a negation) says so
-        if OR in joins or effect == "section" or (effect in _ALONG_AND and {AND, NOR} & {*joins}):
+        slash = joins == [SLASH] and _apart(clause, min(here, there), max(here, there)) == 1
+        along = slash or AND in joins or NOR in joins
+        if OR in joins or effect == "section" or (effect in _ALONG_AND and along):
             reached, waiting = reached + waiting, []
         elif AND in joins:
             break

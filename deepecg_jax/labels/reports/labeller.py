@@ -158,7 +158,7 @@ class Labeller:
         for match in END_OF_SENTENCE.finditer(text):
             if match.group() != "\n":
                 last = text[max(start, match.start() - 20) : match.start()]
-                words = last.replace(".", " ").rsplit(None, 1)
+                words = last.replace(".", " ").replace("-", " ").rsplit(None, 1)
                 if words and (len(words[-1]) < 3 or self._lexicon.words[words[-1]].abbreviation):
                     continue
             parts.append((start, text[start : match.start()]))

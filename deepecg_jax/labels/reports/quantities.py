@@ -13,7 +13,7 @@ _VALUE = re.compile(
     r"|approx|ca|ist|von|mit|bei|auf|um|hier|gemessen|betr(?:ä|ae)gt|[äa]e?r|med|p[åa]|kring"
     r"|h[äa]e?r|uppm[äa]tt|est|de|[àa]|environ|mesur[ée]e?|ici|nach|enligt|selon|bazett|fridericia)"
     r"\b\.?){0,8}?)"
-    r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
+    r"(?<![^\W\d_])(?P<value>(?<=[\s:=(])[-−–+]?\d*[.,]?\d+|\d+(?:[.,]\d+)?)"
     r"(?:\s*[-–]\s*(?P<end>\d+(?:[.,]\d+)?))?(?![\d:])"
     r"\s*(?:ms|msec|s|sec|sek|°|grad|degr[eé]e?s|mm|(?P<millivolts>mv)|(?P<rate>[bs]pm|min-1"
     r"|(?:slag|schläge|batt?ements|batt?|beats|x|c)?\.?\s*(?:/|per |pro )\s?mi?n))?"
