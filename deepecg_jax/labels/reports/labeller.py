@@ -156,13 +156,13 @@ class Labeller:
         parts: list[tuple[int, str]] = []
         start = 0
         for match in END_OF_SENTENCE.finditer(text):
-            if match.group() != "\n":
-                last = text[max(start, match.start() - 20) : match.start()]
-                words = last.replace(".", " ").rsplit(None, 1)
+            end, after = match.span()
+            if text[end] == ".":
+                words = text[max(start, end - 20) : end].replace(".", " ").rsplit(None, 1)
                 if words and (len(words[-1]) < 3 or self._lexicon.words[words[-1]].abbreviation):
                     continue
-            parts.append((start, text[start : match.start()]))
-            start = match.end()
+            parts.append((start, text[start:end]))
+            start = after
         parts.append((start, text[start:]))
         return parts
 
