@@ -156,13 +156,14 @@ class Labeller:
         parts: list[tuple[int, str]] = []
         start = 0
         for match in END_OF_SENTENCE.finditer(text):
-            if match.group() != "\n":
-                last = text[max(start, match.start() - 20) : match.start()]
+            end, after = match.span()
+            if text[end] == ".":
+                last = text[max(start, end - 20) : end]
                 words = last.replace(".", " ").replace("-", " ").rsplit(None, 1)
                 if words and (len(words[-1]) < 3 or self._lexicon.words[words[-1]].abbreviation):
                     continue
-            parts.append((start, text[start : match.start()]))
-            start = match.end()
+            parts.append((start, text[start:end]))
+            start = after
         parts.append((start, text[start:]))
         return parts
 

@@ -7,6 +7,7 @@ then read in a walk along its pieces. No path begins with another: as far as a s
 texts are alike, so it ends there in all.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
@@ -18,6 +19,7 @@ from deepecg_jax.labels.reports.statements import Interpreter, State, Statement
 from deepecg_jax.labels.reports.words import Chunk
 
 _REMEMBERED = 200_000
+_DIGIT = re.compile(r"\d")
 Place = tuple[int, int, int, int]
 """A span: piece, character in it, and piece and character of the end; counted from a segment."""
 
@@ -77,7 +79,8 @@ class Reader:
                 said.append((finding, state, spans))
             for name, (i, a, j, b) in measured:
                 start, end = places[at + i] + a, places[at + j] + b
-                said += self._interpreter.measure(name, text, start, end)
+                if _DIGIT.search(text, end):  # most signs that may have a value have none
+                    said += self._interpreter.measure(name, text, start, end)
             at += past
         return said
 

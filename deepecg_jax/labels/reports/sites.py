@@ -9,7 +9,7 @@ _NEAR = 3  # words between a lead list and the sign before it: "ST depression se
 _LINKS = frozenset({Kind.SITE, Kind.LEADS, Kind.JOIN, Kind.AGE, Kind.CUE, Kind.PLACE})
 
 
-@dataclass
+@dataclass(slots=True)
 class Target:
     """A finding, sign or other statement of a clause, with all that was said about it."""
 
@@ -38,14 +38,16 @@ def targets_of(clause: Sequence[Item], leads: Mapping[str, str]) -> dict[int, Ta
         leads: lead -> its site; leads without a site (aVR) are not in it.
     """
     found: dict[int, Target] = {}
+    any_sited = False
     for i, item in enumerate(clause):
         if item.kind in TARGETS:
             found[i] = Target(item, parts=[item])
             if item.kind == Kind.CONCEPT:
+                any_sited = True
                 sign: Sign = item.value
                 found[i].sites = set(sign.sites)
                 found[i].age = sign.age
-    if not any(target.sited for target in found.values()):
+    if not any_sited:
         return found
     for i, item in enumerate(clause):
         if item.kind == Kind.AGE:
@@ -63,9 +65,13 @@ def targets_of(clause: Sequence[Item], leads: Mapping[str, str]) -> dict[int, Ta
 
 
 def _around(at: int, found: Mapping[int, Target]) -> tuple[int | None, int | None]:
-    before = max((i for i in found if i < at), default=None)
-    after = min((i for i in found if i > at), default=None)
-    return before, after
+    before = None
+    for i in found:  # in their order
+        if i > at:
+            return before, i
+        if i < at:
+            before = i
+    return before, None
 
 
 def _owner(clause: Sequence[Item], at: int, found: Mapping[int, Target]) -> Target | None:
@@ -141,14 +147,16 @@ def share_sites(clause: Sequence[Item], found: Mapping[int, Target]) -> None:
     order = sorted(found)
     pairs = list[tuple[Target, Target]]()
     for a, b in zip(order, order[1:], strict=False):
+        left, right = found[a], found[b]
+        if not left.sited:
+            continue
         between = clause[a + 1 : b]
         joins = {part.value for part in between if part.kind == Kind.JOIN}
-        left, right = found[a], found[b]
         swapped = any(p.kind == Kind.CUE and p.value.direction == "swap" for p in between)
         if any(part.kind == Kind.STOP for part in between):
             continue
         alike = left.denied == right.denied and joins and (right.sited or joins & {AND, OR})
-        if left.sited and (alike or swapped):
+        if alike or swapped:
             pairs.append((left, right))
     for left, right in [*reversed(pairs), *((b, a) for a, b in pairs)]:
         if not left.sites and right.sites:
