@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import scipy.io
 
+from deepecg_jax.data.shards import open_split
 from deepecg_jax.signals.contract import STANDARD_LEADS
 
 STATEMENTS = ["{'SR': 100.0, 'NORM': 100.0}", "{'AFIB': 0.0, 'CLBBB': 80.0}", "{'PACE': 100.0}"]
@@ -109,3 +111,16 @@ def content(folder: Path) -> dict[str, bytes]:
     for key in ("workers", "seconds", "ecg_per_s"):
         del summary[key]
     return files | {"summary.json": json.dumps(summary).encode()}
+
+
+def stored(data_dir: Path) -> dict[str, dict]:
+    """All ECGs of data set ``table`` by record id, with ``split`` and their labels by name."""
+    found = {}
+    index = pq.read_table(data_dir / "table/1.0.0/index.parquet")
+    for name in dict.fromkeys(index.column("split").to_pylist()):
+        split = open_split(data_dir, "table", name)
+        for i in range(len(split)):
+            ecg = dict(split[i], split=name)
+            ecg["labels"] = dict(zip(split.label_names, ecg["labels"].tolist(), strict=True))
+            found[ecg["record_id"]] = ecg
+    return found

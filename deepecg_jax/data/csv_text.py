@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, cast
@@ -45,12 +46,13 @@ def read_header(path: Path, encoding: str) -> Header:
                 if line.count('"') % 2 == 0 or not (more := file.readline()):
                     break
                 line += more
-    except (OSError, UnicodeError, LookupError) as error:
+        delimiter = delimiter or _delimiter(line)
+        names = next(csv.reader([line], delimiter=delimiter), [])
+    # gzip raises EOFError and zlib.error on damaged files.
+    except (OSError, UnicodeError, LookupError, EOFError, zlib.error, csv.Error) as error:
         raise not_readable(path, encoding, error) from error
-    if not line.strip():
+    if not any(name.strip() for name in names):
         raise UserError(f"{path} is empty; its first line must name the columns.")
-    delimiter = delimiter or _delimiter(line)
-    names = next(csv.reader([line], delimiter=delimiter))
     return Header(tuple(name.strip() for name in names), delimiter, before)
 
 

@@ -48,8 +48,9 @@ def read_columns(path: Path, names: Sequence[str], encoding: str = "utf-8") -> p
         there = _all_names(path, encoding)
         try:
             table = pq.read_table(path, columns=[_raw_name(path, there, name) for name in names])
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"{path} cannot be read as Parquet ({error}).") from error
+            table.validate(full=True)  # texts that are no UTF-8 would only fail when they are read
+        except (OSError, UnicodeError, pa.ArrowException) as error:
+            raise _no_parquet(path, error) from error
         table = table.rename_columns([name.strip() for name in table.column_names])
     else:
         table = _read_csv(path, names, encoding)
@@ -106,8 +107,12 @@ def _all_names(path: Path, encoding: str) -> tuple[str, ...]:
         return read_header(path, encoding).names
     try:
         return tuple(name.strip() for name in pq.read_schema(path).names)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({error}).") from error
+    except (OSError, UnicodeError, pa.ArrowException) as error:
+        raise _no_parquet(path, error) from error
+
+
+def _no_parquet(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}).")
 
 
 def _raw_name(path: Path, there: Sequence[str], name: str) -> str:

@@ -7,14 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ecg_sources import write_wfdb
+from ecg_sources import stored, write_wfdb
 
 from deepecg_jax.data.build import build
-from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.shards import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.standardize import to_microvolts
 
 
@@ -33,19 +30,6 @@ def rows_of(folder: Path, signals: np.ndarray, n: int = 8, **columns: list) -> l
         write_wfdb(folder / f"ecg/{i}", signals[i])
         rows.append({"path": f"ecg/{i}.hea", **{name: v[i] for name, v in columns.items()}})
     return rows
-
-
-def stored(data_dir: Path) -> dict[str, dict]:
-    """All ECGs of the data set by record id, with ``split`` and their labels by name."""
-    found = {}
-    index = pq.read_table(data_dir / "table/1.0.0/index.parquet")
-    for name in dict.fromkeys(index.column("split").to_pylist()):
-        split = open_split(data_dir, "table", name)
-        for i in range(len(split)):
-            ecg = dict(split[i], split=name)
-            ecg["labels"] = dict(zip(split.label_names, ecg["labels"].tolist(), strict=True))
-            found[ecg["record_id"]] = ecg
-    return found
 
 
 def test_a_table_with_the_names_of_the_schema_needs_no_option(signals, tmp_path) -> None:
@@ -274,25 +258,6 @@ def test_which_table(tmp_path) -> None:
         build("table", tmp_path / "d")
 
 
-def test_a_folder_without_a_table(signals, tmp_path) -> None:
-    for i in range(6):
-        write_wfdb(tmp_path / f"s/p{i // 2}/{i}", signals[i], comments="# Age: 50\n# Sex: F\n")
-    (tmp_path / "s/p0/notes.txt").write_text("no ECG")
-    options = {"patient_id": "folder"}
-    built = build("table", tmp_path / "d", tmp_path / "s", options=options)
-    ecgs = stored(tmp_path / "d")
-    assert set(ecgs) == {f"p{i // 2}/{i}.hea" for i in range(6)}
-    assert {ecg["patient_id"] for ecg in ecgs.values()} == {"p0", "p1", "p2"}
-    assert {(float(ecg["age"]), ecg["sex"]) for ecg in ecgs.values()} == {(50.0, "female")}
-    assert built.summary["notes"][0].startswith("The data set has no labels")
-    options = {"files": "p1/*.hea", "patient_id": "file"}
-    some = build("table", tmp_path / "some", tmp_path / "s", options=options)
-    assert some.summary["records"] == 2
-    assert "2 ECGs without an id in their file" in some.summary["notes"][0]
-    alone = build("table", tmp_path / "alone", tmp_path / "s")
-    assert "Nothing says who the patients are" in alone.summary["notes"][0]
-
-
 def test_labels_from_machine_statements(signals, tmp_path) -> None:
     reports = ["Normal sinus rhythm\nNormal ECG", "Atrial fibrillation\nPossible LVH", ""]
     write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 3, report=reports))
@@ -304,32 +269,3 @@ def test_labels_from_machine_statements(signals, tmp_path) -> None:
     assert [ecg["Left ventricular hypertrophy"] for ecg in ecgs] == [0, -1, -1]
     assert built.summary["counts"] == {"without_statements": 1}
     assert "machine statements" in built.summary["notes"][1]
-
-
-def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:
-    """WFDB states no patient; the order and the number of answers are those of the files."""
-    from deepecg_jax.data import table_scan
-
-    monkeypatch.setattr(table_scan, "_ALONE", 1)
-    records = []
-    for i in range(3):
-        write_wfdb(tmp_path / f"{i}", signals[i])
-        records.append(PlannedRecord(str(i), "", "", str(tmp_path / f"{i}.hea")))
-    (tmp_path / "1.dat").unlink()
-    assert table_scan.patients_of_files(records, 2) == ["", "", ""]
-    monkeypatch.setattr(
-        table_scan, "read_planned", lambda record: Recording(signals[0], STANDARD_LEADS, 250.0,
-                                                             patient_id=f" p{record.record_id} ")
-    )  # fmt: skip
-    assert table_scan.patients_of_files(records, 1) == ["p0", "p1", "p2"]
-
-
-@pytest.mark.real
-def test_real_device_files_build(shared, tmp_path) -> None:
-    """The MUSE file's ECG is one of the Challenge's; CardioSoft's has 12 leads."""
-    pytest.importorskip("ecgdatakit", reason="needs the extra formats")
-    options = {"files": "*.xml", "patient_id": "file", "shares": "1/0/0"}
-    built = build("table", tmp_path / "d", shared / "golden/preprocessing", options=options)
-    assert built.summary["records"] == 2 and built.summary["rejects"]["total"] == 0
-    for ecg in stored(tmp_path / "d").values():
-        assert ecg["lead_mask"].all() and np.abs(ecg["signal"]).max() > 300

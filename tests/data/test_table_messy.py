@@ -81,6 +81,24 @@ def test_what_is_no_table_is_said_to_be_none(tmp_path) -> None:
         plan_of(source, sex="Sex")
 
 
+def test_damaged_tables_are_refused_in_one_line(tmp_path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    (source / "t.csv.gz").write_bytes(gzip.compress(PLAIN.encode() * 50)[:60])
+    with pytest.raises(UserError, match=r"t.csv.gz cannot be read as a table"):
+        plan_of(source)
+    (source / "t.csv.gz").unlink()
+    pq.write_table(pa.table({"path": ["äöü.hea"] * 2}), source / "t.parquet")
+    data = (source / "t.parquet").read_bytes()
+    for damaged in (
+        data[:-30] + b"\xff" * 20 + data[-10:],
+        data.replace("ö".encode(), b"\xff\xff"),
+    ):
+        (source / "t.parquet").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"cannot be read as Parquet \([^\n]+\)\.$"):
+            plan_of(source)
+
+
 def test_tables_are_found_by_the_column_that_names_files(tmp_path) -> None:
     source = tmp_path / "s"
     source.mkdir()
