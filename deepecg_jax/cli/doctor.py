@@ -3,8 +3,12 @@
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
 CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets",
         "numpy", "scipy", "wfdb")  # fmt: skip
@@ -18,8 +22,27 @@ OPTIONAL = {
 }
 
 
-def command() -> None:
+def command(
+    multihost: Annotated[
+        bool,
+        typer.Option(
+            "--multihost",
+            help="Join the other processes, as a training would, and time a sum over all devices.",
+            rich_help_panel="Several processes",
+        ),
+    ] = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    join_timeout: JoinTimeout = 300,
+) -> None:
     """Print versions, devices, and which optional parts are missing."""
+    if multihost:
+        from deepecg_jax.cli.doctor_hosts import check_hosts
+
+        with joined(coordinator, processes, process_id, join_timeout) as shown:
+            check_hosts(shown)
+        return
     import jax
     from rich.table import Table
 

@@ -31,6 +31,17 @@ def first_says(what: str, value: Any) -> Any:
     return json.loads(client.blocking_key_value_get(key, _WAIT_MS))
 
 
+def all_say(what: str, value: Any) -> list[Any]:
+    """The values of all processes, in their order (anything that JSON holds)."""
+    count = jax.process_count()
+    if count == 1:
+        return [value]
+    key = f"deepecg/all/{next(_numbers)}/{what}"
+    client = coordination_client()
+    client.key_value_set(f"{key}/{jax.process_index()}", json.dumps(value))
+    return [json.loads(client.blocking_key_value_get(f"{key}/{i}", _WAIT_MS)) for i in range(count)]
+
+
 def require_agreement(what: str, values: Mapping[str, Any], hint: str) -> None:
     """UserError where this process differs from process 0, naming both sides.
 

@@ -51,6 +51,8 @@ def join(place: Place) -> int:
     if place.processes == 1 or (cluster is None and given == (None, None, None)):
         return 1
     _check(place, cluster)
+    if place.process_id == 0 and place.coordinator is not None:
+        _require_free(place.coordinator)
     settings: dict[str, Any] = {}
     if None not in given and cluster is None:
         settings["cluster_detection_method"] = "deactivate"
@@ -60,12 +62,11 @@ def join(place: Place) -> int:
                 place.coordinator, place.processes, place.process_id,
                 initialization_timeout=place.timeout + _GRACE_SECONDS, **settings,
             )  # fmt: skip
-        except (RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, ImportError) as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"cannot join the other processes ({first_line}); if the port is taken give "
-                "another in --coordinator HOST:PORT, and to train on this host alone give "
-                "--processes 1."
+                f"cannot join the other processes ({first_line}); to train on this host alone "
+                "give --processes 1."
             ) from error
         return jax.process_count()  # the first look at the devices, which is collective too
 
@@ -102,14 +103,9 @@ def find_cluster(environment: Mapping[str, str]) -> str | None:
         if "," in environment.get(name, ""):
             return "Cloud TPU"
     # a TPU VM tells its neighbours through its metadata server, which JAX asks
-    wanted = environment.get("JAX_PLATFORMS", "tpu")
+    asked = "tpu" in (environment.get("JAX_PLATFORMS") or "tpu")
     chips = glob("/dev/accel[0-9]*") or glob("/dev/vfio/[0-9]*")
-    if (
-        "tpu" in wanted
-        and "TPU_SKIP_MDS_QUERY" not in environment
-        and chips
-        and find_spec("libtpu")
-    ):
+    if asked and chips and find_spec("libtpu") and "TPU_SKIP_MDS_QUERY" not in environment:
         return "Cloud TPU"
     return None
 
@@ -133,6 +129,21 @@ def _check(place: Place, cluster: str | None) -> None:
     if number is not None and (number < 0 or (count is not None and number >= count)):
         last = "the number of processes - 1" if count is None else str(count - 1)
         raise UserError(f"--process-id {number} must be from 0 to {last}.")
+
+
+def _require_free(coordinator: str) -> None:
+    """UserError if the port of process 0 is in use here: the runtime would crash."""
+    port = int(coordinator.rpartition(":")[2])
+    with socket.socket() as probe:
+        # a port that was in use a moment ago may be taken again
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"process 0 cannot open port {port} ({error}); give all processes another in "
+                "--coordinator."
+            ) from error
 
 
 @contextmanager

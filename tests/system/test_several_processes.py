@@ -58,10 +58,13 @@ def wait_for_step(workdir: Path, step: int, process: subprocess.Popen[str]) -> N
         time.sleep(0.02)
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """Process 0, process 1, ... of launch/local.sh."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True)
-    return sorted(map(int, listed.stdout.split()))
+def both(first: list[object], second: list[object]) -> tuple[subprocess.Popen[str], ...]:
+    """Process 0 and process 1 with commands of their own."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    place = ["--coordinator", f"localhost:{port}", "--processes", 2, "--process-id"]
+    return start(*first, *place, 0), start(*second, *place, 1)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +79,22 @@ def test_two_processes_compute_what_one_does(data, tmp_path):
     """Stopped at one process, then both killed; parameters spread over the processes."""
     one, two = tmp_path / "one", tmp_path / "two"
     end(start(*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={one}"), 0)
-    run = [LOCAL, 2, *DEEPECG, *SMALL, f"data.dir={data}", f"workdir={two}", "mesh.fsdp=2"]
+    run = [*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={two}", "mesh.fsdp=2"]
 
-    stopped = start(*run)
-    wait_for_step(two, 1, stopped)
-    os.kill(children(stopped)[1], signal.SIGTERM)
-    _, err = end(stopped, 3)
-    assert err.count("the same command resumes") == 1  # process 0 says it for both
+    first, second = both(run, run)
+    wait_for_step(two, 1, first)
+    second.terminate()
+    _, err = end(first, 3)
+    assert "a signal to one of the processes" in err and "the same command resumes" in err
+    _, err = end(second, 3)
+    assert "resumes" not in err  # process 0 says it for both
 
-    killed = start(*run)
+    killed = start(LOCAL, 2, *run)
     wait_for_step(two, 5, killed)
     os.killpg(killed.pid, signal.SIGKILL)
     end(killed, -signal.SIGKILL)
 
-    out, _ = end(start(*run), 0)
+    out, _ = end(start(LOCAL, 2, *run), 0)
     assert "of 2 processes" in out and out.count("resuming at step") == 1
 
     losses: dict[int, set[float]] = {}
@@ -107,14 +112,15 @@ def test_two_processes_compute_what_one_does(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_doctor_finds_both_and_adds_over_them():
+    out, _ = end(start(LOCAL, 2, *DEEPECG, "doctor", "--multihost"), 0)
+    assert out.count("2 processes") == 1 and "over 2 device(s)" in out
+
+
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_both(data, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-    place = ["--coordinator", f"localhost:{port}", "--processes", 2, "--process-id"]
     run = [*DEEPECG, *SMALL, f"workdir={tmp_path / 'run'}"]
-    good = start(*run, f"data.dir={data}", *place, 0)
-    bad = start(*run, f"data.dir={tmp_path}", *place, 1)
+    good, bad = both([*run, f"data.dir={data}"], [*run, f"data.dir={tmp_path}"])
     _, err = end(bad, 2)
     assert "error: process 1: There is no data set 'synthetic'" in err
     _, err = end(good, 2)

@@ -1,5 +1,6 @@
 """Where a process stands among others, and what they settle; two real ones are in tests/system."""
 
+import socket
 import threading
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_clusters_are_told_by_their_variables(environment, cluster, monkeypatch)
 def test_a_tpu_vm_is_told_by_its_chips(monkeypatch):
     monkeypatch.setattr(processes, "glob", lambda pattern: [pattern])
     monkeypatch.setattr(processes, "find_spec", lambda _: object())
-    assert find_cluster({}) == "Cloud TPU"
+    assert find_cluster({}) == find_cluster({"JAX_PLATFORMS": ""}) == "Cloud TPU"
     assert find_cluster({"JAX_PLATFORMS": "cpu"}) is None
 
 
@@ -52,6 +53,16 @@ def test_a_place_that_cannot_be_is_refused(place, message, monkeypatch):
     monkeypatch.setattr(processes, "find_cluster", lambda _: None)
     with pytest.raises(UserError, match=message):
         join(place)
+
+
+def test_a_port_in_use_is_refused(monkeypatch):
+    monkeypatch.setattr(processes, "find_cluster", lambda _: None)
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"process 0 cannot open port {port} .*in use"):
+            join(Place(f"localhost:{port}", 2, 0))
 
 
 def test_alone_nothing_is_joined_and_all_agree(monkeypatch, mesh_of):
