@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from deepecg_jax.data.label_columns import yes_or_no
 from deepecg_jax.data.numbers import read_number
@@ -38,6 +39,7 @@ def follow_up(
     return days, 0, ()
 
 
+@lru_cache(maxsize=65536)
 def stated_follow_up(days: str, event: str) -> tuple[float, int, tuple[str, ...]]:
     """Time and event as a table states them; unknown and counted if they make no sense.
 

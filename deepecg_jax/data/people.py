@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deepecg_jax.errors import UserError
 
@@ -113,6 +114,7 @@ def _stated_codes(stated: str) -> dict[str, str]:
     return meaning
 
 
+@lru_cache(maxsize=4096)
 def parse_age(text: str, over_89: float | None = None) -> tuple[float, tuple[str, ...]]:
     """Years from a number as text, and what was repaired.
 

@@ -32,7 +32,9 @@ def ids(table: pa.Table, column: str | None, path: Path) -> list[str]:
         return []
     found = []
     for row, text in enumerate(texts(table, column), 2):
-        if text.lower() in UNKNOWN_WORDS:
+        if text.isdigit():  # as most are
+            pass
+        elif text.lower() in UNKNOWN_WORDS:
             text = ""
         elif whole := _WHOLE.fullmatch(text):
             text = whole[1]
@@ -76,8 +78,7 @@ def splits_of_rows(
 def filled_rows(table: pa.Table) -> pa.Table:
     """Without the rows at the end in which no column has anything, as spreadsheets leave them."""
     end = table.num_rows
-    columns = [texts(table, name) for name in table.column_names]
-    while end and not any(column[end - 1] for column in columns):
+    while end and not any(column[end - 1].as_py() for column in table.columns):
         end -= 1
     return table.slice(0, end)
 
