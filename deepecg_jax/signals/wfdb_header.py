@@ -19,10 +19,11 @@ _MAX_SAMPLES_A_FRAME = 1000
 _GAIN = re.compile(
     r"^(?P<gain>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>.+))?$"
 )
-# A signal written in full, in plain ASCII, with one reading only: all nine fields, one sample a
-# frame. Almost every file's signals are; those that are not are taken apart field by field.
+# A signal written in full, with one reading only: all nine fields in ASCII, one sample a frame, and
+# a file in the record's folder (of any letters: wfdb would drop those that are not ASCII). Almost
+# every file's signals are; those that are not are taken apart field by field.
 _FULL = re.compile(
-    r"(?P<file>[A-Za-z0-9_][A-Za-z0-9_.\-]*)"
+    r"(?P<file>[^\s#~./\\-][^\s#~/\\]*)"
     r"[ \t]+(?P<format>\d{1,3})(?:x1)?(?:\+(?P<offset>\d{1,9}))?"
     r"[ \t]+(?P<gain>\d{1,12}(?:\.\d{1,12})?)(?:\((?P<baseline>-?\d{1,9})\))?"
     r"(?:/(?P<unit>[A-Za-z]+))?"

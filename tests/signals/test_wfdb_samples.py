@@ -97,6 +97,16 @@ def test_plain_records_are_read_to_the_bit_like_wfdb_but_without_it(tmp_path, ca
     assert recording.meta["checksum_verified"] is True
 
 
+def test_a_file_name_may_have_any_letters(tmp_path):
+    """wfdb drops those that are not ASCII, and then misses the file."""
+    plain = write(tmp_path, [("r.dat", "16", digital(12, 2), 0)], ["200(0)/mV"])
+    expected = read_wfdb(plain).signal
+    header = plain.with_name(plain.name + ".hea")
+    header.write_text(header.read_text().replace("r.dat", "Müller.dat"), "utf-8")
+    (tmp_path / "r.dat").rename(tmp_path / "Müller.dat")
+    np.testing.assert_array_equal(read_wfdb(plain).signal, expected)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_gains_and_baselines_give_the_bits_of_wfdb(tmp_path, seed):
     rng = np.random.default_rng(seed)
