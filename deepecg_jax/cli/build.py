@@ -32,7 +32,10 @@ def command(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many ECGs.", min=1)] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="key=value of the builder; may be given repeatedly.")
+        list[str] | None,
+        typer.Option(
+            help="key=value of the builder, as data_builders/NAME/README.md says; may be repeated."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Build again what exists.")] = False,
     restart: Annotated[

@@ -3,7 +3,9 @@
 import pytest
 
 from deepecg_jax.data.builder_files import builder_file, builder_names, load_builder_class
+from deepecg_jax.data.options import COMMON_OPTIONS
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.resources import builders_dir
 
 NAMES = (
     "chapman_shaoxing", "cinc2021", "code15", "mimic_iv_ecg", "ptb", "ptb_xl", "synthetic", "table",
@@ -29,3 +31,11 @@ def test_a_builders_folder(name: str) -> None:
     assert len(set(labels)) == len(labels) and (labels or name == "table")
     if name != "synthetic":  # whose labels are what its generator draws
         assert all(":" in label or label in FINDINGS for label in labels)
+
+
+def test_common_options_stand_in_the_readme_with_their_defaults():
+    readme = (builders_dir() / "README.md").read_text()
+    for name, option in COMMON_OPTIONS.items():
+        default = f"`{option.default}`" if option.default else ""
+        assert f"| `{name}` | {default} |".replace("|  |", "| |") in readme
+        assert all(f"`{choice}`" in readme for choice in option.choices)
