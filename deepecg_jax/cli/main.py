@@ -78,6 +78,9 @@ def _register() -> None:
 _register()
 
 
+_CTRL_C = 130  # typer's exit code for it, as shells have
+
+
 def main() -> None:
     """Entry point of the ``deepecg`` script."""
     # a flag that may stand anywhere: people add it at the end of a command that failed
@@ -90,7 +93,10 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         text, code = explain(error)
         print(text, file=sys.stderr)
-    sys.exit(code if isinstance(code, int) else 0)  # what typer.Exit carried, or nothing
+    code = code if isinstance(code, int) else 0  # what typer.Exit carried, or nothing
+    if code == _CTRL_C:
+        print("interrupted before anything was saved", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
