@@ -31,12 +31,6 @@ FORWARD, GRADIENT = 2e-5, 1e-3
 ZERO_GRADIENT = ("final_conv.bias", "project_conv.1.norm.bias")
 
 
-@pytest.fixture(autouse=True)
-def _full_precision() -> Any:
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def folder(shared: Path) -> Path:
     return shared / "golden" / "wcr" / "effnet"
