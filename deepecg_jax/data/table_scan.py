@@ -4,11 +4,11 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.table_files import read_planned
+from deepecg_jax.data.worker_server import start_server, worker_context
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from deepecg_jax.signals.recording import SignalError
@@ -78,7 +78,8 @@ def patients_of_files(records: Sequence[PlannedRecord], processes: int) -> list[
     """
     if len(records) <= _ALONE or processes <= 1:
         return [_patient_of(record) for record in records]
-    with ProcessPoolExecutor(processes, get_context("forkserver")) as pool:
+    start_server()
+    with ProcessPoolExecutor(processes, worker_context()) as pool:
         return list(pool.map(_patient_of, records, chunksize=_CHUNK))
 
 
