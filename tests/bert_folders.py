@@ -7,32 +7,48 @@ import jax
 import numpy as np
 import pytest
 
-from deepecg_jax.interop import bert_folder
-from deepecg_jax.interop.bert_tokenizer import ReportTokenizer, read_tokenizer
-from deepecg_jax.models.bert.classifier import BertClassifier
-from deepecg_jax.models.bert.config import BertConfig
+from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert.config import BertConfig
+from deepecg_jax.labelling.bert.model import BertClassifier
+from deepecg_jax.labelling.bert.tokenizer import ReportTokenizer, read_tokenizer
 from deepecg_jax.training.state import split_model
 
 WORDS = ["sinus", "##rhythm", "afib", "vorhof", "##flimmern", "no", "st", "bloc", "de"]
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüéßø0123456789"
 VOCABULARY = [
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS, *(f"##{x}" for x in LETTERS),
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    *WORDS,
+    *LETTERS,
+    *(f"##{x}" for x in LETTERS),
     *".,:;-()/",
-]  # fmt: skip
+]
 TEXTS = [
     "Sinusrhythmus, kein Vorhofflimmern; Überleitungsstörung (AV-Block I°)",
     "Élévation du segment ST à l'étage antérieur, bloc de branche",
     "sinusrytm\tmed förmaksflimmer\n og grø\u0000t \u00a0 naïve",
     "no afib " * 400,  # longer than 512 tokens
-    "", "  ", "[SEP] x [MASK]", "心電図 normal 🫀", "a" * 150, "I\u0307 Äquator A\u0308",
-]  # fmt: skip
+    "",
+    "  ",
+    "[SEP] x [MASK]",
+    "心電図 normal 🫀",
+    "a" * 150,
+    "I\u0307 Äquator A\u0308",
+]
 
 
 def config(**changes) -> BertConfig:
     values = {
-        "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "intermediate_size": 48, "labels": ("Afib", "Sinusal", "PVC"),
-    }  # fmt: skip
+        "vocab_size": len(VOCABULARY),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "labels": ("Afib", "Sinusal", "PVC"),
+    }
     return BertConfig(**(values | changes))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import scipy.io
 
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.signals.contract import STANDARD_LEADS
 
 STATEMENTS = ["{'SR': 100.0, 'NORM': 100.0}", "{'AFIB': 0.0, 'CLBBB': 80.0}", "{'PACE': 100.0}"]

@@ -22,10 +22,18 @@ ALLOWED = {
     "evaluation": {"errors", "labels"},
     "interop": {"errors", "signals", "labels", "data", "models", "evaluation", "objectives"},
     "training": {
-        "errors", "signals", "labels", "data", "models", "objectives", "config", "config_files",
-        "evaluation", "interop",
+        "errors",
+        "signals",
+        "labels",
+        "data",
+        "models",
+        "objectives",
+        "config",
+        "config_files",
+        "evaluation",
+        "interop",
     },
-}  # fmt: skip
+}
 ALLOWED["cli"] = {*ALLOWED, "cli"}
 
 

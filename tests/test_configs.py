@@ -70,9 +70,10 @@ def test_bad_overrides_are_one_sentence(override, message):
 
 def test_overrides_take_yaml_values():
     config = load_config(
-        FinetuneConfig, "configs/finetune/ptb_xl_superclass.yaml",
+        FinetuneConfig,
+        "configs/finetune/ptb_xl_superclass.yaml",
         ["labels=[a, 'b: c']", "optimizer.learning_rate=1e-3", "init_from=null", "mode=linear"],
-    )  # fmt: skip
+    )
     assert config.labels == ("a", "b: c") and config.optimizer.learning_rate == 1e-3
     assert config.init_from is None
 

@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import examples_from
-from deepecg_jax.data.follow_up import stated_follow_up
-from deepecg_jax.data.label_columns import label_values
+from deepecg_jax.data.building.builder import EcgBuilder
+from deepecg_jax.data.building.examples import examples_from
 from deepecg_jax.data.options import SHARES, Option
-from deepecg_jax.data.people import parse_age
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
-from deepecg_jax.data.tables import column_names, read_columns, require_column, texts
+from deepecg_jax.data.tables.follow_up import stated_follow_up
+from deepecg_jax.data.tables.labels import label_values
+from deepecg_jax.data.tables.people import parse_age
+from deepecg_jax.data.tables.read import column_names, read_columns, require_column, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import code15
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.fairseq_mat import read_fairseq_mat
-from deepecg_jax.signals.hdf5 import SEPARATOR, close_files, read_hdf5, read_rows
+from deepecg_jax.signals.reading.fairseq_mat import read_fairseq_mat
+from deepecg_jax.signals.reading.hdf5 import SEPARATOR, close_files, read_hdf5, read_rows
 from deepecg_jax.signals.recording import Recording, SignalError
 
 TABLES = ("exams.csv", "meta.csv")

@@ -10,13 +10,13 @@ from typing import ClassVar
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.dates import read_dates
+from deepecg_jax.data.building.wfdb_builder import WfdbBuilder
 from deepecg_jax.data.options import SHARES, Option
-from deepecg_jax.data.people import parse_age, parse_sex
 from deepecg_jax.data.records import Plan, PlannedRecord
 from deepecg_jax.data.splits import hash_split, parse_shares
-from deepecg_jax.data.tables import column_names, read_columns, texts
-from deepecg_jax.data.wfdb_builder import WfdbBuilder
+from deepecg_jax.data.tables.dates import read_dates
+from deepecg_jax.data.tables.people import parse_age, parse_sex
+from deepecg_jax.data.tables.read import column_names, read_columns, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import muse
 from deepecg_jax.signals.recording import Recording
@@ -94,10 +94,14 @@ class Builder(WfdbBuilder):
                     counts=counts,
                 )
             )
-        notes = () if people else (
-            "Age and sex are unknown: they are in MIMIC-IV's patients.csv, which --option "
-            "patients_table=FILE reads.",
-        )  # fmt: skip
+        notes = (
+            ()
+            if people
+            else (
+                "Age and sex are unknown: they are in MIMIC-IV's patients.csv, which --option "
+                "patients_table=FILE reads.",
+            )
+        )
         return Plan(tuple(records), (), {"ecgs_without_report": without} if without else {}, notes)
 
     @classmethod

@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.options import SHARES, Option
-from deepecg_jax.data.records import Plan, PlannedRecord
-from deepecg_jax.data.splits import parse_shares
-from deepecg_jax.data.wfdb_builder import (
+from deepecg_jax.data.building.wfdb_builder import (
     WfdbBuilder,
     described_by_header,
     find_headers,
     planned_header,
 )
+from deepecg_jax.data.options import SHARES, Option
+from deepecg_jax.data.records import Plan, PlannedRecord
+from deepecg_jax.data.splits import parse_shares
 from deepecg_jax.labels import ptb
 from deepecg_jax.signals.recording import Recording
 

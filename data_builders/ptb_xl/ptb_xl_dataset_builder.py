@@ -12,10 +12,10 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from deepecg_jax.data.building.wfdb_builder import WfdbBuilder
 from deepecg_jax.data.options import Option
-from deepecg_jax.data.people import parse_age
 from deepecg_jax.data.records import SPLITS, Plan, PlannedRecord
-from deepecg_jax.data.wfdb_builder import WfdbBuilder
+from deepecg_jax.data.tables.people import parse_age
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import scp
 

@@ -11,16 +11,12 @@ import numpy as np
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from deepecg_jax.data.builder import EcgBuilder
-from deepecg_jax.data.examples import examples_from
-from deepecg_jax.data.label_columns import UNLABELLED, choose_columns, label_name, label_values
+from deepecg_jax.data.building.builder import EcgBuilder
+from deepecg_jax.data.building.examples import examples_from
 from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.table_files import ReadingOptions, describe, read_planned
-from deepecg_jax.data.table_people import ages, follow_ups, sexes
-from deepecg_jax.data.table_roles import ROLES, columns_of_roles, find_table, overlooked
-from deepecg_jax.data.table_rows import filled_rows, ids, repeated_rows, splits_of_rows
-from deepecg_jax.data.table_scan import (
+from deepecg_jax.data.tables.files import ReadingOptions, describe, read_planned
+from deepecg_jax.data.tables.folders import (
     FROM_FILE,
     FROM_FOLDER,
     find_files,
@@ -28,10 +24,14 @@ from deepecg_jax.data.table_scan import (
     patients_of_files,
     patients_of_folders,
 )
-from deepecg_jax.data.tables import column_names, read_columns, texts
+from deepecg_jax.data.tables.labels import UNLABELLED, choose_columns, label_name, label_values
+from deepecg_jax.data.tables.people_columns import ages, follow_ups, sexes
+from deepecg_jax.data.tables.read import column_names, read_columns, texts
+from deepecg_jax.data.tables.roles import ROLES, columns_of_roles, find_table, overlooked
+from deepecg_jax.data.tables.rows import filled_rows, ids, repeated_rows, splits_of_rows
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import muse
-from deepecg_jax.signals.hdf5 import close_files
+from deepecg_jax.signals.reading.hdf5 import close_files
 
 AUTO, STATEMENTS = "auto", "statements"
 _COLUMN = "column of the table (default: the one of this name, if there is one; none: no column)"

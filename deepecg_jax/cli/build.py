@@ -16,8 +16,8 @@ from deepecg_jax.cli.summary_table import print_summary
 from deepecg_jax.errors import StoppedBySignal, UserError
 
 if TYPE_CHECKING:
-    from deepecg_jax.data.parts import BuiltPart, Part
-    from deepecg_jax.data.running import Progress
+    from deepecg_jax.data.building.machines import BuiltPart, Part
+    from deepecg_jax.data.staging.run import Progress
 
 
 def command(
@@ -57,15 +57,15 @@ def command(
 
     A build that was stopped, even by force, keeps its finished shards; the same command goes on.
     """
-    from deepecg_jax.data.worker_server import start_server
+    from deepecg_jax.data.workers import start_server
 
     workers = workers or _processors()
     if workers > 1 and not beam:
         start_server(also_import=["deepecg_jax.cli.main"])
 
-    from deepecg_jax.data.build import build
-    from deepecg_jax.data.parts import build_part, parse_part
-    from deepecg_jax.data.running import Runner
+    from deepecg_jax.data.building.build import build
+    from deepecg_jax.data.building.machines import build_part, parse_part
+    from deepecg_jax.data.staging.run import Runner
 
     if beam_option and not beam:
         raise UserError("--beam-option is given without --beam.")
@@ -81,14 +81,25 @@ def command(
         runner = Runner(workers, beam_options, restart, on_progress, say)
         if chosen is None:
             built = build(
-                name, data_dir, source, limit=limit, options=options, overwrite=overwrite,
+                name,
+                data_dir,
+                source,
+                limit=limit,
+                options=options,
+                overwrite=overwrite,
                 runner=runner,
-            )  # fmt: skip
+            )
         else:
             piece = build_part(
-                chosen, name, data_dir, source, limit=limit, options=options, overwrite=overwrite,
+                chosen,
+                name,
+                data_dir,
+                source,
+                limit=limit,
+                options=options,
+                overwrite=overwrite,
                 runner=runner,
-            )  # fmt: skip
+            )
             _say_part(piece)
             return
     if built.reused:
@@ -174,7 +185,7 @@ def _interruptible(folder: Path, part: "Part | None") -> Iterator[Callable[[], N
 
 
 def _stopped(folder: Path, part: "Part | None") -> str:
-    from deepecg_jax.data.staging import STAGING_PREFIX, count_finished
+    from deepecg_jax.data.staging.state import STAGING_PREFIX, count_finished
 
     if part is None:
         counts = [count_finished(staging) for staging in folder.glob(f"{STAGING_PREFIX}*")]

@@ -60,9 +60,9 @@ def command(
 def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_json: bool) -> None:
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.predictions import read_predictions
-    from deepecg_jax.evaluation.recalibration import fit_recalibration, unfitted
-    from deepecg_jax.evaluation.recalibration_file import write_recalibration
+    from deepecg_jax.evaluation.calibration.recalibration import fit_recalibration, unfitted
+    from deepecg_jax.evaluation.calibration.recalibration_file import write_recalibration
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     table = read_predictions(predictions)
     if not (table.labels >= 0).any():
@@ -71,7 +71,7 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_j
         table.labels, table.scores, table.names, method.value, predictions.name
     )
     if bundle is not None:
-        from deepecg_jax.interop.calibration import store_calibration
+        from deepecg_jax.bundle.calibrated import store_calibration
 
         stored = store_calibration(bundle, fitted)
         if not as_json:
@@ -100,10 +100,13 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_j
 def _apply(calibration: Path, predictions: Path, out: Path, as_json: bool) -> None:
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.recalibration_file import read_recalibration, recalibrate_file
+    from deepecg_jax.evaluation.calibration.recalibration_file import (
+        read_recalibration,
+        recalibrate_file,
+    )
 
     if calibration.is_dir():
-        from deepecg_jax.interop.calibration import load_calibration
+        from deepecg_jax.bundle.calibrated import load_calibration
 
         mapping = load_calibration(calibration)
         if mapping is None:

@@ -46,15 +46,15 @@ def command(
 ) -> None:
     """Compare two models on the same ECGs: paired intervals, DeLong, permutation, Holm, NRI."""
     from deepecg_jax.cli.console import console
-    from deepecg_jax.evaluation.comparison import CompareOptions, compare
-    from deepecg_jax.evaluation.comparison_files import write_comparison
-    from deepecg_jax.evaluation.comparison_report import write_comparison_report
-    from deepecg_jax.evaluation.comparison_table import print_comparison
-    from deepecg_jax.evaluation.devices import choose_devices
+    from deepecg_jax.evaluation.comparison.compare import CompareOptions, compare
+    from deepecg_jax.evaluation.comparison.files import write_comparison
+    from deepecg_jax.evaluation.discrimination.thresholds import read_thresholds
     from deepecg_jax.evaluation.evaluate import Thresholds
-    from deepecg_jax.evaluation.pairing import pair
-    from deepecg_jax.evaluation.predictions import read_predictions
-    from deepecg_jax.evaluation.thresholds import read_thresholds
+    from deepecg_jax.evaluation.report.comparison_page import write_comparison_report
+    from deepecg_jax.evaluation.report.comparison_table import print_comparison
+    from deepecg_jax.evaluation.resampling.devices import choose_devices
+    from deepecg_jax.evaluation.table.pairing import pair
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     def limits(own: Path | None) -> Thresholds:
         chosen = own or thresholds

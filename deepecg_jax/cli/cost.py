@@ -22,10 +22,10 @@ def command(
     """Measure parameters, operations, latency, throughput, memory and energy of a bundle."""
     from rich.table import Table
 
+    from deepecg_jax.bundle.cost import cost
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
-    from deepecg_jax.interop.cost import cost
-    from deepecg_jax.interop.folders import write_json
+    from deepecg_jax.files import write_json
 
     if more and not batch:
         raise UserError(f"{more[0]} is one argument too many; give batches after --batch.")

@@ -10,8 +10,18 @@ import typer
 from deepecg_jax.cli.console import console
 from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
-CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets",
-        "numpy", "scipy", "wfdb")  # fmt: skip
+CORE = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "wfdb",
+)
 OPTIONAL = {
     "torch": ("torch", "deepecg export --format torch"),
     "onnx": ("onnx", "deepecg export --format onnx"),

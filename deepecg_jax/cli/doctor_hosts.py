@@ -21,7 +21,7 @@ def check_hosts(console: Console) -> None:
     import jax
 
     from deepecg_jax import __version__
-    from deepecg_jax.training.agreement import all_say, require_agreement
+    from deepecg_jax.training.processes.agreement import all_say, require_agreement
 
     own = {
         "host": socket.gethostname(),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deepecg_jax.data.shards import open_split
-from deepecg_jax.evaluation.errors_table import ConfidentError
-from deepecg_jax.evaluation.report import Draw
-from deepecg_jax.signals.draw import ecg_svg
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.evaluation.report.confident_errors import ConfidentError
+from deepecg_jax.evaluation.report.page import Draw
+from deepecg_jax.signals.drawing.svg import ecg_svg
 
 
 def drawer(data_dir: Path, dataset: str, split_name: str) -> Draw:

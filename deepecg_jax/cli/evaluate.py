@@ -94,14 +94,14 @@ def command(
     """Measure predictions: AUROC and more with patient-level intervals, fairness, calibration."""
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.devices import choose_devices
+    from deepecg_jax.evaluation.discrimination.fitted import fit_for
+    from deepecg_jax.evaluation.discrimination.thresholds import Method, read_thresholds
     from deepecg_jax.evaluation.evaluate import Options, Thresholds, evaluate, write_metrics
-    from deepecg_jax.evaluation.finding_sets import read_groups
-    from deepecg_jax.evaluation.predictions import read_predictions
-    from deepecg_jax.evaluation.report import write_report
-    from deepecg_jax.evaluation.terminal import print_metrics
-    from deepecg_jax.evaluation.threshold_fit import fit_for
-    from deepecg_jax.evaluation.thresholds import Method, read_thresholds
+    from deepecg_jax.evaluation.report.page import write_report
+    from deepecg_jax.evaluation.report.terminal import print_metrics
+    from deepecg_jax.evaluation.resampling.devices import choose_devices
+    from deepecg_jax.evaluation.table.finding_sets import read_groups
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     if thresholds is not None and fit_thresholds is not None:
         raise UserError("Give --thresholds or --fit-thresholds, not both.")
@@ -128,9 +128,14 @@ def command(
     limits = Thresholds()
     if fit_thresholds is not None:
         fitted = fit_for(
-            read_predictions(fit_thresholds), fit_thresholds.name, table, method, resamples, seed,
+            read_predictions(fit_thresholds),
+            fit_thresholds.name,
+            table,
+            method,
+            resamples,
+            seed,
             unit,
-        )  # fmt: skip
+        )
         limits = Thresholds(fitted.values, fitted.source, fitted.about)
         if fitted.warning:
             err.print(f"[yellow]{fitted.warning}[/yellow]")

@@ -78,8 +78,8 @@ def command(
     and stored.
     """
     from deepecg_jax.errors import UserError
+    from deepecg_jax.interop.exported_folder import import_exported, is_exported
     from deepecg_jax.interop.import_checkpoint import import_efficientnet, import_wcr
-    from deepecg_jax.interop.import_export import import_exported, is_exported
 
     if is_exported(checkpoint):
         if signal or labels or config:
@@ -90,9 +90,14 @@ def command(
             raise UserError("--config belongs to --kind wcr; an EfficientNet's tensors say all.")
         given = {} if input_scale is None else {"input_scale": input_scale}
         made = import_efficientnet(
-            checkpoint, out, signal=signal, labels=labels, strides=_numbers(strides),
-            trust_pickle=trust_pickle, **given,
-        )  # fmt: skip
+            checkpoint,
+            out,
+            signal=signal,
+            labels=labels,
+            strides=_numbers(strides),
+            trust_pickle=trust_pickle,
+            **given,
+        )
     else:
         if trust_pickle or strides or input_scale is not None:
             raise UserError(

@@ -23,7 +23,7 @@ def command(
     """Describe a built data set, or read one ECG file, draw it, and say what was understood."""
     # here, not above: every command imports this module, and scipy takes a third of a second
     from deepecg_jax.cli.inspect_file import inspect_file
-    from deepecg_jax.signals.hdf5 import is_hdf5
+    from deepecg_jax.signals.reading.hdf5 import is_hdf5
 
     if path.is_dir():
         _dataset(path)
@@ -34,9 +34,9 @@ def command(
 
 
 def _dataset(path: Path) -> None:
-    from deepecg_jax.data.index import read_rejects
-    from deepecg_jax.data.shards import dataset_folder, open_split
-    from deepecg_jax.data.summary import SUMMARY_FILE, read_json
+    from deepecg_jax.data.shards.index import read_rejects
+    from deepecg_jax.data.shards.split import dataset_folder, open_split
+    from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json
 
     path = path.resolve()
     if (path / "dataset_info.json").is_file():

@@ -14,7 +14,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.leads import canonical_lead, to_standard
 from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.standardize import Window, standardize
+from deepecg_jax.signals.standard.millivolt import Window, standardize
 
 _MEASUREMENTS = {
     "heart_rate": ("rate", "/min"),
@@ -47,7 +47,7 @@ def inspect_file(path: Path, out: Path | None = None) -> None:
 
     UserError if it cannot be read, or is refused by the checks (it is then drawn all the same).
     """
-    from deepecg_jax.signals.readers import read
+    from deepecg_jax.signals.reading.read import read
 
     try:
         recording = read(path)
@@ -163,8 +163,8 @@ def _measurements(meta: dict[str, Any]) -> list[str]:
 
 def _draw(recording: Recording, twelve: _Twelve, out: Path | None) -> str:
     """Draw the ECG; the sentence that says where it is."""
-    from deepecg_jax.signals.draw import ecg_svg
-    from deepecg_jax.signals.paper import Sheet, draw_png, has_matplotlib
+    from deepecg_jax.signals.drawing.png import Sheet, draw_png, has_matplotlib
+    from deepecg_jax.signals.drawing.svg import ecg_svg
 
     meta = recording.meta
     age = "age unknown" if math.isnan(recording.age) else f"{recording.age:g} years"

@@ -60,8 +60,8 @@ def command(
     """Label free-text ECG reports (English, French, German, Swedish) with the 77 findings."""
     from deepecg_jax.cli.label_tables import explain_json, print_explanation
     from deepecg_jax.errors import UserError
-    from deepecg_jax.labels.reports.schema import SHIPPED
-    from deepecg_jax.labels.reports.table import make_labeller
+    from deepecg_jax.labelling.rules.schema import SHIPPED
+    from deepecg_jax.labelling.tables.read import make_labeller
 
     if method not in ("rules", "bert"):
         raise UserError(f"--method is rules or bert, not {method!r}.")
@@ -69,10 +69,13 @@ def command(
         raise UserError("--model and --thresholds are of a classifier; add --method bert.")
     if method == "bert":
         for_rules = {
-            "--explain": explain, "--export-rules": export_rules, "--rules": rules,
-            "--language": language, "--workers": workers if workers != 1 else None,
+            "--explain": explain,
+            "--export-rules": export_rules,
+            "--rules": rules,
+            "--language": language,
+            "--workers": workers if workers != 1 else None,
             "--uncertain-as": uncertain_as if uncertain_as != "present" else None,
-        }  # fmt: skip
+        }
         wrong = [name for name, value in for_rules.items() if value is not None]
         if wrong:
             raise UserError(f"{wrong[0]} is of the rules; leave it out with --method bert.")
@@ -99,15 +102,25 @@ def command(
         raise UserError("--disagreements needs --evaluate LABELS.csv to disagree with.")
     if model is not None:
         from deepecg_jax.cli.label_bert import label
-        from deepecg_jax.labels.reports.table import read_reports
+        from deepecg_jax.labelling.tables.read import read_reports
 
         read = read_reports(reports, id_column, text, encoding)
         label(read, model, thresholds, out, evaluate, disagreements, encoding, as_json)
         return
     _label(
-        reports, id_column, text, out, language, encoding, workers, rules, evaluate, uncertain_as,
-        disagreements, as_json,
-    )  # fmt: skip
+        reports,
+        id_column,
+        text,
+        out,
+        language,
+        encoding,
+        workers,
+        rules,
+        evaluate,
+        uncertain_as,
+        disagreements,
+        as_json,
+    )
 
 
 def _label(
@@ -126,7 +139,9 @@ def _label(
 ) -> None:
     from deepecg_jax.cli.label_tables import print_comparison, print_summary, summary
     from deepecg_jax.errors import UserError
-    from deepecg_jax.labels.reports import compare, reference, table
+    from deepecg_jax.labelling.tables import agreement as compare
+    from deepecg_jax.labelling.tables import read as table
+    from deepecg_jax.labelling.tables import reference
 
     kinds = [kind.value for kind in compare.Uncertain]
     if uncertain_as not in kinds:

@@ -13,11 +13,13 @@ from rich.table import Table
 from deepecg_jax.cli.console import console, err
 from deepecg_jax.cli.label_tables import print_comparison
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.report_classifier import ReportClassifier
+from deepecg_jax.labelling.bert.classifier import ReportClassifier
+from deepecg_jax.labelling.rules.labeller import Labels
+from deepecg_jax.labelling.rules.statements import State
+from deepecg_jax.labelling.tables import agreement as compare
+from deepecg_jax.labelling.tables import read as table
+from deepecg_jax.labelling.tables import reference
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports import compare, reference, table
-from deepecg_jax.labels.reports.labeller import Labels
-from deepecg_jax.labels.reports.statements import State
 from deepecg_jax.training.metrics_log import progress_bar
 
 
@@ -104,10 +106,11 @@ def as_labels(names: tuple[str, ...], positive: np.ndarray, has_text: np.ndarray
     return [
         Labels(
             {number: State.present if row[j] else State.absent for j, number in known if text},
-            {}, "",
+            {},
+            "",
         )
         for row, text in zip(positive, has_text.tolist(), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -117,13 +120,15 @@ def _print(result: dict[str, Any]) -> None:
     shown.add_column("threshold", justify="right")
     findings = sorted(result["findings"].items(), key=lambda item: -item[1]["present"])
     for name, own in findings:
-        shown.add_row(escape(name), f"{own['present']:,}" if own["present"] else "",
-                      f"{own['threshold']:.3g}")  # fmt: skip
+        shown.add_row(
+            escape(name), f"{own['present']:,}" if own["present"] else "", f"{own['threshold']:.3g}"
+        )
     console.print(shown)
     console.print(
         f"distinct texts {result['n_distinct']:,}; without any finding "
-        f"{result['n_without_finding']:,}; thresholds: {result['thresholds']}", markup=False,
-    )  # fmt: skip
+        f"{result['n_without_finding']:,}; thresholds: {result['thresholds']}",
+        markup=False,
+    )
     if result["n_empty"]:
         console.print(f"[yellow]{result['n_empty']:,} reports have no text.[/yellow]")
     for key in ("out", "disagreements"):

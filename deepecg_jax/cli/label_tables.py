@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.labelling.rules.labeller import Labels
+from deepecg_jax.labelling.rules.statements import State
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labels
-from deepecg_jax.labels.reports.statements import State
 
 _COLORS = {State.present: "green", State.uncertain: "yellow", State.absent: "red"}
 

@@ -20,7 +20,7 @@ def command(
 
     The parts stay as they are, and may be removed afterwards.
     """
-    from deepecg_jax.data.parts import merge
+    from deepecg_jax.data.building.machines import merge
 
     built = merge(target, parts, overwrite)
     if built.reused:

@@ -47,10 +47,10 @@ def command(
     batch_size: Annotated[int, typer.Option(min=1, help="ECGs computed at once.")] = 64,
 ) -> None:
     """Predict the findings of a split of a data set, or of recording files."""
+    from deepecg_jax.bundle import bundle as bundles
+    from deepecg_jax.bundle.predict import predict_records, predict_split
     from deepecg_jax.errors import UserError
-    from deepecg_jax.interop import bundle as bundles
-    from deepecg_jax.interop.predict import predict_records, predict_split
-    from deepecg_jax.signals import site_profile as site_profiles
+    from deepecg_jax.signals.standard import site_profile as site_profiles
 
     if more and not records:
         raise UserError(f"{more[0]} is one argument too many; give recordings after --records.")
@@ -75,7 +75,14 @@ def command(
     else:
         assert data_dir is not None and dataset is not None
         count = predict_split(
-            loaded, data_dir, dataset, split, out, batch_size, console, conversion=convert,
+            loaded,
+            data_dir,
+            dataset,
+            split,
+            out,
+            batch_size,
+            console,
+            conversion=convert,
             where=where or (),
-        )  # fmt: skip
+        )
     console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")

@@ -53,9 +53,9 @@ def command(
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.evaluate import write_metrics
-    from deepecg_jax.evaluation.predictions import read_predictions
     from deepecg_jax.evaluation.privacy.analysis import privacy
     from deepecg_jax.evaluation.privacy.embeddings import read_embeddings
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     if more and not reference:
         raise UserError(f"{more[0]} is one argument too many; give models after --reference.")

@@ -23,7 +23,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Draws the sample.")] = 0,
 ) -> None:
     """Fit the site profiles of a data set: powerline and baseline, for building and predicting."""
-    from deepecg_jax.data.profiles import profile_of_dataset
+    from deepecg_jax.data.building.site_profiles import profile_of_dataset
 
     folder = path.resolve()
     if not folder.is_dir():

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from deepecg_jax.cli.console import err
 
 if TYPE_CHECKING:
-    from deepecg_jax.data.running import Progress
+    from deepecg_jax.data.staging.run import Progress
 
 Show = Callable[["Progress"], None]
 LOG_SECONDS = 30.0
@@ -85,7 +85,8 @@ def log_lines(clock: Callable[[], float] = time.monotonic) -> Show:
             last = clock()
             err.print(
                 f"{now.done:,} of {now.total:,} files, {rate.words(now)}",
-                soft_wrap=True, highlight=False,
-            )  # fmt: skip
+                soft_wrap=True,
+                highlight=False,
+            )
 
     return show

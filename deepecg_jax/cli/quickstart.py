@@ -25,9 +25,13 @@ class Comparison:
 
 
 _LINEAR = (
-    "mode=linear", f"train.steps={LINEAR_STEPS}", "train.global_batch=64", "train.ema_decay=null",
-    "optimizer.learning_rate=5.0e-3", "schedule.warmup_steps=0",
-)  # fmt: skip
+    "mode=linear",
+    f"train.steps={LINEAR_STEPS}",
+    "train.global_batch=64",
+    "train.ema_decay=null",
+    "optimizer.learning_rate=5.0e-3",
+    "schedule.warmup_steps=0",
+)
 
 
 def comparisons(encoder: Path) -> list[Comparison]:
@@ -36,11 +40,12 @@ def comparisons(encoder: Path) -> list[Comparison]:
         Comparison("finetuned", "pretrained, then fine-tuned", (f"init_from={encoder}",)),
         Comparison("scratch", "from scratch, all weights", ()),
         Comparison(
-            "probe_pretrained", "linear probe of the pretrained encoder",
+            "probe_pretrained",
+            "linear probe of the pretrained encoder",
             (f"init_from={encoder}", *_LINEAR),
         ),
         Comparison("probe_random", "linear probe of a random encoder", _LINEAR),
-    ]  # fmt: skip
+    ]
 
 
 def command(
@@ -55,15 +60,15 @@ def command(
     """
     import jax
 
+    from deepecg_jax.bundle import bundle as bundles
+    from deepecg_jax.bundle.predict import predict_split
     from deepecg_jax.cli.quickstart_page import write_page
     from deepecg_jax.config import FinetuneConfig, PretrainConfig
     from deepecg_jax.config_files import load_config
-    from deepecg_jax.data.build import build
+    from deepecg_jax.data.building.build import build
     from deepecg_jax.evaluation.evaluate import Thresholds, evaluate, write_metrics
-    from deepecg_jax.evaluation.predictions import read_predictions
-    from deepecg_jax.evaluation.report import write_report
-    from deepecg_jax.interop import bundle as bundles
-    from deepecg_jax.interop.predict import predict_split
+    from deepecg_jax.evaluation.report.page import write_report
+    from deepecg_jax.evaluation.table.predictions import read_predictions
     from deepecg_jax.interop.torch_export import export_torch
     from deepecg_jax.training.finetune import finetune
     from deepecg_jax.training.pretrain import pretrain

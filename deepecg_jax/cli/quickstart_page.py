@@ -9,14 +9,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepecg_jax.config import PretrainConfig
-from deepecg_jax.data.shards import open_split
-from deepecg_jax.evaluation.charts import ACCENT, GRID, INK, SECOND, forest, line, svg, text
-from deepecg_jax.evaluation.predictions import read_predictions
-from deepecg_jax.signals.draw import ecg_svg
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.evaluation.report.charts import ACCENT, GRID, INK, SECOND, forest, line, svg, text
+from deepecg_jax.evaluation.table.predictions import read_predictions
+from deepecg_jax.signals.drawing.svg import ecg_svg
 from deepecg_jax.training.metrics_log import read_metrics
 
-_CURVES = (("loss", "total loss"), ("contrastive_accuracy", "contrastive accuracy"),
-           ("cmsc", "CMSC loss"), ("reconstruction", "reconstruction error"))  # fmt: skip
+_CURVES = (
+    ("loss", "total loss"),
+    ("contrastive_accuracy", "contrastive accuracy"),
+    ("cmsc", "CMSC loss"),
+    ("reconstruction", "reconstruction error"),
+)
 
 
 def write_page(
@@ -45,9 +49,12 @@ def write_page(
     ]
     drawing, present = _example(out, pretraining.data.dir)
     environment = Environment(
-        loader=PackageLoader("deepecg_jax.cli"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("deepecg_jax.cli"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     html = environment.get_template("quickstart.html").render(
         n_train=len(open_split(pretraining.data.dir, "synthetic", "train")),
         n_test=detail["n_records"],

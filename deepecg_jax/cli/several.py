@@ -60,8 +60,8 @@ def joined(
 
     An error in one process ends them all. Stopped by a signal, all of them leave in order.
     """
-    from deepecg_jax.training.failures import shared_fate
-    from deepecg_jax.training.processes import Place, is_first, join, leave
+    from deepecg_jax.training.processes.failures import shared_fate
+    from deepecg_jax.training.processes.hosts import Place, is_first, join, leave
 
     if join(Place(coordinator, processes, process_id, timeout)) == 1:
         yield console

@@ -46,10 +46,10 @@ def command(
 ) -> None:
     """Measure stability across sites: each site, random effects, and without each site."""
     from deepecg_jax.cli.console import console
+    from deepecg_jax.evaluation.discrimination.thresholds import read_thresholds
     from deepecg_jax.evaluation.evaluate import write_metrics
-    from deepecg_jax.evaluation.predictions import read_predictions
-    from deepecg_jax.evaluation.sites import across_sites
-    from deepecg_jax.evaluation.thresholds import read_thresholds
+    from deepecg_jax.evaluation.sites.across import across_sites
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     result = across_sites(
         read_predictions(predictions),
@@ -76,8 +76,9 @@ def _print(result: dict[str, Any]) -> None:
     from deepecg_jax.cli.console import console
 
     for name, part in result["findings"].items():
-        table = Table("", "ECGs", "positive", result["metric"], "weight", title=name,
-                      title_justify="left")  # fmt: skip
+        table = Table(
+            "", "ECGs", "positive", result["metric"], "weight", title=name, title_justify="left"
+        )
         for row in part["figure"]:
             site = part["sites"].get(row["label"], {}) if row["kind"] == "site" else {}
             bounds = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"

@@ -62,9 +62,9 @@ def command(
     """
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.predictions import read_predictions
     from deepecg_jax.evaluation.survival.analysis import survival
     from deepecg_jax.evaluation.survival.files import write_survival
+    from deepecg_jax.evaluation.table.predictions import read_predictions
 
     if more and not beside:
         raise UserError(f"{more[0]} is one argument too many; give other scores after --beside.")
@@ -112,8 +112,14 @@ def _print(result: dict[str, Any]) -> None:
         cells = [part["harrell_c"], part["uno_c"], part["auroc_by_year"][last]]
         table.add_row(name, *(_cell(value) for value in [*cells, part["event_auroc"]]))
     console.print(table)
-    table = Table("group", "ECGs", "events", f"incidence at {last} y", title=result["group_rule"],
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        "group",
+        "ECGs",
+        "events",
+        f"incidence at {last} y",
+        title=result["group_rule"],
+        title_justify="left",
+    )
     for name, part in result["groups"].items():
         incidence = part["incidence_by_year"][last]
         table.add_row(name, f"{part['n']:,}", f"{part['n_events']:,}", _cell(incidence))

@@ -9,9 +9,7 @@ import typer
 def command(
     reports: Annotated[Path, typer.Argument(help="CSV or Parquet with texts and label columns.")],
     text: Annotated[str, typer.Option(help="Column of report texts.")],
-    labels: Annotated[
-        str, typer.Option(help="Label columns: a,b or a pattern such as 'label:*'.")
-    ],
+    labels: Annotated[str, typer.Option(help="Label columns: a,b or a pattern such as 'label:*'.")],
     out: Annotated[Path, typer.Option(help="Hugging Face folder to write.")],
     id_column: Annotated[str | None, typer.Option("--id", help="Column of unique ids.")] = None,
     patient: Annotated[
@@ -30,8 +28,10 @@ def command(
     ] = "unknown",
     init: Annotated[
         str,
-        typer.Option(help="A Hugging Face folder; or from scratch: tiny, mini, small, medium, "
-                     "base, or a config.json."),
+        typer.Option(
+            help="A Hugging Face folder; or from scratch: tiny, mini, small, medium, "
+            "base, or a config.json."
+        ),
     ] = "mini",
     epochs: Annotated[float, typer.Option(help="Passes over the training reports.")] = 20.0,
     batch: Annotated[int, typer.Option(min=1, help="Reports an update.")] = 32,
@@ -51,17 +51,17 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="All randomness.")] = 0,
     encoding: Annotated[str | None, typer.Option(help="Encoding of a CSV file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a BERT classifier of reports; `deepecg label --method bert` and transformers read it.
 
     Interrupted, it resumes by the same command (checkpoints in OUT.training until it is written).
     """
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.thresholds import Method
-    from deepecg_jax.models.bert.config import SIZES
-    from deepecg_jax.training.report_data import Columns, read_labelled
-    from deepecg_jax.training.report_labeller import train_labeller
+    from deepecg_jax.evaluation.discrimination.thresholds import Method
+    from deepecg_jax.labelling.bert.config import SIZES
+    from deepecg_jax.labelling.training.data import Columns, read_labelled
+    from deepecg_jax.labelling.training.train import train_labeller
 
     Method.parse(threshold_method)
     if empty_is not in ("unknown", "absent"):
@@ -82,8 +82,9 @@ def command(
     if data.left_out:
         shown.print(
             f"left out, as not both present and absent in training: {', '.join(data.left_out)}",
-            style="yellow", markup=False,
-        )  # fmt: skip
+            style="yellow",
+            markup=False,
+        )
     n_train = int((data.splits == "train").sum())
     an_epoch = max(1, round(n_train / batch))
     steps = max(2, round(epochs * n_train / batch))
@@ -91,16 +92,28 @@ def command(
     if rate is None:
         rate = 3e-5 if init not in SIZES and Path(init).is_dir() else 5e-4
     config = _config(
-        seed=seed, workdir=f"{out}.training", reports=str(reports), text=text,
-        labels=data.names, data_sha256=data.sha256(), init=init, vocab_size=vocab_size,
-        max_length=max_length, threshold_method=threshold_method,
+        seed=seed,
+        workdir=f"{out}.training",
+        reports=str(reports),
+        text=text,
+        labels=data.names,
+        data_sha256=data.sha256(),
+        init=init,
+        vocab_size=vocab_size,
+        max_length=max_length,
+        threshold_method=threshold_method,
         stopping={"evaluate_every": an_epoch, "patience": patience},
         optimizer={"learning_rate": rate, "beta2": 0.999, "epsilon": 1e-8, "decay_all": False},
         schedule={"kind": "linear", "warmup_steps": min(int(warmup * steps), steps - 1)},
-        train={"steps": steps, "global_batch": batch, "log_every": min(50, an_epoch),
-               "checkpoint_every": an_epoch, "keep_checkpoints": 1,
-               "compute_dtype": compute_dtype},
-    )  # fmt: skip
+        train={
+            "steps": steps,
+            "global_batch": batch,
+            "log_every": min(50, an_epoch),
+            "checkpoint_every": an_epoch,
+            "keep_checkpoints": 1,
+            "compute_dtype": compute_dtype,
+        },
+    )
     metrics = train_labeller(config, data, out, shown)
     if as_json:
         typer.echo((out / "metrics.json").read_text(encoding="utf-8"))
@@ -153,6 +166,7 @@ def _print(metrics: dict[str, Any], out: Path) -> None:
     if missing:
         console.print(
             f"threshold 0.5, as nothing could be fitted on validation: {', '.join(missing)}",
-            style="yellow", markup=False,
-        )  # fmt: skip
+            style="yellow",
+            markup=False,
+        )
     console.print(str(out), markup=False)

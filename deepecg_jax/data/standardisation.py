@@ -15,12 +15,12 @@ import numpy as np
 
 from deepecg_jax.data.options import COMMON_OPTIONS, whole_number
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals import deepecg, fairseq, site_profile
 from deepecg_jax.signals.contract import FILTERS, SignalContract
-from deepecg_jax.signals.convert import in_millivolts, zscore
 from deepecg_jax.signals.recording import Recording, SignalError
-from deepecg_jax.signals.site_profile import SiteProfile, SiteProfiles
-from deepecg_jax.signals.standardize import Window, standardize
+from deepecg_jax.signals.standard import deepecg, fairseq, site_profile
+from deepecg_jax.signals.standard.convert import in_millivolts, zscore
+from deepecg_jax.signals.standard.millivolt import Window, standardize
+from deepecg_jax.signals.standard.site_profile import SiteProfile, SiteProfiles
 
 FIT = "fit"
 """The value of the option ``site_profile`` that asks for a profile of the source itself."""
@@ -181,6 +181,7 @@ def _whole_with_lead_one(window: Window) -> None:
         )
     if not window.lead_mask[0]:
         raise SignalError(
-            "standardize", "missing_leads", "DeepECG's standardisation is scaled by lead I, which "
-            "was not recorded.",
-        )  # fmt: skip
+            "standardize",
+            "missing_leads",
+            "DeepECG's standardisation is scaled by lead I, which was not recorded.",
+        )

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import IntervalMethod, interval, macro_interval
-from deepecg_jax.evaluation.bootstrap import Resampled, bootstrap
-from deepecg_jax.evaluation.calibration import calibrate
-from deepecg_jax.evaluation.devices import Devices
-from deepecg_jax.evaluation.fairness import Definition, compare_groups
-from deepecg_jax.evaluation.finding_sets import category_members, group_members
-from deepecg_jax.evaluation.grouping import column, groups_of
-from deepecg_jax.evaluation.predictions import Predictions
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.calibration.calibrate import calibrate
+from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS, all_metrics
+from deepecg_jax.evaluation.discrimination.thresholds import DEFAULT, align_thresholds
+from deepecg_jax.evaluation.fairness.gaps import Definition, compare_groups
+from deepecg_jax.evaluation.resampling.bootstrap import Resampled, bootstrap
+from deepecg_jax.evaluation.resampling.devices import Devices
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.intervals import IntervalMethod, interval, macro_interval
 from deepecg_jax.evaluation.survival.analysis import survival
-from deepecg_jax.evaluation.threshold_metrics import METRICS, all_metrics
-from deepecg_jax.evaluation.thresholds import DEFAULT, align_thresholds
+from deepecg_jax.evaluation.table.finding_sets import category_members, group_members
+from deepecg_jax.evaluation.table.grouping import column, groups_of
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1
 CALIBRATION_RESAMPLES = 200

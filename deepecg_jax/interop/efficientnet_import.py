@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture
 from deepecg_jax.models.efficientnet.config import (
     STRIDES,
     VARIANTS,
@@ -237,10 +237,15 @@ def _stages(blocks: list[_Block], strides: Sequence[int] | None, where: str) -> 
             )
         stages.append(
             Stage(
-                run[0].kind, run[0].width, len(run),
-                run[0].kernel, stride, expansions.pop(), reductions.pop() or 4,
+                run[0].kind,
+                run[0].width,
+                len(run),
+                run[0].kernel,
+                stride,
+                expansions.pop(),
+                reductions.pop() or 4,
             )
-        )  # fmt: skip
+        )
     return stages
 
 

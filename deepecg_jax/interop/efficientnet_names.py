@@ -54,9 +54,11 @@ def _block(jax: str, torch: str, stage: Stage, n_in: int) -> list[Link]:
     else:
         inner = n_in * stage.expansion
         kernel = Link(
-            f"{jax}.depthwise.kernel", f"{torch}.depthwise_conv.0.weight", axes=MATRIX,
+            f"{jax}.depthwise.kernel",
+            f"{torch}.depthwise_conv.0.weight",
+            axes=MATRIX,
             shape=(inner, 1, stage.kernel),
-        )  # fmt: skip
+        )
         if stage.expansion > 1:
             links += normed("expand", "expand")
         links += normed("depthwise", "depthwise", kernel) + normed("project", "project")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.bundle import Bundle
 from deepecg_jax.models.wcr.config import WCRConfig
 
 FILE_NAME = "checkpoint.pt"
@@ -47,11 +47,16 @@ def write_checkpoint(bundle: Bundle, path: Path) -> None:
     config = model_config(model)
     if classifier:
         config |= {
-            "_name": "ecg_transformer_classifier", "num_labels": len(bundle.labels),
-            "apply_mask": False, "mask_prob": 0.0, "final_dropout": 0.0, "model_path": "",
-            "no_pretrained_weights": True, "freeze_finetune_updates": 0,
+            "_name": "ecg_transformer_classifier",
+            "num_labels": len(bundle.labels),
+            "apply_mask": False,
+            "mask_prob": 0.0,
+            "final_dropout": 0.0,
+            "model_path": "",
+            "no_pretrained_weights": True,
+            "freeze_finetune_updates": 0,
             "linear_evaluation": False,
-        }  # fmt: skip
+        }
     contract = bundle.signal
     task = {
         "_name": "ecg_classification" if classifier else "ecg_pretraining",
@@ -100,8 +105,11 @@ def model_config(model: WCRConfig) -> dict[str, Any]:
         **{
             name: getattr(model, name)
             for name in (
-                "dropout", "attention_dropout", "activation_dropout", "dropout_input",
+                "dropout",
+                "attention_dropout",
+                "activation_dropout",
+                "dropout_input",
                 "dropout_features",
             )
         },
-    }  # fmt: skip
+    }

@@ -8,14 +8,15 @@ from typing import Any
 import jax
 from flax import nnx
 
+from deepecg_jax.bundle import bundle, weights
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, torch_names, wcr_import, weights
+from deepecg_jax.files import read_json
+from deepecg_jax.interop import torch_names, wcr_import
+from deepecg_jax.interop.checkpoint_files import Checkpoint, read_checkpoint, require_float32
 from deepecg_jax.interop.efficientnet_import import DEPLOYED_INPUT_SCALE, import_state
-from deepecg_jax.interop.folders import read_json
-from deepecg_jax.interop.torch_files import Checkpoint, read_checkpoint, require_float32
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.signals.contract import SignalContract
 
 CONTRACTS: dict[str, SignalContract] = {
@@ -69,19 +70,31 @@ def import_wcr(
     else:
         # fine-tuned checkpoints drop the mask embedding, which only pretraining uses
         arrays = torch_names.to_jax(
-            found.state, torch_names.links_of(architecture), architecture.shapes(), where,
+            found.state,
+            torch_names.links_of(architecture),
+            architecture.shapes(),
+            where,
             absent=("encoder.mask_emb", "mask_emb"),
-        )  # fmt: skip
+        )
         params = architecture.nested(arrays)
     provenance = {
-        "task": "import", "kind": "wcr", "file": checkpoint.path.name, "config": origin,
+        "task": "import",
+        "kind": "wcr",
+        "file": checkpoint.path.name,
+        "config": origin,
         "tensors": len(checkpoint.state),
         "source_fingerprint": weights.fingerprint(dict(checkpoint.state)),
-    }  # fmt: skip
+    }
     bundle.save(
-        out, model=architecture.model, head=architecture.head, params=params, labels=names,
-        signal=contract, provenance=provenance, pretraining=pretraining,
-    )  # fmt: skip
+        out,
+        model=architecture.model,
+        head=architecture.head,
+        params=params,
+        labels=names,
+        signal=contract,
+        provenance=provenance,
+        pretraining=pretraining,
+    )
     return bundle.load(out)
 
 
@@ -113,13 +126,20 @@ def import_efficientnet(
     found = import_state(checkpoint.state, input_scale=input_scale, strides=strides, where=where)
     names = read_labels(labels, found.n_labels, where)
     provenance = {
-        "task": "import", "kind": "efficientnet", "file": checkpoint.path.name,
+        "task": "import",
+        "kind": "efficientnet",
+        "file": checkpoint.path.name,
         "tensors": len(checkpoint.state),
-    }  # fmt: skip
+    }
     bundle.save(
-        out, model=found.model, head=found.head, params=found.params, labels=names,
-        signal=choose_contract(signal, checkpoint, found.model.leads), provenance=provenance,
-    )  # fmt: skip
+        out,
+        model=found.model,
+        head=found.head,
+        params=found.params,
+        labels=names,
+        signal=choose_contract(signal, checkpoint, found.model.leads),
+        provenance=provenance,
+    )
     return bundle.load(out)
 
 

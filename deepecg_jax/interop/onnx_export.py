@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from deepecg_jax.bundle import weights
+from deepecg_jax.bundle.bundle import Bundle, load
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import parity, sidecars, torch_names, weights
-from deepecg_jax.interop.bundle import Bundle, load
-from deepecg_jax.interop.folders import whole_folder, write_json
+from deepecg_jax.files import whole_folder, write_json
+from deepecg_jax.interop import parity, sidecars, torch_names
 from deepecg_jax.interop.torch_export import export_torch, load_folder
 
 MODULE = "model.onnx"

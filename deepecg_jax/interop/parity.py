@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.bundle import Bundle
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
 
 BOUND = 1e-4  # float32, on logits or tokens

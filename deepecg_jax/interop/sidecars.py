@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deepecg_jax.interop.bundle import CARD, CONFIG, LABELS, THRESHOLDS, Bundle
-from deepecg_jax.interop.folders import write_json
+from deepecg_jax.bundle.bundle import CARD, CONFIG, LABELS, THRESHOLDS, Bundle
+from deepecg_jax.files import write_json
 
 MODEL_CARD = "MODEL_CARD.md"
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from deepecg_jax.bundle import weights
+from deepecg_jax.bundle.architecture import Architecture
+from deepecg_jax.bundle.bundle import WEIGHTS, load
+from deepecg_jax.bundle.runner import apply
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import parity, sidecars, weights
-from deepecg_jax.interop.architecture import Architecture
-from deepecg_jax.interop.bundle import WEIGHTS, load
-from deepecg_jax.interop.folders import whole_folder, write_json
-from deepecg_jax.interop.runner import apply
+from deepecg_jax.files import whole_folder, write_json
+from deepecg_jax.interop import parity, sidecars
 
 MODULE = "model.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")

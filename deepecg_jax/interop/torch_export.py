@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from deepecg_jax.bundle import weights
+from deepecg_jax.bundle.bundle import WEIGHTS, Bundle, load
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import fairseq_checkpoint, parity, sidecars, torch_names, weights
-from deepecg_jax.interop.bundle import WEIGHTS, Bundle, load
-from deepecg_jax.interop.folders import whole_folder, write_json
-from deepecg_jax.interop.torch_files import read_checkpoint
+from deepecg_jax.files import whole_folder, write_json
+from deepecg_jax.interop import fairseq_checkpoint, parity, sidecars, torch_names
+from deepecg_jax.interop.checkpoint_files import read_checkpoint
 
 MODULE = "torch_model.py"
 # expected largest difference in half precision, as a share of the largest output

@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from deepecg_jax.bundle.architecture import Architecture
+from deepecg_jax.bundle.weights import Weights
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.architecture import Architecture
 from deepecg_jax.interop.efficientnet_names import efficientnet_links
 from deepecg_jax.interop.links import (
     CONVOLUTION,
@@ -21,7 +22,6 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
-from deepecg_jax.interop.weights import Weights
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 
 State = Mapping[str, np.ndarray]
@@ -21,14 +21,22 @@ _STEM = "feature_extractor.conv_layers"
 _QUERY, _BLOCK = "query_tokens", "cross_attention_block"
 # fairseq-signals' key -> ours, where the tensors decide and the config is only checked
 _CHECKED = {
-    "in_d": "leads", "encoder_embed_dim": "width", "encoder_layers": "layers",
-    "encoder_ffn_embed_dim": "ffn_width", "conv_pos": "positional_kernel",
-    "conv_pos_groups": "positional_groups", "conv_bias": "conv_bias",
-}  # fmt: skip
+    "in_d": "leads",
+    "encoder_embed_dim": "width",
+    "encoder_layers": "layers",
+    "encoder_ffn_embed_dim": "ffn_width",
+    "conv_pos": "positional_kernel",
+    "conv_pos_groups": "positional_groups",
+    "conv_bias": "conv_bias",
+}
 _CHECKED_QUANTIZER = {"latent_groups": "codebook_groups", "latent_vars": "codewords"}
 _DROPOUTS = (
-    "dropout", "attention_dropout", "activation_dropout", "dropout_input", "dropout_features",
-)  # fmt: skip
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "dropout_input",
+    "dropout_features",
+)
 
 
 @dataclass(frozen=True)

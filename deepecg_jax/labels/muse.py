@@ -49,8 +49,15 @@ _MODIFIER = re.compile(
     r"|fusion|consecutive|interpolated|isolated|complete|abnormal|extensive|unconfirmed|rare"
     r"|demand|uncontrolled|premature(?= pac| pvc)) )+"
 )
-_VERDICTS = {"normal ecg": 1, "abnormal ecg": 0, "borderline ecg": 0, "otherwise normal ecg": 0,
-             "abnormal rhythm ecg": 0, "atypical ecg": 0, "borderline abnormal ecg": 0}  # fmt: skip
+_VERDICTS = {
+    "normal ecg": 1,
+    "abnormal ecg": 0,
+    "borderline ecg": 0,
+    "otherwise normal ecg": 0,
+    "abnormal rhythm ecg": 0,
+    "atypical ecg": 0,
+    "borderline abnormal ecg": 0,
+}
 
 
 @dataclass(frozen=True)

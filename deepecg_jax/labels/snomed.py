@@ -17,14 +17,25 @@ from deepecg_jax.labels.findings import read_table
 from deepecg_jax.labels.rules import PRESENT, UNKNOWN, FindingRules, label_vector, read_rules
 
 SITES: tuple[str, ...] = (
-    "cpsc", "cpsc_extra", "st_petersburg", "ptb", "ptb_xl", "georgia", "chapman_shaoxing", "ningbo",
-)  # fmt: skip
+    "cpsc",
+    "cpsc_extra",
+    "st_petersburg",
+    "ptb",
+    "ptb_xl",
+    "georgia",
+    "chapman_shaoxing",
+    "ningbo",
+)
 """The Challenge's sources; the last two share the file name prefix JS."""
 
 _PREFIXES = {
-    "A": "cpsc", "Q": "cpsc_extra", "I": "st_petersburg", "S": "ptb", "HR": "ptb_xl",
+    "A": "cpsc",
+    "Q": "cpsc_extra",
+    "I": "st_petersburg",
+    "S": "ptb",
+    "HR": "ptb_xl",
     "E": "georgia",
-}  # fmt: skip
+}
 _LAST_CHAPMAN = 10646  # JS00001..JS10646 are Chapman-Shaoxing, JS10647 onwards Ningbo
 
 

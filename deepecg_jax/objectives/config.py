@@ -62,11 +62,13 @@ class WCRObjectiveConfig(BaseModel):
 
     kind: Literal["wcr"] = "wcr"
     mask_share: float = Field(
-        default=0.5, gt=0, lt=1,
+        default=0.5,
+        gt=0,
+        lt=1,
         description="share of tokens hidden in every row; 0.5 is the mean share that the "
         "published span algorithm (mask_prob 0.65, length 10) gives one record of 78 tokens "
         "before its cut to the smallest row of the batch",
-    )  # fmt: skip
+    )
     mask_span: int = Field(default=10, ge=1, description="tokens in a hidden span")
     negatives: int = Field(default=100, ge=1, description="negatives a token, from the same record")
     temperature: float = Field(default=0.1, gt=0, description="of the InfoNCE logits")
@@ -85,7 +87,8 @@ class WCRObjectiveConfig(BaseModel):
     gumbel_end: float = Field(default=0.5, gt=0, description="lowest temperature")
     gumbel_decay: float = Field(default=0.999995, gt=0, le=1, description="factor a step")
     reconstruction_weight: float = Field(
-        default=0.0, ge=0,
+        default=0.0,
+        ge=0,
         description="on the reconstruction of hidden leads and hidden tokens; "
         "needs model.lead_decoder",
-    )  # fmt: skip
+    )

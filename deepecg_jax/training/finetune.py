@@ -8,34 +8,29 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.config import FinetuneConfig
-from deepecg_jax.data.batches import training_batches
+from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.data.loading.inputs import LabelledSplit, fingerprint, labelled_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.thresholds import fit_thresholds
-from deepecg_jax.interop import bundle
-from deepecg_jax.interop.architecture import Architecture
+from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
 from deepecg_jax.models.build import build_encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.agreement import (
+from deepecg_jax.training.loop import Run, train
+from deepecg_jax.training.mesh import batch_rows, make_mesh, replicated, require_divisible
+from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.processes.agreement import (
     first_says,
     gathered,
     require_agreement,
     wait_for_all,
 )
-from deepecg_jax.training.classifier import (
-    Recipe,
-    attention_recipe,
-    full_recipe,
-    linear_recipe,
-)
-from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.inputs import LabelledSplit, fingerprint, labelled_split
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_rows, make_mesh, replicated, require_divisible
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.processes import is_first
+from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
+from deepecg_jax.training.processes.hosts import is_first
+from deepecg_jax.training.recipes import Recipe, attention_recipe, full_recipe, linear_recipe
 from deepecg_jax.training.state import make_state, split_model
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.validation import Validation
@@ -90,22 +85,43 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
         _, state, shardings = make_state(
-            recipe.build, optimizer, mesh, jax.random.key(config.seed),
-            ema=config.train.ema_decay is not None, start_from=recipe.start_from, keep_best=True,
-        )  # fmt: skip
+            recipe.build,
+            optimizer,
+            mesh,
+            jax.random.key(config.seed),
+            ema=config.train.ema_decay is not None,
+            start_from=recipe.start_from,
+            keep_best=True,
+        )
         step = make_step(
-            recipe.loss, optimizer, schedule, shardings, mesh, config.seed + 1,
-            config.train.accumulation, config.train.ema_decay, frozen=recipe.frozen,
-        )  # fmt: skip
+            recipe.loss,
+            optimizer,
+            schedule,
+            shardings,
+            mesh,
+            config.seed + 1,
+            config.train.accumulation,
+            config.train.ema_decay,
+            frozen=recipe.frozen,
+        )
         validation = Validation(recipe, held_out, config.stopping, mesh)
         start_workdir(config)
 
         # ---- loop ---------------------------------------------------------------------------
         state = train(
             Run(
-                workdir, config.train, mesh, shardings, step,
+                workdir,
+                config.train,
+                mesh,
+                shardings,
+                step,
                 batches=lambda number: training_batches(
-                    [records], [1.0], config.train.global_batch, config.seed, number, rows,
+                    [records],
+                    [1.0],
+                    config.train.global_batch,
+                    config.seed,
+                    number,
+                    rows,
                     data.read_threads,
                 ),
                 metadata={
@@ -120,7 +136,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
                 description=f"fine-tuning ({config.mode})",
             ),
             state,
-        )  # fmt: skip
+        )
 
         # ---- thresholds and bundle ----------------------------------------------------------
         best = state["best"]
@@ -142,13 +158,23 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     }
     if is_first():
         bundle.save(
-            finished, model=model, head=head, params=recipe.assemble(weights, frozen), labels=names,
-            thresholds=thresholds, signal=contract, metrics=metrics,
+            finished,
+            model=model,
+            head=head,
+            params=recipe.assemble(weights, frozen),
+            labels=names,
+            thresholds=thresholds,
+            signal=contract,
+            metrics=metrics,
             provenance={
-                "task": "finetune", "mode": config.mode, "init_from": config.init_from,
-                "dataset": data.dataset, "label_share": data.label_share, "seed": config.seed,
+                "task": "finetune",
+                "mode": config.mode,
+                "init_from": config.init_from,
+                "dataset": data.dataset,
+                "label_share": data.label_share,
+                "seed": config.seed,
             },
-        )  # fmt: skip
+        )
     wait_for_all("bundle")
     console.print(
         f"best macro AUROC on {data.validation_split}: {float(best['score']):.4f}; "

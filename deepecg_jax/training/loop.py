@@ -13,13 +13,13 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from deepecg_jax.config import TrainConfig
-from deepecg_jax.data.batches import position_of
+from deepecg_jax.data.loading.batches import position_of
 from deepecg_jax.errors import StoppedBySignal, UserError
-from deepecg_jax.training.agreement import require_agreement
 from deepecg_jax.training.checkpoint import Checkpoints
-from deepecg_jax.training.interrupts import StopRequest
 from deepecg_jax.training.mesh import on_devices
 from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar
+from deepecg_jax.training.processes.agreement import require_agreement
+from deepecg_jax.training.processes.interrupts import StopRequest
 from deepecg_jax.training.state import State, abstract_state
 
 HostBatch = dict[str, np.ndarray]
@@ -61,9 +61,10 @@ def train(run: Run, state: State) -> State:
     ):
         number = 0
         require_agreement(
-            "the newest checkpoint", {"step": saved.latest_step()},
+            "the newest checkpoint",
+            {"step": saved.latest_step()},
             f"{run.workdir} must be on storage that all processes share",
-        )  # fmt: skip
+        )
         if saved.latest_step() is not None:
             state, position = saved.restore(abstract_state(state, run.shardings))
             number = int(state["step"])

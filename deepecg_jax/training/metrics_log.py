@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deepecg_jax.training.processes import is_first
+from deepecg_jax.training.processes.hosts import is_first
 
 
 class MetricsLog:

@@ -7,26 +7,26 @@ import jax
 from flax import nnx
 from rich.console import Console
 
+from deepecg_jax.bundle import bundle, weights
 from deepecg_jax.config import PretrainConfig
-from deepecg_jax.data.batches import training_batches
-from deepecg_jax.interop import bundle, weights
+from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
-from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.agreement import (
+from deepecg_jax.training.loop import Run, train
+from deepecg_jax.training.mesh import batch_rows, make_mesh, require_divisible
+from deepecg_jax.training.metrics_log import read_metrics
+from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.training.processes.agreement import (
     first_says,
     gathered,
     require_agreement,
     wait_for_all,
 )
-from deepecg_jax.training.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.inputs import fingerprint, pretraining_sources
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_rows, make_mesh, require_divisible
-from deepecg_jax.training.metrics_log import read_metrics
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.processes import is_first
+from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
+from deepecg_jax.training.processes.hosts import is_first
 from deepecg_jax.training.state import make_state, weights_of
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.workdir import check_workdir, require_same_config, start_workdir
@@ -85,21 +85,36 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         # ---- step ---------------------------------------------------------------------------
         dtype = as_dtype(config.train.compute_dtype)
 
-        def loss(params, batch, key, number, frozen):  # noqa: ANN001, ANN202, ARG001
+        def loss(params, batch, key, number, frozen):
             model = nnx.merge(graphdef, params)
             return wcr_loss(model, batch, key, number, config.objective, config.compat, dtype)
 
         step = make_step(
-            loss, optimizer, schedule, shardings, mesh, config.seed + 1,
-            config.train.accumulation, config.train.ema_decay,
-        )  # fmt: skip
+            loss,
+            optimizer,
+            schedule,
+            shardings,
+            mesh,
+            config.seed + 1,
+            config.train.accumulation,
+            config.train.ema_decay,
+        )
 
         # ---- loop ---------------------------------------------------------------------------
         state = train(
             Run(
-                workdir, config.train, mesh, shardings, step,
+                workdir,
+                config.train,
+                mesh,
+                shardings,
+                step,
                 batches=lambda number: training_batches(
-                    sources, shares, config.train.global_batch, config.seed, number, rows,
+                    sources,
+                    shares,
+                    config.train.global_batch,
+                    config.seed,
+                    number,
+                    rows,
                     config.data.read_threads,
                 ),
                 metadata={
@@ -111,7 +126,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
                 description="pretraining",
             ),
             state,
-        )  # fmt: skip
+        )
         params = gathered(weights_of(state), mesh)
 
     # ---- bundle -----------------------------------------------------------------------------
@@ -153,8 +168,10 @@ def starting_point(
     if loaded.pretraining is None:
         shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
         like = {"encoder": like["encoder"]}
-        console.print(f"[yellow]{config.init_from} has an encoder only: quantizer and "
-                      "projections start anew[/yellow]")  # fmt: skip
+        console.print(
+            f"[yellow]{config.init_from} has an encoder only: quantizer and "
+            "projections start anew[/yellow]"
+        )
     weights.check(flat, shapes, f"{config.init_from} (model in this config)")
     console.print(f"starting from {config.init_from} ({loaded.fingerprint[:12]})")
     return weights.nest(flat, like)

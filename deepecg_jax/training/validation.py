@@ -9,10 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from deepecg_jax.config import StoppingConfig
+from deepecg_jax.data.loading.inputs import LabelledSplit
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
-from deepecg_jax.training.classifier import Recipe, evaluated
-from deepecg_jax.training.inputs import LabelledSplit
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.training.recipes import Recipe, evaluated
 from deepecg_jax.training.state import State, weights_of
 
 

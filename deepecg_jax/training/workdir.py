@@ -12,13 +12,24 @@ from deepecg_jax import __version__
 from deepecg_jax.config import AnyConfig
 from deepecg_jax.config_files import save_config
 from deepecg_jax.errors import UserError
-from deepecg_jax.training.agreement import require_agreement, wait_for_all
-from deepecg_jax.training.processes import is_first
+from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
+from deepecg_jax.training.processes.hosts import is_first
 
 # a resumed run may be moved, spread over other devices, made longer, or logged otherwise
-_FREE = ("workdir", "mesh", "train.steps", "train.log_every", "train.checkpoint_every",
-         "train.keep_checkpoints", "data.dir", "data.cache_gb", "data.read_threads",
-         "init_from", "model.scan_unroll", "model.remat")  # fmt: skip
+_FREE = (
+    "workdir",
+    "mesh",
+    "train.steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "data.dir",
+    "data.cache_gb",
+    "data.read_threads",
+    "init_from",
+    "model.scan_unroll",
+    "model.remat",
+)
 # each host may have its own copy of the data
 _OWN = ("data.dir", "data.cache_gb", "data.read_threads")
 _SHARED_SECONDS = 60  # network file systems may show a new file late

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from deepecg_jax.data.shards import Split, open_split
+from deepecg_jax.data.shards.split import Split, open_split
 from deepecg_jax.labels.select import select_labels
 
 

@@ -22,8 +22,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from deepecg_jax.evaluation.bootstrap import Bootstrap, bootstrap
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.bootstrap import Bootstrap, bootstrap
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
 
 HEAD = (
     "| records | findings | resamples | seconds | processor s | million terms/s | peak GiB |\n"
@@ -88,8 +88,11 @@ def row(records: int, findings: int, resamples: int, runs: int = 1) -> float:
         seconds, _ = sweep_seconds(records, findings, resamples)
         processor, wall = min(processor, time.process_time() - start), min(wall, seconds)
     terms = records * findings * resamples
-    print(f"| {records:,} | {findings} | {resamples:,} | {wall:.1f} | {processor:.1f} | "
-          f"{terms / wall / 1e6:,.0f} | {peak_gib():.2f} |", flush=True)  # fmt: skip
+    print(
+        f"| {records:,} | {findings} | {resamples:,} | {wall:.1f} | {processor:.1f} | "
+        f"{terms / wall / 1e6:,.0f} | {peak_gib():.2f} |",
+        flush=True,
+    )
     return processor
 
 
@@ -129,8 +132,11 @@ def main() -> None:
     print("against a scikit-learn loop, 20,000 records x 77 findings, 1,000 resamples")
     ours, done = sweep_seconds(20_000, 77, 1000)
     peer = loop_seconds(20_000, 77, 3, done)
-    print(f"  sweep {1000 * ours / 1000:.1f} ms a resample, loop {1000 * peer:.0f} ms: "
-          f"{peer * 1000 / ours:.0f} times\n", flush=True)  # fmt: skip
+    print(
+        f"  sweep {1000 * ours / 1000:.1f} ms a resample, loop {1000 * peer:.0f} ms: "
+        f"{peer * 1000 / ours:.0f} times\n",
+        flush=True,
+    )
     del done
     if full:
         print(f"full size\n{HEAD}")

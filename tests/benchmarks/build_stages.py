@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from deepecg_jax.data.examples import features_of
+from deepecg_jax.data.building.examples import features_of
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.schema import decode, encode
-from deepecg_jax.data.shard_writing import WRITER_OPTIONS
-from deepecg_jax.signals.readers import read_wfdb
+from deepecg_jax.data.shards.schema import decode, encode
+from deepecg_jax.data.staging.writing import WRITER_OPTIONS
+from deepecg_jax.signals.reading.read import read_wfdb
 from deepecg_jax.signals.recording import SignalError
-from deepecg_jax.signals.standardize import standardize, to_microvolts
+from deepecg_jax.signals.standard.millivolt import standardize, to_microvolts
 
 REPEATS = 5
 

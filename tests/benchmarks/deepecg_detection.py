@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from deepecg_jax.signals.deepecg import standardize
-from deepecg_jax.signals.deepecg_peaks import find_crossings, find_peak_ranges
+from deepecg_jax.signals.standard.deepecg import standardize
+from deepecg_jax.signals.standard.deepecg_peaks import find_crossings, find_peak_ranges
 from deepecg_jax.signals.synthetic import generate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "signals"))
-import deepecg_plain as plain  # noqa: E402
+import deepecg_plain as plain
 
 
 def best(function: Callable[[], object], repeats: int) -> float:

@@ -21,12 +21,12 @@ import optax
 import torch
 from flax import nnx
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
 from deepecg_jax.interop.torch_export import TEMPLATES
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
-from deepecg_jax.training.host_memory import keep_freed_memory
+from deepecg_jax.training.processes.host_memory import keep_freed_memory
 from deepecg_jax.training.state import parts_of, split_model
 
 SAMPLES, LABELS = 2500, 77

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deepecg_jax.labels.reports.compare import found_table, scp_reference
-from deepecg_jax.labels.reports.labeller import shipped_labeller
-from deepecg_jax.labels.reports.statements import State
-from deepecg_jax.labels.reports.table import read_table
+from deepecg_jax.labelling.rules.labeller import shipped_labeller
+from deepecg_jax.labelling.rules.statements import State
+from deepecg_jax.labelling.tables.agreement import found_table, scp_reference
+from deepecg_jax.labelling.tables.read import read_table
 
 RHYTHM = ("Sinusal", "Bradycardia", "Afib", "Premature ventricular complex")
 OTHERS = (

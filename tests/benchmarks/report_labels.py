@@ -23,9 +23,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deepecg_jax.labels.reports.labeller import Labeller
-from deepecg_jax.labels.reports.schema import SHIPPED, read_rules
-from deepecg_jax.labels.reports.table import label_texts, read_table
+from deepecg_jax.labelling.rules.labeller import Labeller
+from deepecg_jax.labelling.rules.schema import SHIPPED, read_rules
+from deepecg_jax.labelling.tables.read import label_texts, read_table
 
 
 def rate(count: int, work: Callable[[], object]) -> tuple[float, float]:

@@ -12,12 +12,12 @@ import numpy as np
 from scipy.signal import resample_poly
 from sklearn.metrics import roc_auc_score
 
-from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
 from deepecg_jax.models.wcr.positional import grouped_convolution
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.recording import Recording
 from deepecg_jax.signals.resample import resample
-from deepecg_jax.signals.standardize import standardize
+from deepecg_jax.signals.standard.millivolt import standardize
 from deepecg_jax.signals.synthetic import generate
 
 
@@ -55,9 +55,13 @@ def main() -> None:
 
     def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(
-            x, kernel, (1,), [(64, 64)], dimension_numbers=("NWC", "WIO", "NWC"),
+            x,
+            kernel,
+            (1,),
+            [(64, 64)],
+            dimension_numbers=("NWC", "WIO", "NWC"),
             feature_group_count=16,
-        )  # fmt: skip
+        )
 
     def gradient(f: Callable[..., jax.Array]) -> Callable[[], object]:
         step = jax.jit(jax.grad(lambda x, k: jnp.sum(f(x, k) ** 2), (0, 1)))

@@ -42,8 +42,9 @@ class Pretrainer(nn.Module):
         rows, tokens, width = x.shape
         count = round(self.mask_share * tokens)
         hidden = self.hidden_tokens(rows, tokens, count)
-        x = x.scatter(1, hidden[..., None].expand(-1, -1, width),
-                      encoder.mask_emb.expand(rows, count, -1))  # fmt: skip
+        x = x.scatter(
+            1, hidden[..., None].expand(-1, -1, width), encoder.mask_emb.expand(rows, count, -1)
+        )
         out = encoder.encoder(x + encoder.conv_pos(x))
 
         def take(values: torch.Tensor) -> torch.Tensor:

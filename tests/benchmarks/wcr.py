@@ -18,24 +18,37 @@ from torch_pretrainer import Pretrainer
 
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
-from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.training.state import split_model
 
 PLAIN = {
-    "dropout": 0.0, "attention_dropout": 0.0, "dropout_input": 0.0, "dropout_features": 0.0,
-}  # fmt: skip
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "dropout_input": 0.0,
+    "dropout_features": 0.0,
+}
 SIZES = {
     "small": (WCRConfig(size="small", **PLAIN), 24, 32),
     # the middle row of the published timings: 256 wide, 4 layers
     "medium": (
-        WCRConfig(size="small", conv_layers=[(256, 2, 2)] * 4, width=256, ffn_width=1024,
-                  positional_kernel=128, positional_groups=16, codewords=320, final_dim=256,
-                  **PLAIN), 32, 32,
+        WCRConfig(
+            size="small",
+            conv_layers=[(256, 2, 2)] * 4,
+            width=256,
+            ffn_width=1024,
+            positional_kernel=128,
+            positional_groups=16,
+            codewords=320,
+            final_dim=256,
+            **PLAIN,
+        ),
+        32,
+        32,
     ),
     "base": (WCRConfig(size="base", **PLAIN), 8, 16),
-}  # fmt: skip
+}
 
 
 def median(run: Callable[[], object], repeats: int) -> float:
@@ -59,8 +72,10 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rng = np.random.default_rng(0)
     ecgs = rng.normal(0, 300, (max(train_batch, batch), 2500, 12)).astype(np.int16)
-    print(f"{options.size}: width {config.width}, {config.layers} layers, {os.cpu_count()} cores, "
-          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(
+        f"{options.size}: width {config.width}, {config.layers} layers, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
 
     # ---- inference on whole ECGs ---------------------------------------------------------------
     encoder = WCREncoder(config, jax.random.key(0))
@@ -83,8 +98,8 @@ def main() -> None:
     pretrainer, state = split_model(WCRPretrainer(config, jax.random.key(0)))
     optimizer = optax.adamw(1e-4)
 
-    def step(params, moments, batch, key):  # noqa: ANN001, ANN202
-        def loss(params):  # noqa: ANN001, ANN202
+    def step(params, moments, batch, key):
+        def loss(params):
             model = nnx.merge(pretrainer, params)
             return wcr_loss(model, batch, key, 0, settings, CompatConfig())[0]
 
@@ -120,8 +135,10 @@ def main() -> None:
 
 def report(what: str, batch: int, ours: float, theirs: float) -> None:
     """One line of the table."""
-    print(f"{what:22s} JAX {batch / ours:8.1f} ECG/s   PyTorch {batch / theirs:8.1f} ECG/s   "
-          f"JAX is {theirs / ours:.2f} times as fast")  # fmt: skip
+    print(
+        f"{what:22s} JAX {batch / ours:8.1f} ECG/s   PyTorch {batch / theirs:8.1f} ECG/s   "
+        f"JAX is {theirs / ours:.2f} times as fast"
+    )
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from ecg_sources import content, write_challenge, write_ptb_xl, write_wfdb
 from deepecg_jax.cli import build as build_command
 from deepecg_jax.cli import inspect as inspect_command
 from deepecg_jax.cli import merge as merge_command
-from deepecg_jax.data import shard_tasks
-from deepecg_jax.data.build import build
-from deepecg_jax.data.builder import make_builder
-from deepecg_jax.data.builder_files import builder_file
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.building.builder import make_builder
+from deepecg_jax.data.catalogue import builder_file
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.staging import tasks as shard_tasks
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.synthetic.generate import generate
 
@@ -95,9 +95,7 @@ def test_inspect_a_data_set(signals, tmp_path, capsys) -> None:
     write_challenge(tmp_path / "s", "E00001", signals[0], "# Age: 50\n# Sex: F\n# Dx: 164889003\n")
     write_challenge(tmp_path / "s", "E00002", signals[1], "# Age: 60\n# Sex: M\n# Dx: 426783006\n")
     write_challenge(tmp_path / "s", "E00003", signals[2], "# Age: 60\n")
-    folder = build(
-        "cinc2021", tmp_path / "d", tmp_path / "s", options={"shares": "1/0/0"}
-    ).folder  # fmt: skip
+    folder = build("cinc2021", tmp_path / "d", tmp_path / "s", options={"shares": "1/0/0"}).folder
     for path in (folder, folder.parent):
         inspect_command.command(path)
         text = shown(capsys)
@@ -129,17 +127,26 @@ def deepecg(*arguments: str, before: str = "", **kwargs) -> subprocess.Popen:
     code = f"{before}from deepecg_jax.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, **kwargs,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        **kwargs,
+    )
 
 
 def test_bad_input_is_exit_code_2_and_one_sentence(signals, tmp_path) -> None:
     source = write_ptb_xl(tmp_path / "s", signals, [1, 2])
     process = deepecg(
-        "build", "ptb_xl", "--source", str(source), "--data-dir", str(tmp_path / "d"),
-        "--option", "folds=1/2/11",
-    )  # fmt: skip
+        "build",
+        "ptb_xl",
+        "--source",
+        str(source),
+        "--data-dir",
+        str(tmp_path / "d"),
+        "--option",
+        "folds=1/2/11",
+    )
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "Traceback" not in err
     assert "Fold 11 of option folds is not in the source; it has 1, 2." in " ".join(err.split())
@@ -167,18 +174,26 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_worker_that_is_killed_is_reported_and_finished_shards_are_kept(tmp_path) -> None:
     process = deepecg(
-        "build", "synthetic", "--data-dir", str(tmp_path), "--option", f"n={N}", "--workers", "2",
+        "build",
+        "synthetic",
+        "--data-dir",
+        str(tmp_path),
+        "--option",
+        f"n={N}",
+        "--workers",
+        "2",
         before=SMALL_SHARDS,
-    )  # fmt: skip
+    )
     folder = tmp_path / "synthetic"
     deadline = time.monotonic() + 120
     while len(finished(folder)) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     workers = [
-        pid for pid in descendants(process.pid) if descendants(pid) == set()
-        and b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]  # fmt: skip
+        pid
+        for pid in descendants(process.pid)
+        if descendants(pid) == set() and b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     os.kill(workers[0], signal.SIGKILL)  # as the kernel does when memory runs out
     _, err = process.communicate(timeout=60)
     words = " ".join(err.split())
@@ -226,9 +241,15 @@ def test_a_stopped_build_goes_on_to_the_same_bytes(
     tmp_path, uninterrupted, stop, workers, code
 ) -> None:
     arguments = (
-        "build", "synthetic", "--data-dir", str(tmp_path / "d"), "--option", f"n={N}",
-        "--workers", str(workers),
-    )  # fmt: skip
+        "build",
+        "synthetic",
+        "--data-dir",
+        str(tmp_path / "d"),
+        "--option",
+        f"n={N}",
+        "--workers",
+        str(workers),
+    )
     folder = tmp_path / "d/synthetic"
     process = deepecg(*arguments, before=SMALL_SHARDS, start_new_session=True)
     deadline = time.monotonic() + 120

@@ -7,10 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from deepecg_jax.bundle.calibrated import load_calibration, store_calibration
 from deepecg_jax.cli.calibrate import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import read_predictions, write_predictions
-from deepecg_jax.interop.calibration import load_calibration, store_calibration
+from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(command)
@@ -40,9 +40,15 @@ def validation(tmp_path):
     labels = (rng.random((200, 3)) < scores**2).astype(int)
     labels[:, 2] = 0
     write_predictions(
-        tmp_path / "v.parquet", [f"r{i}" for i in range(200)], [f"p{i // 2}" for i in range(200)],
-        [50] * 200, ["male"] * 200, LABELS, labels, scores,
-    )  # fmt: skip
+        tmp_path / "v.parquet",
+        [f"r{i}" for i in range(200)],
+        [f"p{i // 2}" for i in range(200)],
+        [50] * 200,
+        ["male"] * 200,
+        LABELS,
+        labels,
+        scores,
+    )
     return tmp_path / "v.parquet"
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.main import app
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 N = 90
 
@@ -67,9 +67,18 @@ def test_compare_refuses(files, tmp_path):
 def test_fit_on_one_file_and_apply_to_another(files, tmp_path):
     validation = write(tmp_path / "v.parquet", 5, prefix="v")
     result = run(
-        "evaluate", files[0], "--out", tmp_path, "--resamples", 10, "--json",
-        "--fit-thresholds", validation, "--threshold-method", "sensitivity=0.9",
-    )  # fmt: skip
+        "evaluate",
+        files[0],
+        "--out",
+        tmp_path,
+        "--resamples",
+        10,
+        "--json",
+        "--fit-thresholds",
+        validation,
+        "--threshold-method",
+        "sensitivity=0.9",
+    )
     assert result.exit_code == 0, result.output
     metrics = json.loads(result.stdout)
     assert metrics["thresholds"] == "sensitivity=0.9 on v.parquet (90 records)"
@@ -80,9 +89,17 @@ def test_fit_on_one_file_and_apply_to_another(files, tmp_path):
 
 def test_fit_on_the_reported_data_shows_the_optimism(files, tmp_path):
     result = run(
-        "evaluate", files[0], "--out", tmp_path, "--resamples", 10, "--fit-thresholds", files[0],
-        "--threshold-method", "f1",
-    )  # fmt: skip
+        "evaluate",
+        files[0],
+        "--out",
+        tmp_path,
+        "--resamples",
+        10,
+        "--fit-thresholds",
+        files[0],
+        "--threshold-method",
+        "f1",
+    )
     assert result.exit_code == 0, result.output
     assert "too good" in result.stderr.replace("\n", " ")
     fit = json.loads((tmp_path / "metrics.json").read_text())["threshold_fit"]
@@ -100,10 +117,27 @@ def test_everything_else(files, tmp_path):
     groups = tmp_path / "g.json"
     groups.write_text('{"both": ["Afib", "superclass:NORM"]}')
     result = run(
-        "evaluate", files[0], "--out", tmp_path, "--resamples", 10, "--interval", "bca",
-        "--stratify", "site", "--groups", groups, "--by", "site", "--by", "label:Afib",
-        "--fairness-definition", "original", "--devices", 0,
-    )  # fmt: skip
+        "evaluate",
+        files[0],
+        "--out",
+        tmp_path,
+        "--resamples",
+        10,
+        "--interval",
+        "bca",
+        "--stratify",
+        "site",
+        "--groups",
+        groups,
+        "--by",
+        "site",
+        "--by",
+        "label:Afib",
+        "--fairness-definition",
+        "original",
+        "--devices",
+        0,
+    )
     assert result.exit_code == 0, result.output
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["interval"] == "bca"

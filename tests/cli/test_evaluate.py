@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.evaluate import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(command)

@@ -26,10 +26,19 @@ def test_a_muse_file_is_explained_and_drawn_in_this_folder(tmp_path, capsys, mon
     command.command(tmp_path / "files" / "m1.xml")
     text = shown(capsys)
     for expected in (
-        "GE MUSE XML", "4.88 uV a count", "10 s at 500 Hz", "I, II, V1, V2, V3, V4, V5, V6",
-        "derived leads III, aVR, aVL, aVF", "63 years", "female", "Mount Royal", "Sinus rhythm",
-        "rate 60 /min", "checksums agree", "12 leads x 10 s at 250 Hz",
-    ):  # fmt: skip
+        "GE MUSE XML",
+        "4.88 uV a count",
+        "10 s at 500 Hz",
+        "I, II, V1, V2, V3, V4, V5, V6",
+        "derived leads III, aVR, aVL, aVF",
+        "63 years",
+        "female",
+        "Mount Royal",
+        "Sinus rhythm",
+        "rate 60 /min",
+        "checksums agree",
+        "12 leads x 10 s at 250 Hz",
+    ):
         assert expected in text
     assert (tmp_path / "m1.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "files" / "m1.png").exists()
@@ -61,7 +70,7 @@ def test_a_refused_recording_is_shown_drawn_and_refused(tmp_path, capsys, monkey
 
 
 def test_without_matplotlib_it_is_an_svg_and_says_so(tmp_path, capsys, monkeypatch):
-    from deepecg_jax.signals import paper
+    from deepecg_jax.signals.drawing import png as paper
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(paper, "has_matplotlib", lambda: False)

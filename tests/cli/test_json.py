@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from deepecg_jax.bundle import cost as cost_module
 from deepecg_jax.cli.main import app
-from deepecg_jax.evaluation.predictions import write_predictions
-from deepecg_jax.interop import cost as cost_module
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 N = 80
 
@@ -50,15 +50,34 @@ def files(tmp_path_factory):
 COMMANDS = {
     "evaluate": ["evaluate", "{a}", "--out", "{out}", "--resamples", "4"],
     "compare": ["compare", "{a}", "{b}", "--out", "{out}", "--resamples", "4"],
-    "survival": ["survival", "{a}", "--score", "Afib", "--horizon-years", "1", "--out", "{out}",
-                 "--resamples", "4"],
+    "survival": [
+        "survival",
+        "{a}",
+        "--score",
+        "Afib",
+        "--horizon-years",
+        "1",
+        "--out",
+        "{out}",
+        "--resamples",
+        "4",
+    ],
     "fit": ["calibrate", "{a}", "--method", "platt", "--out", "{calibration}"],
     "apply": ["calibrate", "{a}", "--apply", "{calibration}", "--out", "{out}/new.parquet"],
     "sites": ["sites", "{a}", "--out", "{out}", "--resamples", "10"],
-    "privacy": ["privacy", "--members", "{a}", "--non-members", "{c}", "--out", "{out}",
-                "--resamples", "4"],
+    "privacy": [
+        "privacy",
+        "--members",
+        "{a}",
+        "--non-members",
+        "{c}",
+        "--out",
+        "{out}",
+        "--resamples",
+        "4",
+    ],
     "cost": ["cost", "{out}"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -37,8 +37,9 @@ def test_labels_a_file(file, tmp_path):
 
 def test_json_and_evaluation(file, tmp_path):
     wrong = tmp_path / "wrong.csv"
-    result = run(file, "--id", "id", "--text", "text", "--evaluate", file, "--json",
-                 "--disagreements", wrong)  # fmt: skip
+    result = run(
+        file, "--id", "id", "--text", "text", "--evaluate", file, "--json", "--disagreements", wrong
+    )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["n_reports"] == 3 and found["n_empty"] == 1 and found["n_language_unknown"] == 1
@@ -55,8 +56,10 @@ def test_explain():
     found = json.loads(run("--explain", text, "--json").stdout)
     assert found["language"] == "en"
     assert found["findings"]["Left bundle branch block"] == {
-        "state": "uncertain", "evidence": [[7, 15], [16, 20]], "words": ["Possible", "LBBB"],
-    }  # fmt: skip
+        "state": "uncertain",
+        "evidence": [[7, 15], [16, 20]],
+        "words": ["Possible", "LBBB"],
+    }
     assert "no word of a known language" in run("--explain", "qwertz").stdout
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.label import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.report_classifier import ReportClassifier
+from deepecg_jax.labelling.bert.classifier import ReportClassifier
 
 pytest.importorskip("tokenizers")
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -66,8 +66,21 @@ def test_labels_a_file(file, model, tmp_path):
 
 
 def test_prints(file, model, tmp_path):
-    result = run(file, "--id", "id", "--text", "text", "--out", tmp_path / "l.parquet",
-                 "--method", "bert", "--model", model, "--evaluate", file)  # fmt: skip
+    result = run(
+        file,
+        "--id",
+        "id",
+        "--text",
+        "text",
+        "--out",
+        tmp_path / "l.parquet",
+        "--method",
+        "bert",
+        "--model",
+        model,
+        "--evaluate",
+        file,
+    )
     assert result.exit_code == 0, result.output
     for words in ("own label", "1 reports have no text", "thresholds.json", "precision"):
         assert words in result.stdout
@@ -94,6 +107,17 @@ def test_misuse(file, tmp_path, monkeypatch, options, words):
 
 def test_a_label_with_the_name_of_a_column(file, tmp_path):
     folder = write_folder(tmp_path / "model", config(labels=("id",)))
-    error = run(file, "--id", "id", "--text", "text", "--out", tmp_path / "out", "--method",
-                "bert", "--model", folder).exception  # fmt: skip
+    error = run(
+        file,
+        "--id",
+        "id",
+        "--text",
+        "text",
+        "--out",
+        tmp_path / "out",
+        "--method",
+        "bert",
+        "--model",
+        folder,
+    ).exception
     assert isinstance(error, UserError) and "another column's name" in str(error)

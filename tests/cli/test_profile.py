@@ -5,7 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from deepecg_jax.cli.main import app
-from deepecg_jax.data.build import build
+from deepecg_jax.data.building.build import build
 from deepecg_jax.errors import UserError
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from deepecg_jax.cli import progress
 from deepecg_jax.cli.progress import Rate, duration, log_lines
-from deepecg_jax.data.running import Progress
+from deepecg_jax.data.staging.run import Progress
 
 
 class Clock:
@@ -27,9 +27,15 @@ def test_the_rate_is_of_this_run_and_the_time_left_of_what_is_left() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5900, "98 min"), (11_100, "3 h 05 min"),
-     (360_000, "100 h 00 min")],
-)  # fmt: skip
+    [
+        (0.4, "0 s"),
+        (99, "99 s"),
+        (120, "2 min"),
+        (5900, "98 min"),
+        (11_100, "3 h 05 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
 def test_durations(seconds, text) -> None:
     assert duration(seconds) == text
 

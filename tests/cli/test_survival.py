@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.survival import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 pytest.importorskip("lifelines")
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -23,11 +23,21 @@ def file(tmp_path_factory):
     onset, lost = rng.exponential(4000 / (0.2 + risk)), rng.uniform(100, 4000, 300)
     path = tmp_path_factory.mktemp("cli") / "p.parquet"
     write_predictions(
-        path, [f"r{i}" for i in range(300)], [f"p{i // 2}" for i in range(300)], [60] * 300,
-        ["male"] * 300, ["AF"], None, risk[:, None],
-        {"time_days": np.minimum(onset, lost), "event": (onset <= lost).astype(np.int8),
-         "pgs": rng.normal(size=300), "charge": rng.normal(size=300) + risk},
-    )  # fmt: skip
+        path,
+        [f"r{i}" for i in range(300)],
+        [f"p{i // 2}" for i in range(300)],
+        [60] * 300,
+        ["male"] * 300,
+        ["AF"],
+        None,
+        risk[:, None],
+        {
+            "time_days": np.minimum(onset, lost),
+            "event": (onset <= lost).astype(np.int8),
+            "pgs": rng.normal(size=300),
+            "charge": rng.normal(size=300) + risk,
+        },
+    )
     return path
 
 
@@ -36,8 +46,22 @@ def run(*arguments):
 
 
 def test_files_and_tables(file, tmp_path):
-    result = run(file, "--score", "AF", "--threshold", 0.6, "--beside", "pgs", "charge",
-                 "--blanking-days", 30, "--resamples", 5, "--out", tmp_path)  # fmt: skip
+    result = run(
+        file,
+        "--score",
+        "AF",
+        "--threshold",
+        0.6,
+        "--beside",
+        "pgs",
+        "charge",
+        "--blanking-days",
+        30,
+        "--resamples",
+        5,
+        "--out",
+        tmp_path,
+    )
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "survival.json").read_text())
     assert list(found["beside"]) == ["pgs", "charge"]
@@ -47,8 +71,9 @@ def test_files_and_tables(file, tmp_path):
 
 
 def test_json_alone(file, tmp_path):
-    result = run(file, "--score", "AF", "--out", tmp_path, "--resamples", 2, "--cluster", "none",
-                 "--json")  # fmt: skip
+    result = run(
+        file, "--score", "AF", "--out", tmp_path, "--resamples", 2, "--cluster", "none", "--json"
+    )
     assert json.loads(result.stdout) == json.loads((tmp_path / "survival.json").read_text())
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepecg_jax.data.batches import (
+from deepecg_jax.data.loading.batches import (
     ArrayRecords,
     Selected,
     evaluation_batches,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ecg_sources import content
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.running import Runner
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.staging.run import Runner
 from deepecg_jax.errors import UserError
 
 HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
@@ -30,18 +30,31 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr("deepecg_jax.data.shard_tasks._PER_SMALL_SHARD", 4)
+    monkeypatch.setattr("deepecg_jax.data.staging.tasks._PER_SMALL_SHARD", 4)
 
 
 def beam(tmp_path: Path, source: Path, *arguments: str) -> subprocess.CompletedProcess:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     return subprocess.run(
-        [sys.executable, str(script), "build", "ptb_xl", "--source", str(source), "--data-dir",
-         str(tmp_path / "beam"), "--beam", *arguments],
-        capture_output=True, text=True, timeout=300, check=False,
+        [
+            sys.executable,
+            str(script),
+            "build",
+            "ptb_xl",
+            "--source",
+            str(source),
+            "--data-dir",
+            str(tmp_path / "beam"),
+            "--beam",
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    )
 
 
 @needs_beam

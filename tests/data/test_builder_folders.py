@@ -2,14 +2,21 @@
 
 import pytest
 
-from deepecg_jax.data.builder_files import builder_file, builder_names, load_builder_class
+from deepecg_jax.data.catalogue import builder_file, builder_names, load_builder_class
 from deepecg_jax.data.options import COMMON_OPTIONS
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.resources import builders_dir
 
 NAMES = (
-    "chapman_shaoxing", "cinc2021", "code15", "mimic_iv_ecg", "ptb", "ptb_xl", "synthetic", "table",
-)  # fmt: skip
+    "chapman_shaoxing",
+    "cinc2021",
+    "code15",
+    "mimic_iv_ecg",
+    "ptb",
+    "ptb_xl",
+    "synthetic",
+    "table",
+)
 
 
 def test_the_builders() -> None:

@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import content, write_ptb_xl
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.builder import make_builder
-from deepecg_jax.data.builder_files import builder_file, builder_names
-from deepecg_jax.data.running import Progress
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.building.builder import make_builder
+from deepecg_jax.data.catalogue import builder_file, builder_names
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.staging.run import Progress
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
 from deepecg_jax.signals.synthetic.generate import generate
 

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_challenge
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
 
 
@@ -35,8 +35,9 @@ def test_two_hospitals_codes_and_damaged_headers(signals, tmp_path) -> None:
     assert built.summary["counts"] == {"code_outside_the_list:Odd beat": 1}
     rejects = pq.read_table(built.folder / "rejects.parquet").to_pylist()
     assert {reject["record_id"]: reject["reason"] for reject in rejects} == {
-        "JS00004": "no_diagnosis", "JS01052": "unreadable",
-    }  # fmt: skip
+        "JS00004": "no_diagnosis",
+        "JS01052": "unreadable",
+    }
 
 
 def test_a_folder_of_something_else(tmp_path) -> None:

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_challenge
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 COMMENTS = {
     "A0001": "#Age: 61\n#Sex: Male\n#Dx: 59118001\n#Rx: Unknown\n",
@@ -21,9 +21,15 @@ COMMENTS = {
     "JS20008": "# Age: 59\n# Sex: Male\n# Dx: 164890007\n",
 }
 SITES = {
-    "A0001": "cpsc", "Q0002": "cpsc_extra", "I0003": "st_petersburg", "S0004": "ptb",
-    "HR00005": "ptb_xl", "E00006": "georgia", "JS00007": "chapman_shaoxing", "JS20008": "ningbo",
-}  # fmt: skip
+    "A0001": "cpsc",
+    "Q0002": "cpsc_extra",
+    "I0003": "st_petersburg",
+    "S0004": "ptb",
+    "HR00005": "ptb_xl",
+    "E00006": "georgia",
+    "JS00007": "chapman_shaoxing",
+    "JS20008": "ningbo",
+}
 
 
 @pytest.fixture
@@ -45,8 +51,15 @@ def test_all_sources_with_their_ways_of_writing(source, signals, tmp_path) -> No
         assert ecgs[name]["patient_id"] == name
     sexes = {name: ecg["sex"] for name, ecg in ecgs.items()}
     assert [sexes[name] for name in COMMENTS] == [
-        "male", "female", "male", "unknown", "female", "unknown", "female", "male",
-    ]  # fmt: skip
+        "male",
+        "female",
+        "male",
+        "unknown",
+        "female",
+        "unknown",
+        "female",
+        "male",
+    ]
     ages = [float(ecgs[name]["age"]) for name in COMMENTS]
     np.testing.assert_array_equal(ages, [61, np.nan, 70, 40, 90, np.nan, 59, 59])
 
@@ -58,8 +71,10 @@ def test_all_sources_with_their_ways_of_writing(source, signals, tmp_path) -> No
     assert label("HR00005", "Left axis deviation") == label("HR00005", "Sinusal") == 1
     assert label("JS20008", "Atrial flutter") == -1 and label("JS00007", "Bradycardia") == 1
     assert built.summary["counts"] == {
-        "age_over_89": 1, "impossible_age": 1, "code_outside_the_challenge_list": 1,
-    }  # fmt: skip
+        "age_over_89": 1,
+        "impossible_age": 1,
+        "code_outside_the_challenge_list": 1,
+    }
     assert "no patient ids" in built.summary["notes"][0]
 
 

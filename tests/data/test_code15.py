@@ -8,11 +8,11 @@ import pytest
 import scipy.io
 from ecg_sources import write_csv
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.resample import resample
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 
 def exams(n: int) -> list[dict]:
@@ -115,8 +115,9 @@ def test_loose_files(signals, tmp_path) -> None:
     built = build("code15", tmp_path / "d", tmp_path / "s")
     assert built.summary["records"] == 2
     assert built.summary["rejects"]["by_reason"] == {
-        "read: unreadable": 1, "read: missing_file": 1,
-    }  # fmt: skip
+        "read: unreadable": 1,
+        "read: missing_file": 1,
+    }
 
 
 def test_folders_that_are_not_code15(tmp_path) -> None:

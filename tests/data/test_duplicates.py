@@ -9,9 +9,9 @@ from ecg_sources import write_ptb_xl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.duplicates import Hashes, find_duplicates, signal_hash
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.staging.duplicates import Hashes, find_duplicates, signal_hash
 
 RANKS = ["test", "validation", "train"]
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_challenge, write_ptb_xl
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.builder_files import builder_file, load_builder_class
-from deepecg_jax.data.dates import read_dates
-from deepecg_jax.data.follow_up import follow_up
-from deepecg_jax.data.people import parse_age, sex_coding
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.catalogue import builder_file, load_builder_class
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.tables.dates import read_dates
+from deepecg_jax.data.tables.follow_up import follow_up
+from deepecg_jax.data.tables.people import parse_age, sex_coding
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
 
@@ -106,21 +106,36 @@ def test_labels_with_one_class_are_named(ptb_xl_source, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "texts",
-    [("male", "Female"), ("M", "f"), ("1", "2"), ("homme", "femme"), ("männlich", "weiblich"),
-     ("man", "kvinna"), ("m", "w"), ("1.0", "2.0"), ("man", "vrouw")],
-)  # fmt: skip
+    [
+        ("male", "Female"),
+        ("M", "f"),
+        ("1", "2"),
+        ("homme", "femme"),
+        ("männlich", "weiblich"),
+        ("man", "kvinna"),
+        ("m", "w"),
+        ("1.0", "2.0"),
+        ("man", "vrouw"),
+    ],
+)
 def test_the_usual_ways_of_writing_sex(texts) -> None:
     coding = sex_coding([*texts, "", "NaN"], "sex")
     assert [coding.read(text) for text in (*texts, "", "NaN")] == [
-        ("male", ()), ("female", ()), ("unknown", ()), ("unknown", ()),
-    ]  # fmt: skip
+        ("male", ()),
+        ("female", ()),
+        ("unknown", ()),
+        ("unknown", ()),
+    ]
 
 
 def test_codes_of_sex_that_were_stated() -> None:
     coding = sex_coding(["0", "1", "9"], "sex", "0=male,1=female")
     assert [coding.read(text)[0] for text in ("0", "1", "M", "F")] == [
-        "male", "female", "male", "female",
-    ]  # fmt: skip
+        "male",
+        "female",
+        "male",
+        "female",
+    ]
     assert coding.read("9") == ("unknown", ("sex_not_understood",)) and "0=male" in coding.note
     assert sex_coding(["H", "M"], "sexo", "h=male,m=female").read("M")[0] == "female"
     with pytest.raises(UserError, match="0, 1 and|0 and 1"):
@@ -139,12 +154,19 @@ def test_ages_in_other_forms() -> None:
 
 @pytest.mark.parametrize(
     ("text", "date"),
-    [("2020-03-04", (2020, 3, 4)), ("2020-03-04T05:06:07Z", (2020, 3, 4, 5, 6, 7)),
-     ("20200304", (2020, 3, 4)), ("20200304050607", (2020, 3, 4, 5, 6, 7)),
-     ("04.03.2020", (2020, 3, 4)), ("4.3.2020 05:06", (2020, 3, 4, 5, 6)),
-     ("2020/03/04", (2020, 3, 4)), ("04-Mar-2020", (2020, 3, 4)), ("31/12/2020", (2020, 12, 31)),
-     ("12/31/2020", (2020, 12, 31))],
-)  # fmt: skip
+    [
+        ("2020-03-04", (2020, 3, 4)),
+        ("2020-03-04T05:06:07Z", (2020, 3, 4, 5, 6, 7)),
+        ("20200304", (2020, 3, 4)),
+        ("20200304050607", (2020, 3, 4, 5, 6, 7)),
+        ("04.03.2020", (2020, 3, 4)),
+        ("4.3.2020 05:06", (2020, 3, 4, 5, 6)),
+        ("2020/03/04", (2020, 3, 4)),
+        ("04-Mar-2020", (2020, 3, 4)),
+        ("31/12/2020", (2020, 12, 31)),
+        ("12/31/2020", (2020, 12, 31)),
+    ],
+)
 def test_dates_in_several_forms(text: str, date: tuple) -> None:
     assert read_dates([text, ""], "day") == ([datetime(*date), None], [False, False])
 

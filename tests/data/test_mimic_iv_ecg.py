@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_csv, write_wfdb
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 REPORTS = (

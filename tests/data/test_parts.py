@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from ecg_sources import content, write_ptb_xl
 
-from deepecg_jax.data import shard_tasks
-from deepecg_jax.data.build import build
-from deepecg_jax.data.parts import Part, build_part, merge, parse_part
-from deepecg_jax.data.running import Runner
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.building.machines import Part, build_part, merge, parse_part
+from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging.run import Runner
 from deepecg_jax.errors import UserError
 
 N_PARTS = 3

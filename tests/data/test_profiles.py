@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from ecg_sources import write_ptb_xl, write_wfdb
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.profiles import profile_of_dataset
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.building.site_profiles import profile_of_dataset
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals import site_profile
 from deepecg_jax.signals.contract import load as load_contract
-from deepecg_jax.signals.readers import read_wfdb
-from deepecg_jax.signals.standardize import standardize, to_microvolts
+from deepecg_jax.signals.reading.read import read_wfdb
+from deepecg_jax.signals.standard import site_profile
+from deepecg_jax.signals.standard.millivolt import standardize, to_microvolts
 
 BOTH = {"site_profile": "fit", "powerline": "remove", "baseline": "remove"}
 

@@ -5,13 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import ptb
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.resample import resample
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 LEADS = (*(lead.lower() for lead in STANDARD_LEADS), "vx", "vy", "vz")
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_ptb_xl
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 
 def by_id(split) -> dict:
@@ -70,8 +70,11 @@ def test_beside_the_shards(ptb_xl_source, tmp_path) -> None:
     assert summary["counts"]["no_superclass"] == 8  # the paced ones
     assert json.loads((folder / "signal.json").read_text())["sampling_rate"] == 250
     assert pq.read_table(folder / "rejects.parquet").column_names[:4] == [
-        "path", "record_id", "stage", "reason",
-    ]  # fmt: skip
+        "path",
+        "record_id",
+        "stage",
+        "reason",
+    ]
 
 
 def test_without_fold_10_fold_9_is_the_test_split(signals, tmp_path) -> None:
@@ -100,9 +103,14 @@ def test_folds_by_option(ptb_xl_source, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [("1-8/9/11", r"Fold 11 .* it has 1, 2, 3"), ("1-8/8/9", "fold 8 stands there twice"),
-     ("1-8/9", "train/validation/test"), ("1-x/9/10", "'1-x' is no fold"), ("//", "no fold")],
-)  # fmt: skip
+    [
+        ("1-8/9/11", r"Fold 11 .* it has 1, 2, 3"),
+        ("1-8/8/9", "fold 8 stands there twice"),
+        ("1-8/9", "train/validation/test"),
+        ("1-x/9/10", "'1-x' is no fold"),
+        ("//", "no fold"),
+    ],
+)
 def test_folds_that_cannot_be(ptb_xl_source, tmp_path, option, words) -> None:
     with pytest.raises(UserError, match=words):
         build("ptb_xl", tmp_path / "d", ptb_xl_source, options={"folds": option})
@@ -147,9 +155,13 @@ def test_rate_is_chosen_by_what_exists(ptb_xl_source, tmp_path) -> None:
 
 def test_repairs_are_counted(signals, tmp_path) -> None:
     source = write_ptb_xl(
-        tmp_path / "s", signals, list(range(1, 11)),
-        age={0: "300.0", 1: "", 2: "-4"}, sex={0: "", 1: "0"}, scp_codes={3: "{'NEW': 1.0}"},
-    )  # fmt: skip
+        tmp_path / "s",
+        signals,
+        list(range(1, 11)),
+        age={0: "300.0", 1: "", 2: "-4"},
+        sex={0: "", 1: "0"},
+        scp_codes={3: "{'NEW': 1.0}"},
+    )
     built = build("ptb_xl", tmp_path / "d", source)
     counts = built.summary["counts"]
     assert counts["age_over_89"] == counts["impossible_age"] == counts["unknown_statement:NEW"] == 1

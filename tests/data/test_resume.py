@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from ecg_sources import content, write_ptb_xl
 
-from deepecg_jax.data import pool, shard_tasks
-from deepecg_jax.data.build import build
-from deepecg_jax.data.running import Progress, Runner
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.staging import pool
+from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging.run import Progress, Runner
 from deepecg_jax.errors import UserError
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
-from deepecg_jax.data.schema import FEATURES, decode, encode, features
+from deepecg_jax.data.shards.schema import FEATURES, decode, encode, features
 
 N_LABELS = 5
 

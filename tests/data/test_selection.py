@@ -5,11 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.config import DataConfig
-from deepecg_jax.data.build import build
-from deepecg_jax.data.selection import parse_condition, positions_where
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.loading.inputs import labelled_split, pretraining_sources
+from deepecg_jax.data.shards.selection import parse_condition, positions_where
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.training.inputs import labelled_split, pretraining_sources
 
 
 @pytest.fixture
@@ -32,9 +32,16 @@ def quality(split) -> dict[str, np.ndarray]:
 def test_every_record_has_its_measures(split) -> None:
     measures = quality(split)
     for name in (
-        "noise", "worst_noise", "baseline_wander", "powerline", "powerline_amplitude", "seconds",
-        "saturated_fraction", "n_flat_leads", "einthoven_residual",
-    ):  # fmt: skip
+        "noise",
+        "worst_noise",
+        "baseline_wander",
+        "powerline",
+        "powerline_amplitude",
+        "seconds",
+        "saturated_fraction",
+        "n_flat_leads",
+        "einthoven_residual",
+    ):
         assert np.isfinite(measures[name]).all(), name
     assert set(measures["powerline"]) <= {0.0, 50.0, 60.0}
 
@@ -44,9 +51,14 @@ def test_each_operator(split, sign) -> None:
     noise = quality(split)["noise"]
     limit = float(np.sort(noise)[len(noise) // 2])
     expected = {
-        "<": noise < limit, "<=": noise <= limit, ">": noise > limit, ">=": noise >= limit,
-        "==": noise == limit, "=": noise == limit, "!=": noise != limit,
-    }[sign]  # fmt: skip
+        "<": noise < limit,
+        "<=": noise <= limit,
+        ">": noise > limit,
+        ">=": noise >= limit,
+        "==": noise == limit,
+        "=": noise == limit,
+        "!=": noise != limit,
+    }[sign]
     found = positions_where(split, [f"noise {sign} {limit!r}"])
     np.testing.assert_array_equal(found, np.flatnonzero(expected))
     assert 0 < len(found) < len(split)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import dataset_folder, open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import dataset_folder, open_split
 from deepecg_jax.errors import UserError
 
 
@@ -172,8 +172,8 @@ def test_a_contract_of_another_length_is_refused(copy) -> None:
 
 SCRIPT = """
 import sys
-from deepecg_jax.data.shards import open_split
-from deepecg_jax.data.build import build
+from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.building.build import build
 folder, mode = sys.argv[1:]
 if mode == "build":
     build("synthetic", folder, options={"n": "40"})
@@ -188,7 +188,9 @@ def test_no_tensorflow_is_imported(data_dir, tmp_path, mode, allowed) -> None:
     folder = tmp_path if mode == "build" else data_dir
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder), mode],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == allowed

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepecg_jax.data.options import COMMON_OPTIONS, resolve_options, whole_number
-from deepecg_jax.data.people import parse_age, parse_sex
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.shard_tasks import divide
 from deepecg_jax.data.splits import check_unique, hash_split, keep_patients_apart, parse_shares
+from deepecg_jax.data.staging.tasks import divide
+from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.errors import UserError
 
 
@@ -75,19 +75,36 @@ def divided(records: list[PlannedRecord]) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("text", "sex"),
-    [("Female", "female"), ("F", "female"), ("f", "female"), ("Male", "male"), ("M ", "male"),
-     ("NaN", "unknown"), ("Unknown", "unknown"), ("", "unknown"), ("1", "unknown")],
-)  # fmt: skip
+    [
+        ("Female", "female"),
+        ("F", "female"),
+        ("f", "female"),
+        ("Male", "male"),
+        ("M ", "male"),
+        ("NaN", "unknown"),
+        ("Unknown", "unknown"),
+        ("", "unknown"),
+        ("1", "unknown"),
+    ],
+)
 def test_sex_in_words(text: str, sex: str) -> None:
     assert parse_sex(text) == sex
 
 
 @pytest.mark.parametrize(
     ("text", "age", "counted"),
-    [("56", 56.0, ()), ("56.5", 56.5, ()), ("0", 0.0, ()), ("300.0", 90.0, ("age_over_89",)),
-     ("-1", math.nan, ("impossible_age",)), ("121", math.nan, ("impossible_age",)),
-     ("inf", math.nan, ("impossible_age",)), ("NaN", math.nan, ()), ("", math.nan, ())],
-)  # fmt: skip
+    [
+        ("56", 56.0, ()),
+        ("56.5", 56.5, ()),
+        ("0", 0.0, ()),
+        ("300.0", 90.0, ("age_over_89",)),
+        ("-1", math.nan, ("impossible_age",)),
+        ("121", math.nan, ("impossible_age",)),
+        ("inf", math.nan, ("impossible_age",)),
+        ("NaN", math.nan, ()),
+        ("", math.nan, ()),
+    ],
+)
 def test_ages_are_read_or_repaired_by_rule(text: str, age: float, counted: tuple) -> None:
     found, counts = parse_age(text, over_89=300)
     assert counts == counted and found == pytest.approx(age, nan_ok=True)

@@ -5,15 +5,15 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.data.standardisation import parts
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals import deepecg, fairseq
 from deepecg_jax.signals.contract import load as load_contract
 from deepecg_jax.signals.contract import require_same
-from deepecg_jax.signals.readers import read_wfdb
-from deepecg_jax.signals.standardize import standardize
+from deepecg_jax.signals.reading.read import read_wfdb
+from deepecg_jax.signals.standard import deepecg, fairseq
+from deepecg_jax.signals.standard.millivolt import standardize
 
 DEEPECG = {"standardisation": "deepecg"}
 FAIRSEQ = {"standardisation": "fairseq"}

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import stored, write_wfdb
 
-from deepecg_jax.data.build import build
+from deepecg_jax.data.building.build import build
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.standardize import to_microvolts
+from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 
 def write_table(path: Path, rows: list[dict], delimiter: str = ",") -> None:
@@ -48,9 +48,14 @@ def test_a_table_with_the_names_of_the_schema_needs_no_option(signals, tmp_path)
     built = build("table", tmp_path / "d", tmp_path / "s", options={"age_over_89": "300"})
     ecgs = stored(tmp_path / "d")
     assert {name: ecg["split"] for name, ecg in ecgs.items()} == {
-        "r0": "train", "r1": "train", "r2": "validation", "r3": "validation", "r4": "test",
-        "r5": "test", "r6": "train",
-    }  # fmt: skip
+        "r0": "train",
+        "r1": "train",
+        "r2": "validation",
+        "r3": "validation",
+        "r4": "test",
+        "r5": "test",
+        "r6": "train",
+    }
     for i in range(7):
         np.testing.assert_array_equal(
             ecgs[f"r{i}"]["signal"], to_microvolts(np.rint(signals[i] * 1000) / 1000)
@@ -64,8 +69,10 @@ def test_a_table_with_the_names_of_the_schema_needs_no_option(signals, tmp_path)
     assert set(ecgs["r0"]["labels"]) == {"Afib", "Low voltage"}
     assert ecgs["r4"]["report"] == "sinus rhythm, ECG 4"
     assert built.summary["counts"] == {
-        "age_over_89": 2, "impossible_age": 1, "rows_without_split": 1,
-    }  # fmt: skip
+        "age_over_89": 2,
+        "impossible_age": 1,
+        "rows_without_split": 1,
+    }
     notes = " ".join(built.summary["notes"])
     assert "only 0, 1 and -1 (no, yes, unknown) are labels: label:Afib, Low voltage;" in notes
     assert "Columns without a use: comment." in notes
@@ -104,8 +111,9 @@ def test_npy_csv_and_hdf5_with_stated_rate_unit_and_leads(signals, tmp_path) -> 
     folder = tmp_path / "s"
     folder.mkdir()
     np.save(folder / "a.npy", signals[0].T * 1000)  # (leads, samples) in microvolts
-    np.savetxt(folder / "b.csv", signals[1], delimiter=",", header=",".join(STANDARD_LEADS),
-               comments="")  # fmt: skip
+    np.savetxt(
+        folder / "b.csv", signals[1], delimiter=",", header=",".join(STANDARD_LEADS), comments=""
+    )
     with h5py.File(folder / "c.h5", "w") as file:
         file["tracings"] = signals[2:4]
         file["tracings"].attrs["sampling_rate"] = 250.0
@@ -122,8 +130,14 @@ def test_npy_csv_and_hdf5_with_stated_rate_unit_and_leads(signals, tmp_path) -> 
         dict(row, id=str(i), data="tracings" if row["row"] else "") for i, row in enumerate(rows)
     ]
     write_table(folder / "t.csv", rows)
-    options = {"sampling_rate": "rate", "unit": "volt", "leads": "standard", "record_id": "id",
-               "dataset": "data", "shares": "1/0/0"}  # fmt: skip
+    options = {
+        "sampling_rate": "rate",
+        "unit": "volt",
+        "leads": "standard",
+        "record_id": "id",
+        "dataset": "data",
+        "shares": "1/0/0",
+    }
     built = build("table", tmp_path / "d", folder, options=options | {"table": "t.csv"})
     ecgs = stored(tmp_path / "d")
     for name, i in (("0", 0), ("1", 1), ("2", 3), ("3", 2)):
@@ -136,8 +150,13 @@ def test_npy_csv_and_hdf5_with_stated_rate_unit_and_leads(signals, tmp_path) -> 
 
 
 def test_columns_that_only_arrays_need_may_mean_something_else(signals, tmp_path) -> None:
-    columns = {"row": ["7", "b"], "dataset": ["x", "y"], "sampling_rate": ["fast", ""],
-               "unit": ["ward 3", "ICU"], "event": ["soon", "1"]}  # fmt: skip
+    columns = {
+        "row": ["7", "b"],
+        "dataset": ["x", "y"],
+        "sampling_rate": ["fast", ""],
+        "unit": ["ward 3", "ICU"],
+        "event": ["soon", "1"],
+    }
     write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 2, **columns))
     built = build("table", tmp_path / "d", tmp_path / "s", options={"event": "none"})
     assert built.summary["records"] == 2
@@ -151,8 +170,9 @@ def test_missing_and_damaged_files_are_rejects(signals, tmp_path) -> None:
     built = build("table", tmp_path / "d", tmp_path / "s")
     rejects = pq.read_table(built.folder / "rejects.parquet").to_pylist()
     assert {r["record_id"]: r["reason"] for r in rejects} == {
-        "ecg/nowhere.xml": "missing_file", "ecg/2.hea": "unreadable",
-    }  # fmt: skip
+        "ecg/nowhere.xml": "missing_file",
+        "ecg/2.hea": "unreadable",
+    }
     assert built.summary["records"] == 3
 
 
@@ -167,8 +187,9 @@ def test_the_file_speaks_where_the_table_is_silent(signals, tmp_path) -> None:
     people = [(float(ecg["age"]), ecg["sex"]) for _, ecg in sorted(ecgs.items())]
     assert people == [(71, "male"), (40, "female"), (71, "male")]
     assert built.summary["counts"] == {
-        "age_differs_from_the_file": 1, "sex_differs_from_the_file": 1,
-    }  # fmt: skip
+        "age_differs_from_the_file": 1,
+        "sex_differs_from_the_file": 1,
+    }
 
 
 def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
@@ -186,8 +207,13 @@ def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
         ],
     }
     write_table(tmp_path / "s/t.csv", rows_of(tmp_path / "s", signals, 6, **columns))
-    options = {"birth_date": "born", "recorded": "on", "event_date": "af", "last_seen": "seen",
-               "shares": "1/0/0"}  # fmt: skip
+    options = {
+        "birth_date": "born",
+        "recorded": "on",
+        "event_date": "af",
+        "last_seen": "seen",
+        "shares": "1/0/0",
+    }
     built = build("table", tmp_path / "d", tmp_path / "s", options=options)
     ecgs = [ecg for _, ecg in sorted(stored(tmp_path / "d").items())]
     ages = [float(ecg["age"]) for ecg in ecgs]
@@ -199,8 +225,10 @@ def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
         atol=0.01,
     )
     assert built.summary["counts"] == {
-        "date_not_understood": 1, "event_before_recording": 1, "follow_up_ends_before_recording": 1,
-    }  # fmt: skip
+        "date_not_understood": 1,
+        "event_before_recording": 1,
+        "follow_up_ends_before_recording": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -227,7 +255,7 @@ def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
         ({"path": ["", ""], "age": ["1", "2"]}, {}, "All 2 recordings were rejected.*'no_path'"),
         ({"patient_id": "11", "split": ["train", "test"]}, {}, "Patient '1' is in the splits"),
     ],
-)  # fmt: skip
+)
 def test_one_sentence_for_what_is_wrong(tmp_path, columns, options, words) -> None:
     columns = {"path": ["a.hea", "b.hea"], **columns}
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
@@ -252,8 +280,12 @@ def test_which_table(tmp_path) -> None:
     with pytest.raises(UserError, match="cannot be read in utf-8"):
         build("table", tmp_path / "d", tmp_path / "s", options={"table": "a.csv"})
     with pytest.raises(UserError, match="All 1 recordings were rejected, 1 of them for 'missing"):
-        build("table", tmp_path / "d", tmp_path / "s",
-              options={"table": "a.csv", "encoding": "latin-1"})  # fmt: skip
+        build(
+            "table",
+            tmp_path / "d",
+            tmp_path / "s",
+            options={"table": "a.csv", "encoding": "latin-1"},
+        )
     with pytest.raises(UserError, match="needs --source"):
         build("table", tmp_path / "d")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ecg_sources import stored, write_wfdb
 
-from deepecg_jax.data.build import build
+from deepecg_jax.data.building.build import build
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.recording import Recording
@@ -31,7 +31,7 @@ def test_a_folder_without_a_table(signals, tmp_path) -> None:
 
 def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:
     """WFDB states no patient; the order and the number of answers are those of the files."""
-    from deepecg_jax.data import table_scan
+    from deepecg_jax.data.tables import folders as table_scan
 
     monkeypatch.setattr(table_scan, "_ALONE", 1)
     records = []
@@ -41,9 +41,12 @@ def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) 
     (tmp_path / "1.dat").unlink()
     assert table_scan.patients_of_files(records, 2) == ["", "", ""]
     monkeypatch.setattr(
-        table_scan, "read_planned", lambda record: Recording(signals[0], STANDARD_LEADS, 250.0,
-                                                             patient_id=f" p{record.record_id} ")
-    )  # fmt: skip
+        table_scan,
+        "read_planned",
+        lambda record: Recording(
+            signals[0], STANDARD_LEADS, 250.0, patient_id=f" p{record.record_id} "
+        ),
+    )
     assert table_scan.patients_of_files(records, 1) == ["p0", "p1", "p2"]
 
 

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.builder import make_builder
-from deepecg_jax.data.builder_files import builder_file
-from deepecg_jax.data.follow_up import stated_follow_up
-from deepecg_jax.data.numbers import read_number
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.building.builder import make_builder
+from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.records import Plan
-from deepecg_jax.data.spelled_paths import as_on_disk
-from deepecg_jax.data.table_files import describe
+from deepecg_jax.data.tables.cells import read_number
+from deepecg_jax.data.tables.files import describe
+from deepecg_jax.data.tables.follow_up import stated_follow_up
+from deepecg_jax.data.tables.paths import as_on_disk
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.recording import Recording
 
@@ -48,7 +48,7 @@ def plan_of(source: Path, content: bytes | str | None = None, **options: str) ->
         (PLAIN.replace("0\n", '"0,0"\n').replace("1\n", '"1,0"\n'), {}),
         (PLAIN.replace(";1;", ';"1,0";', 1), {}),
     ],
-)  # fmt: skip
+)
 def test_one_table_in_many_ways_of_writing(tmp_path, content, options) -> None:
     plan = plan_of(tmp_path / "s", content, **options)
     assert [Path(record.path).name for record in plan.records] == ["a.hea", "b.hea"]
@@ -224,9 +224,20 @@ def test_follow_up_and_births_as_spreadsheets_write_them(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("3", 3), ("-3.25", -3.25), ("3,25", 3.25), ("1,234.5", 1234.5), ("1.234,5", 1234.5),
-     ("0,125", 0.125), ("1e3", 1000), ("1,234", np.nan), ("inf", np.nan), ("1_0", np.nan),
-     ("", np.nan), ("٣", np.nan)],
-)  # fmt: skip
+    [
+        ("3", 3),
+        ("-3.25", -3.25),
+        ("3,25", 3.25),
+        ("1,234.5", 1234.5),
+        ("1.234,5", 1234.5),
+        ("0,125", 0.125),
+        ("1e3", 1000),
+        ("1,234", np.nan),
+        ("inf", np.nan),
+        ("1_0", np.nan),
+        ("", np.nan),
+        ("٣", np.nan),
+    ],
+)
 def test_numbers(text: str, number: float) -> None:
     assert read_number(text) == pytest.approx(number, nan_ok=True)

@@ -18,8 +18,12 @@ def write_kardia(path: Path, samples: np.ndarray | None = None) -> np.ndarray:
         "samples": {"leadI": samples[:, 0].tolist()},
     }
     document = {
-        "id": "k", "patientID": "KA-1", "recordedAt": "2022-03-04T05:06:07Z", "duration": 10000,
-        "data": {"raw": block}, "algorithmDetermination": "normal",
-    }  # fmt: skip
+        "id": "k",
+        "patientID": "KA-1",
+        "recordedAt": "2022-03-04T05:06:07Z",
+        "duration": 10000,
+        "data": {"raw": block},
+        "algorithmDetermination": "normal",
+    }
     path.write_text(json.dumps(document))
     return samples

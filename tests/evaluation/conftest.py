@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.predictions import Predictions
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 NAMES = ("Afib", "Left bundle branch block", "superclass:NORM", "plain", "never")
 

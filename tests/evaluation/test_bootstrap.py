@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.bootstrap import (
+from deepecg_jax.evaluation.resampling.bootstrap import (
     bootstrap,
     bootstrap_auprc,
     bootstrap_auroc,
     bootstrap_ranking,
 )
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
 
 
 def oracle(labels, scores, counts):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from deepecg_jax.evaluation.calibration import calibrate, reliability, slope_and_intercept
+from deepecg_jax.evaluation.calibration.calibrate import calibrate, reliability, slope_and_intercept
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepecg_jax.evaluation import cell_sums
-from deepecg_jax.evaluation.calibration import calibrate
-from deepecg_jax.evaluation.calibration_measures import MEASURES, MURPHY, measures
-from deepecg_jax.evaluation.calibration_sums import Layout, equal_mass, equal_width
-from deepecg_jax.evaluation.logistic import cox_recalibration, logit
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.calibration.calibrate import calibrate
+from deepecg_jax.evaluation.calibration.logistic import cox_recalibration, logit
+from deepecg_jax.evaluation.calibration.measures import MEASURES, MURPHY, measures
+from deepecg_jax.evaluation.calibration.sums import Layout, equal_mass, equal_width
+from deepecg_jax.evaluation.resampling import binned_sums as cell_sums
+from deepecg_jax.evaluation.resampling.draws import Resampler
 
 
 def brute_force(positive, scores, index, smooth):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.bootstrap import bootstrap
-from deepecg_jax.evaluation.cells import Cells
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
-from deepecg_jax.evaluation.tallies import tally
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.partition import Cells
+from deepecg_jax.evaluation.resampling.tallies import tally
 
 
 @pytest.mark.parametrize("number", [0, 1, 3, 90])

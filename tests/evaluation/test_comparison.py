@@ -11,16 +11,16 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.comparison import CompareOptions, bootstrap_p, compare
-from deepecg_jax.evaluation.comparison_files import write_comparison
-from deepecg_jax.evaluation.comparison_table import print_comparison
-from deepecg_jax.evaluation.decision_curve import GRID, net_benefit, treat_all
-from deepecg_jax.evaluation.delong import delong
+from deepecg_jax.evaluation.comparison.compare import CompareOptions, bootstrap_p, compare
+from deepecg_jax.evaluation.comparison.delong import delong
+from deepecg_jax.evaluation.comparison.files import write_comparison
+from deepecg_jax.evaluation.comparison.multiplicity import holm
+from deepecg_jax.evaluation.comparison.permutation import Swaps, permutation_p, permuted
+from deepecg_jax.evaluation.discrimination.decision_curve import GRID, net_benefit, treat_all
 from deepecg_jax.evaluation.evaluate import Thresholds, evaluate
-from deepecg_jax.evaluation.multiplicity import holm
-from deepecg_jax.evaluation.pairing import pair
-from deepecg_jax.evaluation.permutation import Swaps, permutation_p, permuted
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.report.comparison_table import print_comparison
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.table.pairing import pair
 
 RESAMPLES = 30
 

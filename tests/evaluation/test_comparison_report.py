@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.comparison import CompareOptions, compare
-from deepecg_jax.evaluation.comparison_charts import signed_ticks
-from deepecg_jax.evaluation.comparison_report import (
+from deepecg_jax.evaluation.comparison.compare import CompareOptions, compare
+from deepecg_jax.evaluation.report.comparison_charts import signed_ticks
+from deepecg_jax.evaluation.report.comparison_page import (
     build_comparison_report,
     write_comparison_report,
 )
-from deepecg_jax.evaluation.pairing import pair
+from deepecg_jax.evaluation.table.pairing import pair
 
 
 def against(predictions, names=None):
@@ -113,11 +113,23 @@ def test_the_page_in_a_browser(comparison, tmp_path):
     page = page.replace("<head>", f"<head>{watch}").replace("</body>", f"{PROBE}</body>")
     (tmp_path / "page.html").write_text(page)
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
-         "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--dump-dom",
-         f"--user-data-dir={tmp_path}/profile", (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1200,900",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            f"--user-data-dir={tmp_path}/profile",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
     assert title is not None
     found = json.loads(html.unescape(title.group(1)))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from deepecg_jax.evaluation.aggregate import interval
-from deepecg_jax.evaluation.bootstrap import bootstrap
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.intervals import interval
 
 STUDIES, BLOCK, RESAMPLES = 500, 25, 1000
 PATIENTS, RECORDS = 200, 3

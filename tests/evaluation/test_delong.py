@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
-from deepecg_jax.evaluation.delong import delong
-from deepecg_jax.evaluation.multiplicity import adjust, benjamini_hochberg, holm
+from deepecg_jax.evaluation.comparison.delong import delong
+from deepecg_jax.evaluation.comparison.multiplicity import adjust, benjamini_hochberg, holm
 
 
 def kernel(positive, scores):

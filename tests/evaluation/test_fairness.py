@@ -22,11 +22,11 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from deepecg_jax.evaluation.bootstrap import bootstrap
-from deepecg_jax.evaluation.fairness import compare_groups, group_metrics
-from deepecg_jax.evaluation.grouping import groups_of
-from deepecg_jax.evaluation.power import smallest_detectable
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
+from deepecg_jax.evaluation.fairness.gaps import compare_groups, group_metrics
+from deepecg_jax.evaluation.fairness.power import smallest_detectable
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
+from deepecg_jax.evaluation.table.grouping import groups_of
 
 THRESHOLDS = np.array([0.4, 0.5, 0.5, 0.6, 0.5])
 RESAMPLES = 12

@@ -8,8 +8,8 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.finding_sets import group_members, read_groups
-from deepecg_jax.evaluation.grouping import column, groups_of
+from deepecg_jax.evaluation.table.finding_sets import group_members, read_groups
+from deepecg_jax.evaluation.table.grouping import column, groups_of
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import interval
-from deepecg_jax.evaluation.bootstrap import bootstrap
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.resampling import JACKKNIFE_GROUPS, Resampler, Sweep
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
+from deepecg_jax.evaluation.resampling.draws import JACKKNIFE_GROUPS, Resampler, Sweep
+from deepecg_jax.evaluation.resampling.intervals import interval
 
 
 def test_bca_equals_scipy_on_the_same_resamples():

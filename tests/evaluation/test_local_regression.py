@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.local_regression import LocalRegression, bandwidths, support
+from deepecg_jax.evaluation.calibration.local_regression import LocalRegression, bandwidths, support
 
 
 def smooth(scores, y, degree, span):

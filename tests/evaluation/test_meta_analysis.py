@@ -7,16 +7,27 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.meta_analysis import random_effects
+from deepecg_jax.evaluation.sites.meta_analysis import random_effects
 
 # tuberculosis yes and no with the BCG vaccine, yes and no without: 13 trials (Colditz et al., JAMA
 # 271, 1994), the worked example of R's metafor
-TRIALS = np.array([
-    [4, 119, 11, 128], [6, 300, 29, 274], [3, 228, 11, 209], [62, 13536, 248, 12619],
-    [33, 5036, 47, 5761], [180, 1361, 372, 1079], [8, 2537, 10, 619], [505, 87886, 499, 87892],
-    [29, 7470, 45, 7232], [17, 1699, 65, 1600], [186, 50448, 141, 27197], [5, 2493, 3, 2338],
-    [27, 16886, 29, 17825],
-])  # fmt: skip
+TRIALS = np.array(
+    [
+        [4, 119, 11, 128],
+        [6, 300, 29, 274],
+        [3, 228, 11, 209],
+        [62, 13536, 248, 12619],
+        [33, 5036, 47, 5761],
+        [180, 1361, 372, 1079],
+        [8, 2537, 10, 619],
+        [505, 87886, 499, 87892],
+        [29, 7470, 45, 7232],
+        [17, 1699, 65, 1600],
+        [186, 50448, 141, 27197],
+        [5, 2493, 3, 2338],
+        [27, 16886, 29, 17825],
+    ]
+)
 
 
 def test_published_example():

@@ -8,12 +8,12 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import interval, macro, macro_interval
-from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS
 from deepecg_jax.evaluation.evaluate import Thresholds, evaluate, write_metrics
-from deepecg_jax.evaluation.finding_sets import category_members
-from deepecg_jax.evaluation.resampling import Resampler
-from deepecg_jax.evaluation.threshold_metrics import METRICS
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import interval, macro, macro_interval
+from deepecg_jax.evaluation.table.finding_sets import category_members
 from deepecg_jax.labels.findings import FINDINGS
 
 RESAMPLES = 40
@@ -28,10 +28,26 @@ def metrics(predictions):
 
 def test_schema(predictions, metrics):
     assert list(metrics) == [
-        "schema", "n_records", "n_patients", "resamples", "seed", "cluster", "interval", "stratify",
-        "weighted", "thresholds", "threshold_fit", "findings", "macro", "micro", "categories",
-        "groups", "fairness", "calibration", "survival",
-    ]  # fmt: skip
+        "schema",
+        "n_records",
+        "n_patients",
+        "resamples",
+        "seed",
+        "cluster",
+        "interval",
+        "stratify",
+        "weighted",
+        "thresholds",
+        "threshold_fit",
+        "findings",
+        "macro",
+        "micro",
+        "categories",
+        "groups",
+        "fairness",
+        "calibration",
+        "survival",
+    ]
     assert (metrics["schema"], metrics["n_records"], metrics["resamples"]) == (1, 400, RESAMPLES)
     assert metrics["n_patients"] == len(set(predictions.patient_id))
     assert (metrics["seed"], metrics["cluster"], metrics["survival"]) == (3, "patient_id", {})
@@ -45,8 +61,11 @@ def test_schema(predictions, metrics):
             assert list(estimates) == list(METRICS)
             assert all(e["low"] <= e["value"] <= e["high"] for e in estimates.values())
     assert set(metrics["categories"]) == {
-        "Conduction Disorder", "Rhythm Disorders", "superclass", "other"
-    }  # fmt: skip
+        "Conduction Disorder",
+        "Rhythm Disorders",
+        "superclass",
+        "other",
+    }
     for part in metrics["fairness"].values():
         for difference in ("tpr", "fpr", "equalized_odds", "auroc"):
             assert {"value", "low", "high", "by_finding"} <= set(part[f"{difference}_difference"])

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import read_predictions, write_predictions
+from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
 
 
 def columns(**changes):
@@ -35,9 +35,16 @@ def test_round_trip(tmp_path, dtype):
     scores = np.array([[0.1, 0.2], [0.3, 1.0]], dtype)
     ages = np.array([61.5, np.nan])
     write_predictions(
-        path, ["r1", "r2"], ["p1", "p1"], ages, ["male", "unknown"], ["A", "B > 2"], labels, scores,
+        path,
+        ["r1", "r2"],
+        ["p1", "p1"],
+        ages,
+        ["male", "unknown"],
+        ["A", "B > 2"],
+        labels,
+        scores,
         extra={"site": ["x", "y"]},
-    )  # fmt: skip
+    )
     back = read_predictions(path)
     assert back.names == ("A", "B > 2")
     np.testing.assert_array_equal(back.labels, labels)
@@ -49,9 +56,16 @@ def test_round_trip(tmp_path, dtype):
     assert list(back.extra["site"]) == ["x", "y"]
     assert not back.has_survival
     assert pq.read_table(path).column_names == [
-        "record_id", "patient_id", "age", "sex", "label:A", "score:A", "label:B > 2",
-        "score:B > 2", "site",
-    ]  # fmt: skip
+        "record_id",
+        "patient_id",
+        "age",
+        "sex",
+        "label:A",
+        "score:A",
+        "label:B > 2",
+        "score:B > 2",
+        "site",
+    ]
     assert pq.read_table(path)["label:B > 2"].to_pylist() == [None, 1]
 
 

@@ -8,8 +8,12 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.predictions import Predictions, read_predictions, write_predictions
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.table.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 
 
 def draw(seed: int, n: int, decimals: int, dtype: type) -> Predictions:
@@ -96,9 +100,16 @@ def test_weight_column_is_read_checked_and_used(tmp_path):
 
     def written(weight):
         write_predictions(
-            path, p.record_id, p.patient_id, p.age, p.sex, p.names, p.labels, p.scores,
+            path,
+            p.record_id,
+            p.patient_id,
+            p.age,
+            p.sex,
+            p.names,
+            p.labels,
+            p.scores,
             extra={"weight": weight, "site": ["a"] * 40},
-        )  # fmt: skip
+        )
         return read_predictions(path)
 
     weight = np.linspace(0, 2, 40)
@@ -110,7 +121,10 @@ def test_weight_column_is_read_checked_and_used(tmp_path):
     expected = roc_auc_score(p.labels[known, 0], p.scores[known, 0], sample_weight=weight[known])
     found = evaluate(table, None, 3, options=Options(interval="bca"))
     assert found["findings"]["common"]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
-    for bad, says in ((-weight, "the value -"), (weight * np.nan, "nan in row 0"),
-                      (weight * 0, "every weight is 0")):  # fmt: skip
+    for bad, says in (
+        (-weight, "the value -"),
+        (weight * np.nan, "nan in row 0"),
+        (weight * 0, "every weight is 0"),
+    ):
         with pytest.raises(UserError, match=says):
             written(bad)

@@ -11,14 +11,18 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.logistic import expit, logit
-from deepecg_jax.evaluation.predictions import read_predictions, write_predictions
-from deepecg_jax.evaluation.recalibration import fit_recalibration, recalibrate, unfitted
-from deepecg_jax.evaluation.recalibration_file import (
+from deepecg_jax.evaluation.calibration.logistic import expit, logit
+from deepecg_jax.evaluation.calibration.recalibration import (
+    fit_recalibration,
+    recalibrate,
+    unfitted,
+)
+from deepecg_jax.evaluation.calibration.recalibration_file import (
     read_recalibration,
     recalibrate_file,
     write_recalibration,
 )
+from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,7 @@ def test_isotonic_is_scikit_learns(seed, n, decimals):
 
 
 def test_recalibrated_scores_are_calibrated(data):
-    from deepecg_jax.evaluation.calibration import calibrate
+    from deepecg_jax.evaluation.calibration.calibrate import calibrate
 
     positive, scores = data
     labels = positive[:, None].astype(np.int8)
@@ -80,8 +84,14 @@ def test_recalibrated_scores_are_calibrated(data):
 
 def test_what_cannot_be_fitted_keeps_its_scores_and_says_why():
     labels = np.array([[1, 0, -1, 1, 0], [1, 0, -1, 0, 1], [1, 0, -1, 0, 1], [1, 0, -1, 1, 0]])
-    scores = np.array([[0.2, 0.3, 0.4, 0.9, 0.9], [0.6, 0.1, 0.2, 0.1, 0.1],
-                       [0.3, 0.5, 0.1, 0.2, 0.2], [0.9, 0.5, 0.3, 0.8, 0.8]])  # fmt: skip
+    scores = np.array(
+        [
+            [0.2, 0.3, 0.4, 0.9, 0.9],
+            [0.6, 0.1, 0.2, 0.1, 0.1],
+            [0.3, 0.5, 0.1, 0.2, 0.2],
+            [0.9, 0.5, 0.3, 0.8, 0.8],
+        ]
+    )
     names = ["all", "none", "unknown", "apart", "backwards"]
     for method in ("temperature", "platt"):
         fitted = fit_recalibration(labels, scores, names, method)
@@ -136,9 +146,16 @@ def test_other_columns_of_a_predictions_file_stay(data, tmp_path):
     source, target = tmp_path / "p.parquet", tmp_path / "q.parquet"
     labels = np.where(np.arange(50) < 5, -1, positive)[:, None]
     write_predictions(
-        source, [f"r{i}" for i in range(50)], ["p"] * 50, [60] * 50, ["female"] * 50, ["a"],
-        labels, scores[:, None].astype(np.float32), {"site": ["x"] * 50},
-    )  # fmt: skip
+        source,
+        [f"r{i}" for i in range(50)],
+        ["p"] * 50,
+        [60] * 50,
+        ["female"] * 50,
+        ["a"],
+        labels,
+        scores[:, None].astype(np.float32),
+        {"site": ["x"] * 50},
+    )
     recalibrate_file(fit(*data, "platt"), source, target)
     before, after = pq.read_table(source), pq.read_table(target)
     assert before.schema.equals(after.schema)

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import auc, roc_auc_score
 
-from deepecg_jax.evaluation.curves import roc_curve
+from deepecg_jax.evaluation.discrimination.curves import roc_curve
 from deepecg_jax.evaluation.evaluate import evaluate
-from deepecg_jax.evaluation.report import abstract, render_report, write_report
-from deepecg_jax.evaluation.terminal import print_metrics
+from deepecg_jax.evaluation.report.page import abstract, render_report, write_report
+from deepecg_jax.evaluation.report.terminal import print_metrics
 
 VOID = {"meta", "link", "input", "br"}
 SVG_SINGLE = {"line", "circle", "rect", "path", "polyline"}

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from deepecg_jax.evaluation import curves
-from deepecg_jax.evaluation.curves import curve_bands, pr_curve, roc_curve
-from deepecg_jax.evaluation.errors_table import most_confident_errors
+from deepecg_jax.evaluation.discrimination import curves
+from deepecg_jax.evaluation.discrimination.curves import curve_bands, pr_curve, roc_curve
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.report import render_report, write_report
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.report.confident_errors import most_confident_errors
+from deepecg_jax.evaluation.report.page import render_report, write_report
+from deepecg_jax.evaluation.resampling.draws import Resampler
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,9 @@ def test_bands_resample_the_rows_of_the_table() -> None:
     found = curve_bands([(positive[rows], scores[rows], rows)], resampler, 8)[0][0]
     grid = []
     for counts in resampler.counts(0, 8)[:, rows]:
-        x, y = np.array(roc_curve(np.repeat(positive[rows], counts),
-                                  np.repeat(scores[rows], counts))).T  # fmt: skip
+        x, y = np.array(
+            roc_curve(np.repeat(positive[rows], counts), np.repeat(scores[rows], counts))
+        ).T
         grid.append(np.interp(found.x, x, y))
     np.testing.assert_allclose(found.low, np.percentile(grid, 2.5, axis=0), atol=0.03)
     np.testing.assert_allclose(found.high, np.percentile(grid, 97.5, axis=0), atol=0.03)
@@ -135,8 +136,9 @@ def test_confident_errors(predictions) -> None:
 
 def test_ecgs_are_drawn_where_the_signal_is_at_hand(predictions, metrics) -> None:
     first = most_confident_errors(predictions)[0]
-    page = render_report(predictions, metrics, "mine",
-                         lambda e: "<svg id='ecg'></svg>" if e == first else None)  # fmt: skip
+    page = render_report(
+        predictions, metrics, "mine", lambda e: "<svg id='ecg'></svg>" if e == first else None
+    )
     assert page.count("<figure") == page.count("<svg id='ecg'>") == 1
 
 
@@ -190,11 +192,23 @@ def test_the_page_in_a_browser(predictions, metrics, tmp_path) -> None:
     page = page.replace("<head>", f"<head>{watch}").replace("</body>", f"{PROBE}</body>")
     (tmp_path / "page.html").write_text(page)
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
-         "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--dump-dom",
-         f"--user-data-dir={tmp_path}/profile", (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1200,900",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            f"--user-data-dir={tmp_path}/profile",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     import html
     import json
 

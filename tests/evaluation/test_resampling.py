@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.resampling import Resampler, narrow
+from deepecg_jax.evaluation.resampling.draws import Resampler, narrow
 
 PATIENTS = np.array(["b", "a", "b", "c", "a", "b"], dtype=object)
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.sites import command
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import evaluate
-from deepecg_jax.evaluation.meta_analysis import random_effects
-from deepecg_jax.evaluation.predictions import write_predictions
-from deepecg_jax.evaluation.sites import across_sites
+from deepecg_jax.evaluation.sites.across import across_sites
+from deepecg_jax.evaluation.sites.meta_analysis import random_effects
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,9 @@ def test_a_site_without_both_classes_is_left_out_and_named(table):
     scores = table.scores.copy()
     west = table.extra["site"] == "west"
     scores[west, 0] = np.where(labels[west, 0] == 1, 0.9, 0.1)
-    found = across_sites(replace(table, labels=labels, scores=scores), findings=["Afib"],
-                         resamples=20)["findings"]["Afib"]  # fmt: skip
+    found = across_sites(
+        replace(table, labels=labels, scores=scores), findings=["Afib"], resamples=20
+    )["findings"]["Afib"]
     assert found["sites"]["south"]["reason"] == "undefined at this site"
     assert found["sites"]["west"]["reason"] == "exactly 1, which has no logit"
     assert found["random_effects"]["k"] == 1
@@ -122,14 +123,32 @@ def test_refusals(table):
 
 def test_command(table, tmp_path):
     write_predictions(
-        tmp_path / "p.parquet", table.record_id, table.patient_id, table.age, table.sex,
-        table.names, table.labels, table.scores, {"hospital": pa.array(table.extra["site"])},
-    )  # fmt: skip
+        tmp_path / "p.parquet",
+        table.record_id,
+        table.patient_id,
+        table.age,
+        table.sex,
+        table.names,
+        table.labels,
+        table.scores,
+        {"hospital": pa.array(table.extra["site"])},
+    )
     assert pq.read_schema(tmp_path / "p.parquet").field("hospital").type == pa.string()
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(command)
-    arguments = [tmp_path / "p.parquet", "--out", tmp_path / "o", "--site-column", "hospital",
-                 "--finding", "Afib", "--resamples", 20, "--metric", "brier"]  # fmt: skip
+    arguments = [
+        tmp_path / "p.parquet",
+        "--out",
+        tmp_path / "o",
+        "--site-column",
+        "hospital",
+        "--finding",
+        "Afib",
+        "--resamples",
+        20,
+        "--metric",
+        "brier",
+    ]
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     assert "random effects" in result.stdout and "I2" in result.stdout

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix, f1_score
 
-from deepecg_jax.evaluation.tallies import tally
-from deepecg_jax.evaluation.threshold_metrics import threshold_metrics
+from deepecg_jax.evaluation.discrimination.threshold_metrics import threshold_metrics
+from deepecg_jax.evaluation.resampling.tallies import tally
 
 
 @pytest.mark.parametrize("largest", [3, 60_000])

@@ -7,9 +7,8 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.optimism import threshold_optimism
-from deepecg_jax.evaluation.resampling import Resampler
-from deepecg_jax.evaluation.thresholds import (
+from deepecg_jax.evaluation.discrimination.optimism import threshold_optimism
+from deepecg_jax.evaluation.discrimination.thresholds import (
     Method,
     align_thresholds,
     fit_thresholds,
@@ -18,6 +17,7 @@ from deepecg_jax.evaluation.thresholds import (
     unfitted,
     write_thresholds,
 )
+from deepecg_jax.evaluation.resampling.draws import Resampler
 
 
 @pytest.fixture

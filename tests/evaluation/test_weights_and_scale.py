@@ -15,12 +15,13 @@ from sklearn.metrics import (
 )
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation import auroc, ranking
-from deepecg_jax.evaluation.bootstrap import bootstrap, bootstrap_ranking
-from deepecg_jax.evaluation.devices import choose_devices
+from deepecg_jax.evaluation.discrimination.threshold_metrics import all_metrics
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.resampling import Resampler, Sweep
-from deepecg_jax.evaluation.threshold_metrics import all_metrics
+from deepecg_jax.evaluation.resampling import ranking
+from deepecg_jax.evaluation.resampling import walk as auroc
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap, bootstrap_ranking
+from deepecg_jax.evaluation.resampling.devices import choose_devices
+from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
 
 
 def small(seed, n=60, findings=3, decimals=1):
@@ -53,11 +54,14 @@ def test_weights_equal_scikit_learns_sample_weight_in_every_resample(seed, decim
                 tn, fp, fn, tp = cells
                 with np.errstate(invalid="ignore"):
                     expected |= {
-                        "f1": 2 * tp / (2 * tp + fp + fn), "sensitivity": tp / (tp + fn),
-                        "specificity": tn / (tn + fp), "ppv": tp / (tp + fp),
-                        "npv": tn / (tn + fn), "accuracy": (tp + tn) / cells.sum(),
+                        "f1": 2 * tp / (2 * tp + fp + fn),
+                        "sensitivity": tp / (tp + fn),
+                        "specificity": tn / (tn + fp),
+                        "ppv": tp / (tp + fp),
+                        "npv": tn / (tn + fn),
+                        "accuracy": (tp + tn) / cells.sum(),
                         "brier": brier_score_loss(y, s, sample_weight=v),
-                    }  # fmt: skip
+                    }
                 if y.any():
                     expected["auprc"] = average_precision_score(y, s, sample_weight=v)
                     if not y.all():

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from deepecg_jax.signals.deepecg import application_order, standardize
-from deepecg_jax.signals.deepecg_peaks import find_crossings, find_peak_ranges
-from deepecg_jax.signals.lowess import lowess
+from deepecg_jax.signals.standard.deepecg import application_order, standardize
+from deepecg_jax.signals.standard.deepecg_peaks import find_crossings, find_peak_ranges
+from deepecg_jax.signals.standard.lowess import lowess
 
 pytestmark = pytest.mark.real
 

@@ -16,9 +16,9 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.efficientnet.blocks import leaky_relu
 from deepecg_jax.models.efficientnet.config import VARIANTS, EfficientNetConfig
 from deepecg_jax.models.efficientnet.convolution import convolve

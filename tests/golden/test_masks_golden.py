@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-
-from deepecg_jax.objectives.span_mask_original import original_span_mask
+from oracles.span_mask_original import original_span_mask
 
 pytestmark = pytest.mark.real
 

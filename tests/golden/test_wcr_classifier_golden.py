@@ -11,14 +11,14 @@ from flax import nnx
 from safetensors.numpy import load_file
 from wcr_small import GRADIENT, assert_close, assert_gradients, module_of
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.heads import Classifier
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import mean_pool
+from deepecg_jax.objectives.classification import classification_loss, elementwise_loss
 from deepecg_jax.objectives.config import LossConfig
-from deepecg_jax.objectives.losses import classification_loss, elementwise_loss
 
 pytestmark = pytest.mark.real
 
@@ -66,9 +66,14 @@ def test_classifier_gradient_of_bce(finetune: Any, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("bce", "bce"), ("binary_focal", "focal"), ("asymmetric", "asymmetric"),
-     ("mlsml", "soft_margin"), ("mse2", "squared_error")],
-)  # fmt: skip
+    [
+        ("bce", "bce"),
+        ("binary_focal", "focal"),
+        ("asymmetric", "asymmetric"),
+        ("mlsml", "soft_margin"),
+        ("mse2", "squared_error"),
+    ],
+)
 def test_all_five_losses(finetune: Any, name: str, kind: Any) -> None:
     """Values, elementwise values, and the gradient of the head, from the stored pooled vectors."""
     module, _, arrays = finetune

@@ -18,19 +18,19 @@ from flax import nnx
 from safetensors.numpy import load_file
 from wcr_small import ZERO_GRADIENT, assert_close, assert_gradients, module_of
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten, nest
 from deepecg_jax.config import OptimizerConfig
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.weights import flatten, nest
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import mean_pool
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
-from deepecg_jax.models.wcr.quantizer import gumbel_temperature
 from deepecg_jax.models.wcr.transformer import transformer_layer
-from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.config import CompatConfig
-from deepecg_jax.objectives.contrastive import count_negatives, masked_token_infonce
-from deepecg_jax.objectives.masking import take_tokens
+from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
+from deepecg_jax.objectives.wcr.contrastive import count_negatives, masked_token_infonce
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.masking import take_tokens
+from deepecg_jax.objectives.wcr.quantizer import gumbel_temperature
 from deepecg_jax.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.real
@@ -234,10 +234,12 @@ def test_three_adam_steps(pretrain: Case, folder: Path, config: WCRConfig) -> No
     objective = _objective(pretrain, config, arrays, None, 1.0)
     step = jax.jit(jax.value_and_grad(objective, has_aux=True))
     settings = OptimizerConfig(
-        learning_rate=float(stored["lr"]), beta1=float(stored["betas"][0]),
-        beta2=float(stored["betas"][1]), epsilon=float(stored["eps"]),
+        learning_rate=float(stored["lr"]),
+        beta1=float(stored["betas"][0]),
+        beta2=float(stored["betas"][1]),
+        epsilon=float(stored["eps"]),
         weight_decay=float(stored["weight_decay"]),
-    )  # fmt: skip
+    )
     schedule = optax.constant_schedule(settings.learning_rate)
     ends = {}
     for epsilon in ("uncorrected", "corrected"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from interop_models import SMALL, random_weights
 
-from deepecg_jax.interop import bundle
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.signals.contract import SignalContract
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.interop.architecture import Architecture
-from deepecg_jax.interop.weights import Weights
+from deepecg_jax.bundle.architecture import Architecture
+from deepecg_jax.bundle.weights import Weights
 
 SMALL: dict[str, Any] = {
     "conv_layers": [(8, 2, 2)] * 4,

@@ -10,9 +10,9 @@ from bert_folders import TEXTS, VOCABULARY, config, write_folder
 from safetensors.numpy import load_file, save_file
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bert_folder
-from deepecg_jax.interop.bert_tokenizer import train_tokenizer
-from deepecg_jax.interop.report_classifier import ReportClassifier, published_thresholds
+from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert.classifier import ReportClassifier, published_thresholds
+from deepecg_jax.labelling.bert.tokenizer import train_tokenizer
 from deepecg_jax.labels.findings import FINDINGS
 
 pytest.importorskip("tokenizers")
@@ -79,8 +79,12 @@ def test_all_wrong_tensors_are_named(folder):
     edit_weights(folder, change)
     with pytest.raises(UserError) as caught:
         bert_folder.load(folder)
-    wrong = ["missing classifier.bias (3,)", "missing bert.embeddings.LayerNorm.weight (32,)",
-             "bert.pooler.dense.bias is (5,), expected (32,)", "extra cls.extra (2,)"]  # fmt: skip
+    wrong = [
+        "missing classifier.bias (3,)",
+        "missing bert.embeddings.LayerNorm.weight (32,)",
+        "bert.pooler.dense.bias is (5,), expected (32,)",
+        "extra cls.extra (2,)",
+    ]
     assert [words for words in wrong if words not in str(caught.value)] == []
 
 

@@ -6,8 +6,8 @@ import pytest
 from bert_folders import config, random_params, write_folder
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from deepecg_jax.interop.bert_scorer import LENGTHS, BertScorer, bucket_lengths, rows_of
-from deepecg_jax.interop.report_classifier import ReportClassifier
+from deepecg_jax.labelling.bert.classifier import ReportClassifier
+from deepecg_jax.labelling.bert.scorer import LENGTHS, BertScorer, bucket_lengths, rows_of
 
 OWN = config(num_hidden_layers=1, max_position_embeddings=100)
 

@@ -6,10 +6,10 @@ import pytest
 from bert_folders import TEXTS, VOCABULARY, config, need_transformers, random_params, tokenizer
 from flax import nnx
 
-from deepecg_jax.interop import bert_folder
-from deepecg_jax.interop.bert_scorer import BertScorer
-from deepecg_jax.interop.bert_tokenizer import read_tokenizer
-from deepecg_jax.models.bert.classifier import BertClassifier
+from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert.model import BertClassifier
+from deepecg_jax.labelling.bert.scorer import BertScorer
+from deepecg_jax.labelling.bert.tokenizer import read_tokenizer
 from deepecg_jax.training.state import split_model
 
 pytest.importorskip("tokenizers")
@@ -17,10 +17,15 @@ pytest.importorskip("tokenizers")
 SHAPES = [
     {},
     {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "type_vocab_size": 1, "pad_token_id": None},
-    {"hidden_act": "relu", "num_hidden_layers": 1, "num_attention_heads": 1,
-     "max_position_embeddings": 40, "classifier_dropout": 0.3,
-     "labels": tuple(f"LABEL_{i}" for i in range(77))},
-]  # fmt: skip
+    {
+        "hidden_act": "relu",
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "max_position_embeddings": 40,
+        "classifier_dropout": 0.3,
+        "labels": tuple(f"LABEL_{i}" for i in range(77)),
+    },
+]
 
 
 def oracle_logits(model, ids, mask, **inputs):

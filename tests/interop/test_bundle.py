@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from deepecg_jax import __version__
+from deepecg_jax.bundle import bundle, weights
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, weights
 from deepecg_jax.signals.contract import SignalContract
 
 
@@ -53,8 +53,18 @@ def test_weights_are_kept_to_the_bit(classifier: bundle.Bundle) -> None:
 
 def test_model_card_says_what_a_user_needs(classifier: bundle.Bundle) -> None:
     card = (classifier.folder / "README.md").read_text()
-    for text in ("250 Hz", "mV", "aVR", "| 1 | LBBB | none |", "0.25", "not a medical device",
-                 "validation.auroc", "synthetic", "licence", classifier.fingerprint):  # fmt: skip
+    for text in (
+        "250 Hz",
+        "mV",
+        "aVR",
+        "| 1 | LBBB | none |",
+        "0.25",
+        "not a medical device",
+        "validation.auroc",
+        "synthetic",
+        "licence",
+        classifier.fingerprint,
+    ):
         assert text in card, text
 
 

@@ -6,11 +6,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.cost import _flops, analytic_flops, cost
+from deepecg_jax.bundle.energy import measure_energy
 from deepecg_jax.cli.cost import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.cost import _flops, analytic_flops, cost
-from deepecg_jax.interop.energy import measure_energy
 from deepecg_jax.models.wcr.config import WCRConfig
 
 
@@ -22,10 +22,13 @@ from deepecg_jax.models.wcr.config import WCRConfig
         (WCRConfig(size="base", layers=2), "attention", 1.02),
         (WCRConfig(size="tiny", layer_norm_first=True), None, 1.06),
         # kernels longer than their strides: a real convolution instead of a product
-        (WCRConfig.model_validate({"size": "small", "conv_layers": [(64, 5, 3), (64, 3, 2)]}),
-         "linear", 1.06),
+        (
+            WCRConfig.model_validate({"size": "small", "conv_layers": [(64, 5, 3), (64, 3, 2)]}),
+            "linear",
+            1.06,
+        ),
     ],
-)  # fmt: skip
+)
 def test_xla_counts_what_the_architecture_says(config, head, most):
     head = None if head is None else HeadConfig.model_validate({"kind": head})
     architecture = Architecture(config, head, 0 if head is None else 77)
@@ -37,9 +40,18 @@ def test_xla_counts_what_the_architecture_says(config, head, most):
 def test_operations_by_hand():
     """Two layers, no convolution to speak of: the transformer's products counted on paper."""
     config = WCRConfig.model_validate(
-        {"size": "tiny", "conv_layers": [(8, 10, 10)], "width": 8, "layers": 2, "heads": 2,
-         "ffn_width": 16, "leads": 12, "positional_kernel": 2, "positional_groups": 1}
-    )  # fmt: skip
+        {
+            "size": "tiny",
+            "conv_layers": [(8, 10, 10)],
+            "width": 8,
+            "layers": 2,
+            "heads": 2,
+            "ffn_width": 16,
+            "leads": 12,
+            "positional_kernel": 2,
+            "positional_groups": 1,
+        }
+    )
     parts = analytic_flops(Architecture(config, HeadConfig(kind="linear"), 3), 100)
     assert parts is not None
     tokens = 10
@@ -54,8 +66,16 @@ def test_command_measures_a_bundle(save_bundle, tmp_path):
     folder = save_bundle(tmp_path / "b")
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(command)
-    arguments = [str(folder), "--batch", "1", "2", "--repeats", "4", "--out",
-                 str(tmp_path / "cost.json")]  # fmt: skip
+    arguments = [
+        str(folder),
+        "--batch",
+        "1",
+        "2",
+        "--repeats",
+        "4",
+        "--out",
+        str(tmp_path / "cost.json"),
+    ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "ECG/s" in result.stdout and "parameters" in result.stdout
@@ -81,8 +101,11 @@ def test_refusals(save_bundle, tmp_path):
 
 def test_energy_counters_are_summed_and_may_begin_again(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
-    for name, start in (("intel-rapl:0", 1_000_000), ("intel-rapl:1", 9_000_000),
-                        ("intel-rapl:0:0", 5)):  # fmt: skip
+    for name, start in (
+        ("intel-rapl:0", 1_000_000),
+        ("intel-rapl:1", 9_000_000),
+        ("intel-rapl:0:0", 5),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(str(start))
         (tmp_path / name / "max_energy_range_uj").write_text("10000000")

@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 from interop_models import random_weights
 
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
+from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.efficientnet_import import import_state
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
 from deepecg_jax.signals.contract import SignalContract
 
 STAGES = (
-    Stage("fused", 6, 1, 3, 1, 1), Stage("fused", 8, 2, 3, 1, 1), Stage("fused", 10, 1, 5, 2, 1),
-    Stage("mbconv", 10, 1, 3, 2, 1), Stage("mbconv", 12, 2, 5, 2, 3),
+    Stage("fused", 6, 1, 3, 1, 1),
+    Stage("fused", 8, 2, 3, 1, 1),
+    Stage("fused", 10, 1, 5, 2, 1),
+    Stage("mbconv", 10, 1, 3, 2, 1),
+    Stage("mbconv", 12, 2, 5, 2, 3),
     Stage("mbconv", 16, 1, 3, 2, 6, 2),
-)  # fmt: skip
+)
 
 
 def make_state(linear: bool = True, **fields: Any) -> tuple[Architecture, dict[str, np.ndarray]]:
@@ -47,9 +51,13 @@ def test_prefixes_counts_and_strides(tmp_path: Any) -> None:
     found = import_state(bare, input_scale=1.0, strides=(1, 2, 2, 2, 1, 1))
     assert [stage.stride for stage in found.model.stages] == [1, 2, 2, 2, 1, 1]
     saved = bundle.save(
-        tmp_path / "b", model=found.model, head=found.head, params=found.params,
-        labels=["a", "b", "c"], signal=SignalContract(),
-    )  # fmt: skip
+        tmp_path / "b",
+        model=found.model,
+        head=found.head,
+        params=found.params,
+        labels=["a", "b", "c"],
+        signal=SignalContract(),
+    )
     signals = np.random.default_rng(0).standard_normal((2, 200, 12)).astype(np.float32)
     assert bundle.load(saved).logits(signals).shape == (2, 3)
 
@@ -66,10 +74,12 @@ def test_a_named_variant_is_recognised_and_listed_completely() -> None:
     with pytest.raises(UserError) as error:
         import_state(state, input_scale=1.0, where="x.pt")
     for text in (
-        "x.pt does not fit", "missing features.3.fused_conv.0.weight (32, 24, 5)",
-        "missing features.9.se.se.3.bias (480,)", "extra another (2,)",
+        "x.pt does not fit",
+        "missing features.3.fused_conv.0.weight (32, 24, 5)",
+        "missing features.9.se.se.3.bias (480,)",
+        "extra another (2,)",
         "final_norm.norm.weight is (5,), expected (640,)",
-    ):  # fmt: skip
+    ):
         assert text in str(error.value)
 
 

@@ -10,12 +10,12 @@ import pytest
 from flax import nnx
 from interop_models import random_weights
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.runner import Runner
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.runner import Runner
 from deepecg_jax.interop.torch_export import TEMPLATES
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
 from deepecg_jax.signals.contract import SignalContract
 
@@ -38,15 +38,25 @@ def random_architecture(seed: int) -> Architecture:
 
     stages = [
         Stage(
-            pick("fused", "mbconv"), pick(4, 6, 8), pick(1, 2), pick(1, 3, 5), pick(1, 2, 3),
-            pick(1, 2, 3), pick(1, 2, 4),
+            pick("fused", "mbconv"),
+            pick(4, 6, 8),
+            pick(1, 2),
+            pick(1, 3, 5),
+            pick(1, 2, 3),
+            pick(1, 2, 3),
+            pick(1, 2, 4),
         )
         for _ in range(rng.integers(1, 4))
-    ]  # fmt: skip
+    ]
     model = EfficientNetConfig(
-        leads=pick(12, 8), stem_width=pick(4, 6), stages=tuple(stages), width=pick(8, 12),
-        input_scale=pick(1.0, 1 / 0.0048), norm_momentum=pick(0.1, 0.3), stochastic_depth=0.0,
-    )  # fmt: skip
+        leads=pick(12, 8),
+        stem_width=pick(4, 6),
+        stages=tuple(stages),
+        width=pick(8, 12),
+        input_scale=pick(1.0, 1 / 0.0048),
+        norm_momentum=pick(0.1, 0.3),
+        stochastic_depth=0.0,
+    )
     kind = ("linear", "attention", None)[seed % 3]
     head = None if kind is None else HeadConfig(kind=kind, heads=pick(None, 2))
     return Architecture(model, head, 0 if head is None else pick(1, 3))

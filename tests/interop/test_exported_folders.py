@@ -12,10 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.weights import read
 from deepecg_jax.cli import export as cli
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, parity, torch_export, torch_names
-from deepecg_jax.interop.weights import read
+from deepecg_jax.interop import parity, torch_export, torch_names
 from deepecg_jax.signals.contract import SignalContract
 
 TORCH_ALONE = """

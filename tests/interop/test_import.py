@@ -14,15 +14,15 @@ from flax import nnx
 from interop_models import SMALL, random_weights
 from safetensors.numpy import load_file, save_file
 
+from deepecg_jax.bundle import bundle, weights
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig, pretraining_shapes
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, weights
-from deepecg_jax.interop.architecture import Architecture, HeadConfig, pretraining_shapes
 from deepecg_jax.interop.fairseq_checkpoint import model_config, state_dict
 from deepecg_jax.interop.import_checkpoint import import_wcr
 from deepecg_jax.interop.wcr_import import parse_layers
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.signals.contract import SignalContract
 
 LABELS = ["AF", "LBBB", "superclass:MI"]
@@ -47,13 +47,19 @@ def make_bundle(folder: Path, name: str) -> bundle.Bundle:
         like = nnx.to_pure_dict(nnx.split(module)[1])
         like.pop("encoder")
         rng = np.random.default_rng(3)
-        flat = {n: rng.normal(size=s).astype(np.float32)
-                for n, s in pretraining_shapes(model).items()}  # fmt: skip
+        flat = {
+            n: rng.normal(size=s).astype(np.float32) for n, s in pretraining_shapes(model).items()
+        }
         pretraining = weights.nest(flat, like)
     bundle.save(
-        folder, model=model, head=head, params=architecture.nested(random_weights(architecture)),
-        labels=LABELS if head else None, signal=SignalContract(), pretraining=pretraining,
-    )  # fmt: skip
+        folder,
+        model=model,
+        head=head,
+        params=architecture.nested(random_weights(architecture)),
+        labels=LABELS if head else None,
+        signal=SignalContract(),
+        pretraining=pretraining,
+    )
     return bundle.load(folder)
 
 
@@ -78,8 +84,9 @@ def labels_of(files: Path, name: str) -> Path | None:
 @pytest.mark.parametrize("name", CASES)
 def test_architecture_and_weights_come_back(files, tmp_path, name) -> None:
     before = bundle.load(files / f"{name}_bundle")
-    after = import_wcr(files / name / "model.safetensors", tmp_path / "b",
-                       labels=labels_of(files, name))  # fmt: skip
+    after = import_wcr(
+        files / name / "model.safetensors", tmp_path / "b", labels=labels_of(files, name)
+    )
     shape = {"size", "codewords", "codebook_groups", "latent_dim", "final_dim"}
     if before.pretraining is not None:
         shape = {"size"}
@@ -109,8 +116,9 @@ def test_fairseq_file_and_back_is_bit_exact(files, tmp_path, name) -> None:
         stated = parity["reduced_precision"][half]
         assert 1e-4 < stated["max_abs_difference"] <= stated["bound"]
     before = bundle.load(files / f"{name}_bundle")
-    after = import_wcr(tmp_path / "out" / "checkpoint.pt", tmp_path / "b",
-                       labels=labels_of(files, name))  # fmt: skip
+    after = import_wcr(
+        tmp_path / "out" / "checkpoint.pt", tmp_path / "b", labels=labels_of(files, name)
+    )
     assert state_dict(before).keys() == state_dict(after).keys()
     for tensor, value in state_dict(before).items():
         assert value.tobytes() == state_dict(after)[tensor].tobytes(), tensor
@@ -120,17 +128,23 @@ def test_attentive_head_under_another_name(files, tmp_path) -> None:
     state = load_file(files / "stem" / "model.safetensors")
     renamed = {
         name.replace("proj.pooler.", "attentive.pooler.").replace("proj.linear.", "attentive.fc.")
-        if name.startswith("proj.") else name: value
+        if name.startswith("proj.")
+        else name: value
         for name, value in state.items()
-    }  # fmt: skip
+    }
     save_file(renamed, tmp_path / "model.safetensors")
     made = import_wcr(
-        tmp_path / "model.safetensors", tmp_path / "b", labels=files / "labels.json",
+        tmp_path / "model.safetensors",
+        tmp_path / "b",
+        labels=files / "labels.json",
         config=files / "stem" / "config.json",
-    )  # fmt: skip
+    )
     expected = bundle.load(files / "stem_bundle").weights
-    assert all((made.weights[name] == value).all() for name, value in expected.items()
-               if name != "encoder.mask_embedding")  # fmt: skip
+    assert all(
+        (made.weights[name] == value).all()
+        for name, value in expected.items()
+        if name != "encoder.mask_embedding"
+    )
 
 
 def edited(files: Path, name: str, change: Any) -> dict[str, np.ndarray]:
@@ -209,8 +223,9 @@ def test_label_files(files, tmp_path) -> None:
     (tmp_path / "names.csv").write_text("index,finding\n0,AF\n1,LBBB\n2,MI\n")
     (tmp_path / "names.txt").write_text("AF\nLBBB\nMI\n")
     for file in ("names.csv", "names.txt"):
-        made = import_wcr(files / "stem" / "model.safetensors", tmp_path / "b",
-                          labels=tmp_path / file)  # fmt: skip
+        made = import_wcr(
+            files / "stem" / "model.safetensors", tmp_path / "b", labels=tmp_path / file
+        )
         assert made.labels == ("AF", "LBBB", "MI")
     assert len(FINDINGS) == 77
 
@@ -261,8 +276,11 @@ def test_the_command(files, tmp_path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "deepecg_jax.cli.main", "import", *map(str, arguments)],
-            capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+            check=False,
+        )
 
     done = run(files / "encoder" / "model.safetensors", "--kind", "wcr", "--out", tmp_path / "b")
     assert done.returncode == 0, done.stderr
@@ -276,7 +294,7 @@ def test_the_command(files, tmp_path) -> None:
 
 def test_training_goes_on_in_pytorch_and_comes_back(files, tmp_path) -> None:
     torch = pytest.importorskip("torch")
-    from deepecg_jax.interop.import_export import import_exported
+    from deepecg_jax.interop.exported_folder import import_exported
     from deepecg_jax.interop.torch_export import export_torch, load_folder
 
     folder = tmp_path / "torch"

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle, torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
+from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.import_checkpoint import import_efficientnet
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.signals.contract import SignalContract
@@ -23,9 +24,7 @@ SCALE = 1 / 0.0048
 def original(tmp_path_factory) -> bundle.Bundle:
     """Six stages of one block each, as narrow as they go."""
     kinds, strides = ["fused"] * 4 + ["mbconv"] * 2, (1, 1, 2, 2, 2, 2)
-    stages = [
-        (kinds[i], 4 + 2 * i, 1, 3, strides[i], 1 if i < 4 else 6, 4) for i in range(6)
-    ]  # fmt: skip
+    stages = [(kinds[i], 4 + 2 * i, 1, 3, strides[i], 1 if i < 4 else 6, 4) for i in range(6)]
     model = EfficientNetConfig.model_validate(
         {"stem_width": 4, "width": 8, "stages": stages, "input_scale": SCALE}
     )
@@ -39,8 +38,14 @@ def original(tmp_path_factory) -> bundle.Bundle:
         if name.endswith("batches"):
             arrays[name] = np.full(shape, 12, np.float32)
     folder = tmp_path_factory.mktemp("e") / "bundle"
-    bundle.save(folder, model=model, head=HeadConfig(), params=architecture.nested(arrays),
-                labels=LABELS, signal=SignalContract())  # fmt: skip
+    bundle.save(
+        folder,
+        model=model,
+        head=HeadConfig(),
+        params=architecture.nested(arrays),
+        labels=LABELS,
+        signal=SignalContract(),
+    )
     return bundle.load(folder)
 
 
@@ -61,10 +66,12 @@ def test_a_safetensors_file(original, labels, tmp_path) -> None:
     assert found.architecture.model.stages == original.architecture.model.stages
     signals = np.random.default_rng(1).normal(0, 0.3, (2, 320, 12)).astype(np.float32)
     np.testing.assert_array_equal(found.logits(signals), original.logits(signals))
-    other = import_efficientnet(tmp_path / "m.safetensors", tmp_path / "c", input_scale=1.0,
-                                labels=labels)  # fmt: skip
-    np.testing.assert_allclose(other.logits(signals * np.float32(SCALE)), found.logits(signals),
-                               rtol=1e-3, atol=1e-3)  # fmt: skip
+    other = import_efficientnet(
+        tmp_path / "m.safetensors", tmp_path / "c", input_scale=1.0, labels=labels
+    )
+    np.testing.assert_allclose(
+        other.logits(signals * np.float32(SCALE)), found.logits(signals), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_every_form_pytorch_passes_on(original, labels, tmp_path, recwarn, monkeypatch) -> None:
@@ -87,8 +94,9 @@ def test_every_form_pytorch_passes_on(original, labels, tmp_path, recwarn, monke
         assert found.fingerprint == original.fingerprint, name
     with pytest.raises(UserError, match="--trust-pickle"):
         import_efficientnet(tmp_path / "whole.pt", tmp_path / "c", labels=labels)
-    found = import_efficientnet(tmp_path / "whole.pt", tmp_path / "c", labels=labels,
-                                trust_pickle=True)  # fmt: skip
+    found = import_efficientnet(
+        tmp_path / "whole.pt", tmp_path / "c", labels=labels, trust_pickle=True
+    )
     assert found.fingerprint == original.fingerprint
 
 
@@ -97,13 +105,15 @@ def test_every_form_pytorch_passes_on(original, labels, tmp_path, recwarn, monke
     [
         (lambda s: s.pop("final_norm.norm.running_var"), "missing final_norm.norm.running_var"),
         (lambda s: s.update(extra=np.zeros(3, np.float32)), r"extra extra \(3,\)"),
-        (lambda s: s.update({"final_conv.bias": np.zeros(9, np.float32)}),
-         r"final_conv.bias is \(9,\), expected \(8,\)"),
+        (
+            lambda s: s.update({"final_conv.bias": np.zeros(9, np.float32)}),
+            r"final_conv.bias is \(9,\), expected \(8,\)",
+        ),
         (lambda s: s.update({k: v.astype(np.float16) for k, v in s.items()}), "are float16"),
         (lambda s: s.update({"classifier.3.bias": np.full(3, np.nan, np.float32)}), "NaN"),
         (lambda s: s.clear() or s.update(a=np.zeros(2, np.float32)), "no DeepECG-SL Eff"),
     ],
-)  # fmt: skip
+)
 def test_misfits_are_named_and_nothing_is_written(
     original, labels, tmp_path, change, words
 ) -> None:
@@ -119,8 +129,12 @@ def test_misfits_are_named_and_nothing_is_written(
 def test_the_references_small_network(shared, tmp_path) -> None:
     folder = shared / "golden" / "wcr" / "effnet"
     (tmp_path / "labels.json").write_text(json.dumps(list("abcde")))
-    made = import_efficientnet(folder / "mini_params.safetensors", tmp_path / "b",
-                               input_scale=1.0, labels=tmp_path / "labels.json")  # fmt: skip
+    made = import_efficientnet(
+        folder / "mini_params.safetensors",
+        tmp_path / "b",
+        input_scale=1.0,
+        labels=tmp_path / "labels.json",
+    )
     stored = np.load(folder / "mini_outputs.npz")
     ecg = np.load(folder.parent / "inputs.npz")["ecg"][:4, :, :1000]
     ecg = ecg * stored["input_scale"][:, None, None]

@@ -10,14 +10,14 @@ import pytest
 from ecg_sources import write_wfdb
 from rich.console import Console
 
-from deepecg_jax.data.build import build
-from deepecg_jax.data.selection import positions_where
-from deepecg_jax.data.shards import open_split
+from deepecg_jax.bundle import bundle as bundles
+from deepecg_jax.bundle import predict
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.shards.selection import positions_where
+from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bundle as bundles
-from deepecg_jax.interop import predict
-from deepecg_jax.signals import deepecg, fairseq, site_profile
 from deepecg_jax.signals.contract import SignalContract
+from deepecg_jax.signals.standard import deepecg, fairseq, site_profile
 from deepecg_jax.signals.synthetic import generate
 
 ECGS = generate(np.arange(6), seed=4).signal
@@ -100,9 +100,15 @@ def test_only_the_ecgs_asked_for_are_predicted(tmp_path) -> None:
     chosen = positions_where(split, ["noise < 0.02"])
     out = tmp_path / "p.parquet"
     count = predict.predict_split(
-        bundle, tmp_path, "synthetic", "train", out, 7, Console(quiet=True),
+        bundle,
+        tmp_path,
+        "synthetic",
+        "train",
+        out,
+        7,
+        Console(quiet=True),
         where=["noise < 0.02"],
-    )  # fmt: skip
+    )
     table = pq.read_table(out)
     assert count == table.num_rows == len(chosen) < len(split)
     names = [split.index["record_id"][int(i)].as_py() for i in chosen]

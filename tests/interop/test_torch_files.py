@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.torch_files import read_checkpoint, require_float32
+from deepecg_jax.interop.checkpoint_files import read_checkpoint, require_float32
 
 torch = pytest.importorskip("torch")
 

@@ -5,12 +5,12 @@ import pytest
 from flax import nnx
 from interop_models import SMALL, random_weights
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 
 ARCHITECTURES = {
     "encoder": Architecture(WCRConfig(**SMALL)),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from interop_models import random_weights
 
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.runner import Runner
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.runner import Runner
 from deepecg_jax.interop.torch_export import TEMPLATES
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.signals.contract import SignalContract

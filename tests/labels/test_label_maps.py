@@ -42,9 +42,14 @@ def test_groups_are_unions_of_their_statements() -> None:
     labels = scp_labels("IMI", "LVH", "SR")
     present = {name for name, value in labels.items() if value == 1 and ":" in name}
     assert present == {
-        "superclass:MI", "superclass:HYP", "subclass:IMI", "subclass:LVH",
-        "scp:IMI", "scp:LVH", "scp:SR",
-    }  # fmt: skip
+        "superclass:MI",
+        "superclass:HYP",
+        "subclass:IMI",
+        "subclass:LVH",
+        "scp:IMI",
+        "scp:LVH",
+        "scp:SR",
+    }
     assert all(value in (0, 1) for name, value in labels.items() if ":" in name)
 
 
@@ -81,8 +86,11 @@ def test_snomed_codes_and_sites() -> None:
     assert len(codes) == len({code.code for code in codes}) == 133
     assert sum(code.scored for code in codes) == 30
     assert {snomed.site_of(name) for name in ("A0001", "Q0001", "I0001", "S0001")} == {
-        "cpsc", "cpsc_extra", "st_petersburg", "ptb",
-    }  # fmt: skip
+        "cpsc",
+        "cpsc_extra",
+        "st_petersburg",
+        "ptb",
+    }
     assert snomed.site_of("HR06000") == "ptb_xl" and snomed.site_of("E07500") == "georgia"
     assert snomed.site_of("JS10646") == "chapman_shaoxing" and snomed.site_of("JS10647") == "ningbo"
     assert snomed.site_of("X1") == snomed.site_of("00024_hr") == ""

@@ -2,9 +2,9 @@
 
 import pytest
 
+from deepecg_jax.labelling.rules.labeller import Labeller
 from deepecg_jax.labels import code15, muse
 from deepecg_jax.labels.findings import FINDINGS, read_table
-from deepecg_jax.labels.reports.labeller import Labeller
 
 
 def labels(*statements: str) -> dict[str, int]:
@@ -19,27 +19,35 @@ def present(*statements: str) -> set[str]:
     ("statement", "findings"),
     [
         ("Normal sinus rhythm", {"Sinusal"}),
-        ("Sinus rhythm with PAC(s) with 1st degree A-V block.",
-         {"Sinusal", "Premature atrial complex", "1st degree AV block"}),
+        (
+            "Sinus rhythm with PAC(s) with 1st degree A-V block.",
+            {"Sinusal", "Premature atrial complex", "1st degree AV block"},
+        ),
         ("Marked sinus bradycardia with sinus arrhythmia", {"Sinusal", "Bradycardia"}),
         ("Atrial fibrillation with slow ventricular response", {"Afib", "Bradycardia"}),
         ("with occasional Premature ventricular complexes", {"Premature ventricular complex"}),
         ("Second degree AV block, Mobitz I (Wenckebach)", {"2nd degree AV block - mobitz 1"}),
-        ("RBBB and left anterior fascicular block",
-         {"Right bundle branch block", "Left anterior fascicular block"}),
+        (
+            "RBBB and left anterior fascicular block",
+            {"Right bundle branch block", "Left anterior fascicular block"},
+        ),
         ("Incomplete left bundle branch block", {"Left bundle branch block"}),
         ("Electronic ventricular pacemaker", {"Ventricular paced"}),
         ("AV dual-paced rhythm", {"Ventricular paced", "Atrial paced"}),
-        ("Biatrial enlargement",
-         {"Left atrial enlargement", "Right atrial enlargement", "Bi-atrial enlargement"}),
+        (
+            "Biatrial enlargement",
+            {"Left atrial enlargement", "Right atrial enlargement", "Bi-atrial enlargement"},
+        ),
         ("T wave inversion in Inferior leads", {"T wave inversion (inferior - II, III, aVF)"}),
         ("*** ACUTE MI / STEMI ***", {"Acute MI"}),
-        ("Left ventricular hypertrophy with repolarization abnormality",
-         {"Left ventricular hypertrophy"}),
+        (
+            "Left ventricular hypertrophy with repolarization abnormality",
+            {"Left ventricular hypertrophy"},
+        ),
         ("Premature ventricular complexes are no longer present", set()),
         ("Inferior infarct - age undetermined", set()),
     ],
-)  # fmt: skip
+)
 def test_what_a_statement_makes_present(statement: str, findings: set[str]) -> None:
     assert present(statement) == findings
 
@@ -63,7 +71,7 @@ def test_what_a_statement_makes_present(statement: str, findings: set[str]) -> N
         ("Nonspecific T wave abnormality", "T wave inversion (inferior - II, III, aVF)"),
         ("Atrial fibrillation or flutter", "Afib"),
     ],
-)  # fmt: skip
+)
 def test_what_a_statement_leaves_open(statement: str, finding: str) -> None:
     assert labels(statement)[finding] == -1
 

@@ -1,10 +1,10 @@
 """What the phrases of the rules name: every finding in every language, none by mistake."""
 
+from deepecg_jax.labelling.rules.schema import shipped_rules
+from deepecg_jax.labelling.text.folding import fold
+from deepecg_jax.labelling.text.patterns import expand
+from deepecg_jax.labelling.text.tokens import words_of
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.folding import fold
-from deepecg_jax.labels.reports.patterns import expand
-from deepecg_jax.labels.reports.schema import shipped_rules
-from deepecg_jax.labels.reports.tokens import words_of
 
 
 def test_every_finding_that_reports_name_has_a_phrase_in_every_language():

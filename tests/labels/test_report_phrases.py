@@ -2,8 +2,8 @@
 
 import pytest
 
+from deepecg_jax.labelling.rules.labeller import Labeller, shipped_labeller
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
 
 SINUS, AF, FLUTTER, BRADY = "Sinusal", "Afib", "Atrial flutter", "Bradycardia"
 LBBB, RBBB = "Left bundle branch block", "Right bundle branch block"

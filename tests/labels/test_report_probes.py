@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deepecg_jax.labelling.rules.labeller import shipped_labeller
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.labeller import shipped_labeller
 
 AF, FLUTTER, SINUS, BRADY = "Afib", "Atrial flutter", "Sinusal", "Bradycardia"
 LBBB, RBBB = "Left bundle branch block", "Right bundle branch block"
@@ -84,6 +84,6 @@ def test_a_probe_leaves_its_neighbours_alone(language: str, text: str, expected:
         ("no LVH or RVH", {LVH: NO, RVH: NO}),
         ("Vorhofflimmern/-flattern", {AF: YES, FLUTTER: MAYBE}),
     ],
-)  # fmt: skip
+)
 def test_what_other_labellers_get_wrong(text: str, expected: dict[str, str]):
     assert shipped_labeller().label(text).named() == named(expected)

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.labelling.rules.labeller import Labeller, shipped_labeller
+from deepecg_jax.labelling.rules.memory import Reader
+from deepecg_jax.labelling.rules.schema import SHIPPED, read_rules
+from deepecg_jax.labelling.text.folding import fold, needs_repair, repair, variants
+from deepecg_jax.labelling.text.patterns import PatternError, expand
+from deepecg_jax.labelling.text.spelling import Speller, distance
 from deepecg_jax.labels.findings import FINDINGS
-from deepecg_jax.labels.reports.folding import fold, needs_repair, repair, variants
-from deepecg_jax.labels.reports.labeller import Labeller, shipped_labeller
-from deepecg_jax.labels.reports.memory import Reader
-from deepecg_jax.labels.reports.patterns import PatternError, expand
-from deepecg_jax.labels.reports.schema import SHIPPED, read_rules
-from deepecg_jax.labels.reports.spelling import Speller, distance
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ _PIECES = st.sampled_from(
     ["sinus", "rhythm", "no", "LBBB,RBBB", "LBBB.", "or", "-", ".", "v.", "a.", "in", "II", "V2"]
     + ["-V4", "inferior", "infarct", "age", "undetermined", "HR", "42", "55", "possible", "AF?"]
     + ["known", "AF:", "no,", "?LVH", "V5V6", "48/min", "rhythm,", "father", "replaced", "LVH/RVH"]
-)  # fmt: skip
+)
 
 
 @given(st.lists(st.lists(_PIECES, max_size=9).map(" ".join), max_size=6))

@@ -8,16 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.labelling.rules.labeller import shipped_labeller
+from deepecg_jax.labelling.tables.agreement import Uncertain, compare, disagreements, scp_reference
+from deepecg_jax.labelling.tables.read import label_texts, read_reports, to_table, write_labels
+from deepecg_jax.labelling.tables.reference import read_reference
 from deepecg_jax.labels.findings import CATEGORIES, FINDINGS
-from deepecg_jax.labels.reports.compare import Uncertain, compare, disagreements, scp_reference
-from deepecg_jax.labels.reports.labeller import shipped_labeller
-from deepecg_jax.labels.reports.reference import read_reference
-from deepecg_jax.labels.reports.table import (
-    label_texts,
-    read_reports,
-    to_table,
-    write_labels,
-)
 
 TEXTS = ["Sinus rhythm. No AF", "", "possible LBBB", "Sinus rhythm. No AF"]
 
@@ -90,7 +85,7 @@ def test_other_encodings_and_formats(tmp_path):
 
 
 def test_processes_give_the_same_as_one(monkeypatch):
-    monkeypatch.setattr("deepecg_jax.labels.reports.table._WORTH_A_PROCESS", 2)
+    monkeypatch.setattr("deepecg_jax.labelling.tables.read._WORTH_A_PROCESS", 2)
     texts = [f"HR {rate}. No AF" for rate in range(40, 80)] * 2
     assert label_texts(texts, workers=2) == label_texts(texts)
 
@@ -139,8 +134,11 @@ def test_f1_equals_scikit_learn():
     for average in ("micro", None):
         p, r, f, _ = precision_recall_fscore_support(truth, found, average=average)
         ours = [result["micro"]] if average else [result["findings"][n] for n in names]
-        np.testing.assert_allclose([[o["precision"], o["recall"], o["f1"]] for o in ours],
-                                   np.stack([p, r, f], -1).reshape(-1, 3), atol=1e-12)  # fmt: skip
+        np.testing.assert_allclose(
+            [[o["precision"], o["recall"], o["f1"]] for o in ours],
+            np.stack([p, r, f], -1).reshape(-1, 3),
+            atol=1e-12,
+        )
 
 
 def test_references(tmp_path):

@@ -8,9 +8,9 @@ from bert_folders import config, random_params
 from flax import nnx
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.bert.classifier import BertClassifier
-from deepecg_jax.models.bert.config import BertConfig
-from deepecg_jax.models.bert.encoder import BertEncoder
+from deepecg_jax.labelling.bert.config import BertConfig
+from deepecg_jax.labelling.bert.encoder import BertEncoder
+from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.training.state import split_model
 
 
@@ -40,12 +40,17 @@ def test_layers_against_torch():
     values = {
         "self_attn.in_proj_weight": p["qkv_kernel"].reshape(32, 96).T,
         "self_attn.in_proj_bias": p["qkv_bias"].reshape(96),
-        "self_attn.out_proj.weight": p["out_kernel"].T, "self_attn.out_proj.bias": p["out_bias"],
-        "linear1.weight": p["up_kernel"].T, "linear1.bias": p["up_bias"],
-        "linear2.weight": p["down_kernel"].T, "linear2.bias": p["down_bias"],
-        "norm1.weight": p["attention_norm_scale"], "norm1.bias": p["attention_norm_bias"],
-        "norm2.weight": p["ffn_norm_scale"], "norm2.bias": p["ffn_norm_bias"],
-    }  # fmt: skip
+        "self_attn.out_proj.weight": p["out_kernel"].T,
+        "self_attn.out_proj.bias": p["out_bias"],
+        "linear1.weight": p["up_kernel"].T,
+        "linear1.bias": p["up_bias"],
+        "linear2.weight": p["down_kernel"].T,
+        "linear2.bias": p["down_bias"],
+        "norm1.weight": p["attention_norm_scale"],
+        "norm1.bias": p["attention_norm_bias"],
+        "norm2.weight": p["ffn_norm_scale"],
+        "norm2.bias": p["ffn_norm_bias"],
+    }
     layer.load_state_dict({name: torch.tensor(value) for name, value in values.items()})
     x = np.random.default_rng(9).normal(0, 1, (3, 7, 32)).astype(np.float32)
     mask = np.arange(7)[None] < np.array([7, 3, 1])[:, None]

@@ -17,9 +17,12 @@ from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.models.efficientnet.norm import EPSILON, BatchNorm, normalise
 
 TINY = EfficientNetConfig(
-    variant="custom", stem_width=4, width=8, stochastic_depth=0.3,
+    variant="custom",
+    stem_width=4,
+    width=8,
+    stochastic_depth=0.3,
     stages=(Stage("fused", 4, 1, 3, 1), Stage("mbconv", 6, 1, 5, 2, 3)),
-)  # fmt: skip
+)
 
 
 def random(*shape: int, seed: int = 0) -> jax.Array:
@@ -34,9 +37,13 @@ def test_depthwise_convolution_is_the_grouped_one(taps: int, stride: int, length
 
     def grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(
-            x, kernel[:, None], (stride,), [(taps // 2, taps // 2)],
-            dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=6,
-        )  # fmt: skip
+            x,
+            kernel[:, None],
+            (stride,),
+            [(taps // 2, taps // 2)],
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            feature_group_count=6,
+        )
 
     expected, expected_vjp = jax.vjp(grouped, x, kernel)
     found, vjp = jax.vjp(lambda x, k: convolve_depthwise(x, k, stride), x, kernel)
@@ -142,8 +149,9 @@ def test_compute_dtype_and_tokens() -> None:
     tokens = model(random(2, 41, 12).astype(jnp.bfloat16), key=jax.random.key(0)).tokens
     assert tokens.dtype == jnp.bfloat16 and tokens.shape == (2, TINY.n_tokens(41), 8)
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(model)))} == {
-        jnp.dtype("float32"), jnp.dtype("int32"),
-    }  # fmt: skip
+        jnp.dtype("float32"),
+        jnp.dtype("int32"),
+    }
     assert TINY.n_tokens(2500) == 1250 and EfficientNetConfig().n_tokens(2500) == 157
 
 

@@ -10,13 +10,21 @@ from deepecg_jax.models.encoder import scale_gradient
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
 from deepecg_jax.models.wcr.positional import grouped_convolution
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.models.wcr.stem import convolve
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 
 TINY = WCRConfig(
-    size="tiny", width=32, heads=4, ffn_width=48, layers=2, positional_kernel=8,
-    conv_layers=((16, 2, 2),) * 4, codewords=10, final_dim=16, dropout=0.0,
-)  # fmt: skip
+    size="tiny",
+    width=32,
+    heads=4,
+    ffn_width=48,
+    layers=2,
+    positional_kernel=8,
+    conv_layers=((16, 2, 2),) * 4,
+    codewords=10,
+    final_dim=16,
+    dropout=0.0,
+)
 
 
 @pytest.mark.parametrize("size, expected", [("base", 90_883_072)])
@@ -38,9 +46,14 @@ def test_positional_convolution_equals_the_direct_one(n, taps):
     kernel = jax.random.normal(jax.random.key(1), (taps, 6, 24))
     pad = taps // 2
     direct = jax.lax.conv_general_dilated(
-        x, kernel, (1,), [(pad, pad)], dimension_numbers=("NWC", "WIO", "NWC"),
-        feature_group_count=4, precision="highest",
-    )[:, :n]  # fmt: skip
+        x,
+        kernel,
+        (1,),
+        [(pad, pad)],
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=4,
+        precision="highest",
+    )[:, :n]
     np.testing.assert_allclose(
         grouped_convolution(x, kernel, 4), direct, atol=2e-6 * float(jnp.abs(direct).max())
     )
@@ -71,8 +84,9 @@ def test_remat_and_unrolling_change_nothing(layer_norm_first, remat):
     np.testing.assert_allclose(a, b, rtol=1e-6)
     jax.tree.map(
         lambda u, v: np.testing.assert_allclose(u, v, atol=1e-5 * (1e-3 + jnp.abs(u).max())),
-        grad_a, grad_b,
-    )  # fmt: skip
+        grad_a,
+        grad_b,
+    )
 
 
 def test_padding_is_not_attended_to():

@@ -7,7 +7,7 @@ import pytest
 
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop
 from deepecg_jax.objectives.batch import random_lead_mask, split_segments, to_millivolts
-from deepecg_jax.objectives.reconstruction import lead_reconstruction_loss
+from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 
 
 def test_microvolts_become_millivolts():

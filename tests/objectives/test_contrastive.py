@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepecg_jax.objectives.cmsc import cmsc_loss
-from deepecg_jax.objectives.contrastive import (
+from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
+from deepecg_jax.objectives.wcr.contrastive import (
     count_negatives,
     draw_negative_counts,
     masked_token_infonce,
@@ -32,18 +32,22 @@ def test_infonce_equals_the_explicit_table_of_negatives():
             own = _cosine(context[b, t], target[b, t]) / 0.1
             others = np.array(
                 [
-                    -np.inf if (target[b, n] == target[b, t]).all()
+                    -np.inf
+                    if (target[b, n] == target[b, t]).all()
                     else _cosine(context[b, t], target[b, n]) / 0.1
                     for n in draws[b, t]
                 ]
-            )  # fmt: skip
+            )
             logits = np.concatenate([[own], others])
             losses.append(-own + np.logaddexp.reduce(logits))
             correct.append(own > others.max())
     result = masked_token_infonce(
-        jnp.asarray(context), jnp.asarray(target), jnp.asarray(codes),
-        count_negatives(jnp.asarray(draws), masked), 0.1,
-    )  # fmt: skip
+        jnp.asarray(context),
+        jnp.asarray(target),
+        jnp.asarray(codes),
+        count_negatives(jnp.asarray(draws), masked),
+        0.1,
+    )
     assert float(result.loss) == pytest.approx(np.mean(losses), rel=1e-5)
     assert float(result.accuracy) == pytest.approx(np.mean(correct))
 

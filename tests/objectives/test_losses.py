@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepecg_jax.objectives.classification import classification_loss, elementwise_loss
 from deepecg_jax.objectives.config import LossConfig
-from deepecg_jax.objectives.losses import classification_loss, elementwise_loss
 
 KINDS = ("bce", "focal", "asymmetric", "soft_margin", "squared_error")
 

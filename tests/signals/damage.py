@@ -23,9 +23,23 @@ from ecg_devices import WRITERS, counts, write_philips  # noqa: E402
 MAX_SECONDS, MAX_MEMORY = 20, 3 * 2**30
 _LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _ABSURD = [
-    b"0", b"-1", b"1", b"65535", b"2147483647", b"4294967295", b"99999999999999", b"9" * 400,
-    b"1e308", b"-1e-308", b"1e999", b"nan", b"inf", b"", b"\xc2\xb2", b"x",
-]  # fmt: skip
+    b"0",
+    b"-1",
+    b"1",
+    b"65535",
+    b"2147483647",
+    b"4294967295",
+    b"99999999999999",
+    b"9" * 400,
+    b"1e308",
+    b"-1e-308",
+    b"1e999",
+    b"nan",
+    b"inf",
+    b"",
+    b"\xc2\xb2",
+    b"x",
+]
 _ABSURD_BYTES = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0"]
 _BOMBS = [
     b"<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'>"
@@ -118,9 +132,17 @@ def _tags(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 _KINDS: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
-    _flip_bits, _flip_bits, _truncate, _cut, _repeat, _noise,
-    _absurd_numbers, _absurd_numbers, _absurd_integers, _tags,
-)  # fmt: skip
+    _flip_bits,
+    _flip_bits,
+    _truncate,
+    _cut,
+    _repeat,
+    _noise,
+    _absurd_numbers,
+    _absurd_numbers,
+    _absurd_integers,
+    _tags,
+)
 
 
 def _write_wfdb(folder: Path, format_: str) -> list[Path]:
@@ -192,9 +214,9 @@ def outcome(path: Path, original: np.ndarray | None) -> str:
     ``original``: what a file whose checksums agree must still give.
     """
     from deepecg_jax.errors import UserError
-    from deepecg_jax.signals.readers import read
+    from deepecg_jax.signals.reading.read import read
     from deepecg_jax.signals.recording import Recording, SignalError
-    from deepecg_jax.signals.standardize import standardize
+    from deepecg_jax.signals.standard.millivolt import standardize
 
     arguments = {}
     if path.suffix in _ARRAYS.values():
@@ -218,7 +240,7 @@ def outcome(path: Path, original: np.ndarray | None) -> str:
 
 def main(name: str, first: int, count: int) -> None:
     """Read ``count`` damaged files from seed ``first`` on."""
-    from deepecg_jax.signals.readers import read
+    from deepecg_jax.signals.reading.read import read
 
     def alarm(*_: object) -> None:
         raise TimeoutError(f"reading took over {MAX_SECONDS} s")

@@ -5,7 +5,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import SignalContract
-from deepecg_jax.signals.convert import convert, in_millivolts, zscore
+from deepecg_jax.signals.standard.convert import convert, in_millivolts, zscore
 from deepecg_jax.signals.synthetic import generate
 
 STANDARD = SignalContract()

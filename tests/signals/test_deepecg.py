@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.deepecg import application_order, standardize
-from deepecg_jax.signals.deepecg_peaks import find_peak_ranges
+from deepecg_jax.signals.standard.deepecg import application_order, standardize
+from deepecg_jax.signals.standard.deepecg_peaks import find_peak_ranges
 from deepecg_jax.signals.synthetic import generate
 
 plain = pytest.importorskip("deepecg_plain", reason="the restatement needs statsmodels")

@@ -8,7 +8,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.draw import ecg_svg
+from deepecg_jax.signals.drawing.svg import ecg_svg
 from deepecg_jax.signals.synthetic import FINDINGS, generate
 
 NAME = "{http://www.w3.org/2000/svg}"

@@ -7,10 +7,10 @@ import pytest
 import scipy.io
 from scipy.interpolate import interp1d
 
-from deepecg_jax.signals import fairseq
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.convert import zscore as zscore_windows
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.standard import fairseq
+from deepecg_jax.signals.standard.convert import zscore as zscore_windows
 from deepecg_jax.signals.synthetic import generate
 
 ECGS = generate(np.arange(3), seed=8).signal

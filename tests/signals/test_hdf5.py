@@ -5,8 +5,8 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.hdf5 import close_files, is_hdf5
-from deepecg_jax.signals.readers import read
+from deepecg_jax.signals.reading.hdf5 import close_files, is_hdf5
+from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import SignalError
 
 h5py = pytest.importorskip("h5py", reason="needs the extra hdf5")
@@ -43,11 +43,15 @@ def test_rows_data_sets_and_attributes(path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "reason", "words"),
-    [("::tracings[3]", "unreadable", "has 3 rows, so none is 3"),
-     ("::tracings", "unreadable", "has 3 axes; name one of its recordings"),
-     ("::by", "unreadable", "is a group"), ("::nothing", "unreadable", "nothing"),
-     ("::a[b]", "unreadable", "no place"), ("::ids", "unreadable", "has 1 axes")],
-)  # fmt: skip
+    [
+        ("::tracings[3]", "unreadable", "has 3 rows, so none is 3"),
+        ("::tracings", "unreadable", "has 3 axes; name one of its recordings"),
+        ("::by", "unreadable", "is a group"),
+        ("::nothing", "unreadable", "nothing"),
+        ("::a[b]", "unreadable", "no place"),
+        ("::ids", "unreadable", "has 1 axes"),
+    ],
+)
 def test_places_that_are_not_there(path, place, reason, words) -> None:
     with pytest.raises(SignalError, match=words) as caught:
         read(f"{path[0]}{place}", **GIVEN)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from deepecg_jax.signals.interference import interference, line, power_spectrum
+from deepecg_jax.signals.quality.interference import interference, line, power_spectrum
 from deepecg_jax.signals.synthetic import generate
 
 ECGS = generate(np.arange(8), seed=4).signal

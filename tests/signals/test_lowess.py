@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepecg_jax.signals.lowess import lowess
+from deepecg_jax.signals.standard.lowess import lowess
 
 oracle = pytest.importorskip("statsmodels.nonparametric.smoothers_lowess").lowess
 

@@ -7,8 +7,8 @@ import pytest
 
 from deepecg_jax.signals.contract import STANDARD_LEADS
 from deepecg_jax.signals.leads import canonical_lead
-from deepecg_jax.signals.quality import QualityLimits, check, inspect
-from deepecg_jax.signals.readers import read
+from deepecg_jax.signals.quality.check import QualityLimits, check, inspect
+from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.synthetic import generate
 

@@ -7,7 +7,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.readers import read, read_array, read_wfdb
+from deepecg_jax.signals.reading.read import read, read_array, read_wfdb
 from deepecg_jax.signals.recording import SignalError
 
 DIGITAL = np.random.default_rng(0).integers(-3000, 3000, size=(1000, 12), dtype=np.int16)

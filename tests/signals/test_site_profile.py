@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals import site_profile
-from deepecg_jax.signals.einthoven import check_limb_leads
-from deepecg_jax.signals.interference import interference
+from deepecg_jax.signals.quality.einthoven import check_limb_leads
+from deepecg_jax.signals.quality.interference import interference
+from deepecg_jax.signals.standard import site_profile
 from deepecg_jax.signals.synthetic import generate
 
 TIME = np.arange(2500) / 250
@@ -143,8 +143,11 @@ def test_json_round_trip(tmp_path) -> None:
     assert fitted.fingerprint == site_profile.load(path).fingerprint != other.fingerprint
     values = json.loads(path.read_text())
     assert values["provenance"] == {
-        "n_ecgs": len(CLEAN), "date_range": None, "source": "x", "seed": 3
-    }  # fmt: skip
+        "n_ecgs": len(CLEAN),
+        "date_range": None,
+        "source": "x",
+        "seed": 3,
+    }
     assert path.stat().st_size < 100_000
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
-from deepecg_jax.signals.quality import QualityLimits
-from deepecg_jax.signals.readers import read
+from deepecg_jax.signals.quality.check import QualityLimits
+from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.resample import resample
-from deepecg_jax.signals.standardize import standardize, to_microvolts
+from deepecg_jax.signals.standard.millivolt import standardize, to_microvolts
 from deepecg_jax.signals.synthetic import generate
 
 ECGS = generate(np.arange(6), seed=11).signal

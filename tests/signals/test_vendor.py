@@ -11,9 +11,9 @@ from ecg_devices import MUSE_LEADS, WRITERS, counts, write_edf, write_muse, writ
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.readers import read
+from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import SignalError
-from deepecg_jax.signals.standardize import standardize
+from deepecg_jax.signals.standard.millivolt import standardize
 
 pytest.importorskip("ecgdatakit", reason="needs the extra `formats`")
 pytest.importorskip("defusedxml", reason="needs the extra `formats`")
@@ -145,8 +145,11 @@ def test_another_scale_in_the_file_gives_other_millivolts(tmp_path, name, old, n
         ("cardiosoft", [('SampleRate units="Hz">500', 'SampleRate units="Hz">')], "unknown_rate"),
         ("cardiosoft", [('SampleRate units="Hz"', "SampleRate")], "unknown_rate"),
         ("cardiosoft", [("ChannelSampleCountTotal>5000", "ChannelSampleCountTotal>4999")], None),
-        ("cardiosoft", [("ChannelSampleCountTotal>5000", "ChannelSampleCountTotal>9" + "9" * 11)],
-         "too_large"),
+        (
+            "cardiosoft",
+            [("ChannelSampleCountTotal>5000", "ChannelSampleCountTotal>9" + "9" * 11)],
+            "too_large",
+        ),
         ("cardiosoft", [("NumberOfLeads>12", "NumberOfLeads>11")], None),
         ("cardiosoft", [("StripData", "Strip")], None),
         ("aecg", [('<scale value="5" unit="uV"/>', "")], "unit"),
@@ -159,7 +162,7 @@ def test_another_scale_in_the_file_gives_other_millivolts(tmp_path, name, old, n
         ("edf", [("uV      ", "        ")], "unit"),
         ("edf", [("uV      ", "mmHg    ")], "unit"),
     ],
-)  # fmt: skip
+)
 def test_what_a_file_does_not_state_is_not_assumed(tmp_path, name, changes, reason):
     write, extension, _ = WRITERS[name]
     write(tmp_path / f"e{extension}")
@@ -270,7 +273,7 @@ def test_sizes_are_checked_before_reading(tmp_path):
 
 
 def test_philips_files_are_sized_before_they_are_unpacked(tmp_path):
-    from deepecg_jax.signals.philips_guard import unpacked_size
+    from deepecg_jax.signals.reading.philips import unpacked_size
 
     write_philips(tmp_path / "p.xml", packed=True)
     packed = re.search(r">([A-Za-z0-9+/=]{999,})<", (tmp_path / "p.xml").read_text())

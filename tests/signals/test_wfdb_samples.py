@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepecg_jax.signals import wfdb_record
-from deepecg_jax.signals.readers import read_wfdb
+from deepecg_jax.signals.reading import wfdb_record
+from deepecg_jax.signals.reading.read import read_wfdb
 from deepecg_jax.signals.recording import SignalError
 
 N = 257
@@ -125,9 +125,16 @@ def test_random_gains_and_baselines_give_the_bits_of_wfdb(tmp_path, seed):
 def test_other_formats_go_through_wfdb(tmp_path, format_):
     signals = np.random.default_rng(0).integers(-100, 100, (N, 3))
     wfdb_module().wrsamp(
-        "r", fs=500, units=["mV"] * 3, sig_name=["I", "II", "V1"], d_signal=signals,
-        fmt=[format_] * 3, adc_gain=[200.0] * 3, baseline=[0] * 3, write_dir=str(tmp_path),
-    )  # fmt: skip
+        "r",
+        fs=500,
+        units=["mV"] * 3,
+        sig_name=["I", "II", "V1"],
+        d_signal=signals,
+        fmt=[format_] * 3,
+        adc_gain=[200.0] * 3,
+        baseline=[0] * 3,
+        write_dir=str(tmp_path),
+    )
     recording = read_wfdb(tmp_path / "r")
     np.testing.assert_array_equal(recording.signal, (signals / 200).astype(np.float32))
     assert recording.leads == ("I", "II", "V1")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from ecg_sources import write_wfdb
 
+from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture, HeadConfig
+from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.cli.main import main
-from deepecg_jax.interop import bundle
-from deepecg_jax.interop.architecture import Architecture, HeadConfig
-from deepecg_jax.interop.weights import flatten
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.synthetic import generate
@@ -20,16 +20,28 @@ ECG = generate(np.arange(1), 3).signal[0]
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     model = WCRConfig(
-        size="tiny", width=16, heads=2, ffn_width=16, layers=1, positional_kernel=8,
-        positional_groups=2, conv_layers=((8, 2, 2),) * 4, codewords=8, final_dim=8,
-    )  # fmt: skip
+        size="tiny",
+        width=16,
+        heads=2,
+        ffn_width=16,
+        layers=1,
+        positional_kernel=8,
+        positional_groups=2,
+        conv_layers=((8, 2, 2),) * 4,
+        codewords=8,
+        final_dim=8,
+    )
     architecture = Architecture(model, HeadConfig(), 1)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in architecture.shapes().items()}
     assert flatten(architecture.nested(zeros)).keys() == zeros.keys()
     return bundle.save(
-        tmp_path_factory.mktemp("b") / "bundle", model=model, head=HeadConfig(),
-        params=architecture.nested(zeros), labels=["Afib"], signal=SignalContract(),
-    )  # fmt: skip
+        tmp_path_factory.mktemp("b") / "bundle",
+        model=model,
+        head=HeadConfig(),
+        params=architecture.nested(zeros),
+        labels=["Afib"],
+        signal=SignalContract(),
+    )
 
 
 def gap(ecg: np.ndarray) -> np.ndarray:

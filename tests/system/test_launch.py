@@ -21,9 +21,12 @@ def stand_in(folder: Path, name: str, body: str) -> None:
 def run(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess[str]:
     path = f"{folder}:{os.environ['PATH']}"
     return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=60,
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={**os.environ, "PATH": path, "HOME": str(folder), **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -70,14 +73,18 @@ def test_slurm_starts_every_task_and_requeues_what_was_stopped(tmp_path):
 def test_tpu_starts_once_on_every_host_and_stops(tmp_path):
     # a stand-in that runs on this machine what should run on the hosts
     stand_in(
-        tmp_path, "gcloud",
+        tmp_path,
+        "gcloud",
         'echo "$@" | head -1 >> ~/calls\nfor last; do :; done\n'
         'case "$last" in --command=*) bash -c "${last#--command=}";; esac',
-    )  # fmt: skip
+    )
     program = tmp_path / "deepecg-env" / "bin"
     program.mkdir(parents=True)
-    stand_in(program, "deepecg", 'trap "echo stopped; exit 3" TERM; echo "ran: $3"\n'
-             "for _ in {1..300}; do sleep 0.1; done")  # fmt: skip
+    stand_in(
+        program,
+        "deepecg",
+        'trap "echo stopped; exit 3" TERM; echo "ran: $3"\nfor _ in {1..300}; do sleep 0.1; done',
+    )
     where = {"TPU": "mine", "ZONE": "z"}
     script = LAUNCH / "tpu_vm.sh"
     first = run(tmp_path, script, "train", "pretrain", "c.yaml", "labels=[a b, 'c']", **where)

@@ -14,10 +14,16 @@ import pytest
 from safetensors.numpy import load_file
 
 SMALL = [
-    "train.steps=6", "train.global_batch=16", "train.log_every=2", "train.checkpoint_every=2",
-    "schedule.warmup_steps=2", "model.layers=1", "model.width=32", "model.ffn_width=32",
+    "train.steps=6",
+    "train.global_batch=16",
+    "train.log_every=2",
+    "train.checkpoint_every=2",
+    "schedule.warmup_steps=2",
+    "model.layers=1",
+    "model.width=32",
+    "model.ffn_width=32",
     "model.scan_unroll=1",
-]  # fmt: skip
+]
 
 
 def environment() -> dict[str, str]:
@@ -30,8 +36,11 @@ def deepecg(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[st
     """Run a command and insist on its exit code."""
     done = subprocess.run(
         [sys.executable, "-m", "deepecg_jax.cli.main", *map(str, arguments)],
-        capture_output=True, text=True, env=environment(), timeout=600,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=600,
+    )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -41,19 +50,30 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     deepecg("build", "synthetic", "--data-dir", folder / "data", "--option", "n=240")
     deepecg(
-        "pretrain", "configs/pretrain/wcr_tiny.yaml", f"data.dir={folder}/data",
-        f"workdir={folder}/pre", *SMALL,
-    )  # fmt: skip
+        "pretrain",
+        "configs/pretrain/wcr_tiny.yaml",
+        f"data.dir={folder}/data",
+        f"workdir={folder}/pre",
+        *SMALL,
+    )
     return folder
 
 
 def finetune(runs: Path, name: str, *overrides: str, code: int = 0):
     return deepecg(
-        "finetune", "configs/quickstart/finetune.yaml", f"data.dir={runs}/data",
-        "data.label_share=1.0", f"workdir={runs}/{name}",
-        "labels=[Afib, Left bundle branch block]", "train.steps=4", "train.global_batch=16",
-        "schedule.warmup_steps=0", "stopping.evaluate_every=2", *overrides, code=code,
-    )  # fmt: skip
+        "finetune",
+        "configs/quickstart/finetune.yaml",
+        f"data.dir={runs}/data",
+        "data.label_share=1.0",
+        f"workdir={runs}/{name}",
+        "labels=[Afib, Left bundle branch block]",
+        "train.steps=4",
+        "train.global_batch=16",
+        "schedule.warmup_steps=0",
+        "stopping.evaluate_every=2",
+        *overrides,
+        code=code,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +96,17 @@ def test_pretraining_leaves_what_scripts_read(runs):
 def test_from_classifier_to_report_and_torch(runs, classifier):
     predictions = runs / "predictions.parquet"
     deepecg(
-        "predict", classifier, "--data-dir", runs / "data", "--dataset", "synthetic",
-        "--split", "test", "--out", predictions,
-    )  # fmt: skip
+        "predict",
+        classifier,
+        "--data-dir",
+        runs / "data",
+        "--dataset",
+        "synthetic",
+        "--split",
+        "test",
+        "--out",
+        predictions,
+    )
     table = pq.read_table(predictions)
     names = ["Afib", "Left bundle branch block"]
     assert [c for c in table.column_names if ":" in c] == [
@@ -123,9 +151,16 @@ def test_killed_three_times_equals_uninterrupted(runs):
     """SIGKILL at three moments, the same command again each time, the same weights to the bit."""
     workdir = runs / "killed"
     command = [
-        sys.executable, "-m", "deepecg_jax.cli.main", "pretrain", "configs/pretrain/wcr_tiny.yaml",
-        f"data.dir={runs}/data", f"workdir={workdir}", *SMALL, "train.log_every=1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "deepecg_jax.cli.main",
+        "pretrain",
+        "configs/pretrain/wcr_tiny.yaml",
+        f"data.dir={runs}/data",
+        f"workdir={workdir}",
+        *SMALL,
+        "train.log_every=1",
+    ]
     log = workdir / "metrics.jsonl"
     for at_least in (1, 3, 5):
         process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
@@ -174,9 +209,16 @@ def test_contradicting_contract_is_refused(runs, classifier, tmp_path):
     contract = json.loads(signal_file.read_text())
     signal_file.write_text(json.dumps({**contract, "sampling_rate": 500.0, "seconds": 5.0}))
     done = deepecg(
-        "predict", other, "--data-dir", runs / "data", "--dataset", "synthetic", "--out",
-        tmp_path / "p.parquet", code=2,
-    )  # fmt: skip
+        "predict",
+        other,
+        "--data-dir",
+        runs / "data",
+        "--dataset",
+        "synthetic",
+        "--out",
+        tmp_path / "p.parquet",
+        code=2,
+    )
     assert "sampling_rate is 500" in done.stderr and "250" in done.stderr
     assert not (tmp_path / "p.parquet").exists()
 
@@ -221,15 +263,19 @@ def test_pretraining_continues_from_a_bundle(runs, tmp_path):
 
 def test_another_contract_is_converted_when_asked(classifier, runs, tmp_path):
     """A classifier of 500 Hz z-scores on a data set of 250 Hz millivolts."""
-    from deepecg_jax.interop import bundle
+    from deepecg_jax.bundle import bundle
     from deepecg_jax.signals.contract import SignalContract
 
     loaded = bundle.load(classifier)
     contract = SignalContract(sampling_rate=500.0, seconds=5.0, scaling="fairseq")
     bundle.save(
-        tmp_path / "b", model=loaded.architecture.model, head=loaded.architecture.head,
-        params=loaded.params, labels=loaded.labels, signal=contract,
-    )  # fmt: skip
+        tmp_path / "b",
+        model=loaded.architecture.model,
+        head=loaded.architecture.head,
+        params=loaded.params,
+        labels=loaded.labels,
+        signal=contract,
+    )
     data = ["--data-dir", runs / "data", "--dataset", "synthetic", "--out", tmp_path / "p.parquet"]
     refused = deepecg("predict", tmp_path / "b", *data, code=2)
     assert "sampling_rate is 500" in refused.stderr

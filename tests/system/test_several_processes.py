@@ -16,10 +16,18 @@ from safetensors.numpy import load_file
 LOCAL = Path(__file__).resolve().parents[2] / "launch" / "local.sh"
 DEEPECG = [sys.executable, "-m", "deepecg_jax.cli.main"]
 SMALL = [
-    "pretrain", "configs/pretrain/wcr_tiny.yaml", "train.steps=6", "train.global_batch=16",
-    "train.log_every=1", "train.checkpoint_every=2", "schedule.warmup_steps=2", "model.layers=1",
-    "model.width=32", "model.ffn_width=32", "model.scan_unroll=1",
-]  # fmt: skip
+    "pretrain",
+    "configs/pretrain/wcr_tiny.yaml",
+    "train.steps=6",
+    "train.global_batch=16",
+    "train.log_every=1",
+    "train.checkpoint_every=2",
+    "schedule.warmup_steps=2",
+    "model.layers=1",
+    "model.width=32",
+    "model.ffn_width=32",
+    "model.scan_unroll=1",
+]
 # float32 sums over the batch in another order, after six Adam steps
 TOLERANCE = 2e-5
 
@@ -31,9 +39,13 @@ def environment() -> dict[str, str]:
 
 def start(*command: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        list(map(str, command)), env=environment(), text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        list(map(str, command)),
+        env=environment(),
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def end(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
@@ -134,7 +146,8 @@ def test_nobody_else_comes(tmp_path):
         taken.bind(("localhost", 0))
         port = taken.getsockname()[1]
         run = [*DEEPECG, *SMALL, f"workdir={tmp_path / 'run'}", "--join-timeout", 2]
-        alone = start(*run, "--coordinator", f"localhost:{port}", "--processes", 2,
-                      "--process-id", 1)  # fmt: skip
+        alone = start(
+            *run, "--coordinator", f"localhost:{port}", "--processes", 2, "--process-id", 1
+        )
         _, err = end(alone, 2)
     assert f"nothing answers at localhost:{port}" in err and "firewall" in err

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deepecg_jax.config import MeshConfig, TrainConfig
-from deepecg_jax.data.batches import ArrayRecords
+from deepecg_jax.data.loading.batches import ArrayRecords
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.training.mesh import make_mesh
 
@@ -13,9 +13,17 @@ from deepecg_jax.training.mesh import make_mesh
 @pytest.fixture(scope="session")
 def model_config() -> WCRConfig:
     return WCRConfig(
-        size="tiny", width=16, heads=2, ffn_width=32, layers=2, positional_kernel=8,
-        positional_groups=2, conv_layers=((8, 2, 2),) * 4, codewords=8, final_dim=8,
-    )  # fmt: skip
+        size="tiny",
+        width=16,
+        heads=2,
+        ffn_width=32,
+        layers=2,
+        positional_kernel=8,
+        positional_groups=2,
+        conv_layers=((8, 2, 2),) * 4,
+        codewords=8,
+        final_dim=8,
+    )
 
 
 @pytest.fixture(scope="session")

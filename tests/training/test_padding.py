@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.config import DataConfig
-from deepecg_jax.data.batches import training_batches
-from deepecg_jax.data.build import build
-from deepecg_jax.data.index import QUALITY_FILE
-from deepecg_jax.data.shards import dataset_folder, open_split
+from deepecg_jax.data.building.build import build
+from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.data.loading.inputs import labelled_split, pretraining_sources
+from deepecg_jax.data.shards.index import QUALITY_FILE
+from deepecg_jax.data.shards.split import dataset_folder, open_split
 from deepecg_jax.errors import UserError
-from deepecg_jax.training.inputs import labelled_split, pretraining_sources
 
 
 @pytest.fixture

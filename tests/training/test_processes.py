@@ -6,12 +6,17 @@ import threading
 import numpy as np
 import pytest
 
-from deepecg_jax.data.batches import training_batches
+from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.errors import UserError
-from deepecg_jax.training import processes
-from deepecg_jax.training.agreement import first_says, gathered, require_agreement, wait_for_all
 from deepecg_jax.training.mesh import batch_rows, on_devices
-from deepecg_jax.training.processes import Place, find_cluster, join
+from deepecg_jax.training.processes import hosts as processes
+from deepecg_jax.training.processes.agreement import (
+    first_says,
+    gathered,
+    require_agreement,
+    wait_for_all,
+)
+from deepecg_jax.training.processes.hosts import Place, find_cluster, join
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_alone_nothing_is_joined_and_all_agree(monkeypatch, mesh_of):
 
 
 def test_difference_from_the_first_process_is_named(monkeypatch):
-    from deepecg_jax.training import agreement
+    from deepecg_jax.training.processes import agreement
 
     monkeypatch.setattr(agreement, "first_says", lambda what, value: {"seed": 0, "a": [1]})
     with pytest.raises(UserError, match="the config of process 0 .*seed is 5 here and 0 there"):

@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.train_labeller import command
 from deepecg_jax.config import LabellerConfig, ScheduleConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop import bert_folder
-from deepecg_jax.interop.report_classifier import ReportClassifier
+from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert.classifier import ReportClassifier
+from deepecg_jax.labelling.training.batches import ReportBatches
+from deepecg_jax.labelling.training.data import Columns, read_labelled
+from deepecg_jax.labelling.training.train import starting_point
 from deepecg_jax.training.optimizer import make_schedule
-from deepecg_jax.training.report_batches import ReportBatches
-from deepecg_jax.training.report_data import Columns, read_labelled
-from deepecg_jax.training.report_labeller import starting_point
 
 pytest.importorskip("tokenizers")
 N = 240
@@ -33,9 +33,12 @@ def start_training(*arguments, cwd):
     """`deepecg train-labeller` in a process of its own, as its C library settings are."""
     return subprocess.Popen(
         [sys.executable, "-m", "deepecg_jax.cli.main", "train-labeller", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
         env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
-    )  # fmt: skip
+    )
 
 
 def train(*arguments, cwd):
@@ -97,8 +100,11 @@ def test_empty_labels_and_texts(table):
 def test_labels_from_the_rule_labeller(table, tmp_path):
     frame = pd.read_csv(table, dtype=str)
     labels = tmp_path / "labels.parquet"
-    rows = frame.loc[::-1, ["id"]].assign(Afib=frame["label:Afib"].map({"1": "present", "0": None}),
-                                          evidence="{}").iloc[:200]  # fmt: skip
+    rows = (
+        frame.loc[::-1, ["id"]]
+        .assign(Afib=frame["label:Afib"].map({"1": "present", "0": None}), evidence="{}")
+        .iloc[:200]
+    )
     rows.to_parquet(labels)
     columns = Columns("text", ("*",), "id", empty_is="absent")
     data = read_labelled(table, columns, labels_from=labels)
@@ -118,7 +124,7 @@ def test_labels_from_the_rule_labeller(table, tmp_path):
         (Columns("text", ("Afib",), split="one"), "in the split 'validation'"),
         (Columns("text", ("Afib",), shares="1/0"), "three numbers"),
     ],
-)  # fmt: skip
+)
 def test_bad_tables(table, columns, words):
     frame = pd.read_csv(table)
     frame["fold"] = np.where(np.arange(N) % 2, "validation", "train")
@@ -172,9 +178,22 @@ def real(shared, tmp_path_factory):
     shape = config(max_position_embeddings=32, num_hidden_layers=1)
     (folder / "config.json").write_text(json.dumps(shape.to_json()))
     options = [
-        "reports.csv", "--text", "report", "--labels", "label:*", "--id", "ecg_id", "--patient",
-        "patient_id", "--init", "config.json", "--epochs", 14, "--learning-rate", 3e-3,
-    ]  # fmt: skip
+        "reports.csv",
+        "--text",
+        "report",
+        "--labels",
+        "label:*",
+        "--id",
+        "ecg_id",
+        "--patient",
+        "patient_id",
+        "--init",
+        "config.json",
+        "--epochs",
+        14,
+        "--learning-rate",
+        3e-3,
+    ]
     return folder, options, frame
 
 
@@ -237,10 +256,18 @@ def test_starts_from_a_folder(tmp_path, monkeypatch):
 
     def start(names, init=folder):
         values = {
-            "workdir": "w", "reports": "r", "text": "t", "labels": names, "data_sha256": "",
-            "init": str(init), "max_length": 20, "optimizer": {"learning_rate": 1e-3},
-            "stopping": {}, "schedule": {}, "train": {"steps": 1, "global_batch": 8},
-        }  # fmt: skip
+            "workdir": "w",
+            "reports": "r",
+            "text": "t",
+            "labels": names,
+            "data_sha256": "",
+            "init": str(init),
+            "max_length": 20,
+            "optimizer": {"learning_rate": 1e-3},
+            "stopping": {},
+            "schedule": {},
+            "train": {"steps": 1, "global_batch": 8},
+        }
         return starting_point(LabellerConfig.model_validate(values), ["no afib"] * 9, names)
 
     other = start(("a", "b"))

@@ -10,7 +10,7 @@ from flax import nnx
 from rich.console import Console
 
 from deepecg_jax.config import OptimizerConfig, ScheduleConfig
-from deepecg_jax.data.batches import training_batches
+from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.objectives.batch import to_millivolts
@@ -42,9 +42,14 @@ def run_training(workdir, mesh, settings, records, stop_at=None, start_from=None
 
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
-            lambda key: EfficientNetEncoder(MODEL, key), optimizer, mesh, jax.random.key(0),
-            ema=settings.ema_decay is not None, start_from=start_from, keep_best=True,
-        )  # fmt: skip
+            lambda key: EfficientNetEncoder(MODEL, key),
+            optimizer,
+            mesh,
+            jax.random.key(0),
+            ema=settings.ema_decay is not None,
+            start_from=start_from,
+            keep_best=True,
+        )
 
         def loss(weights, batch, key, number, frozen):
             model = nnx.merge(graphdef, weights)
@@ -53,9 +58,15 @@ def run_training(workdir, mesh, settings, records, stop_at=None, start_from=None
             return value, {"loss": value, **new_statistics(model)}
 
         step = make_step(
-            loss, optimizer, schedule, shardings, mesh, 0, settings.accumulation,
+            loss,
+            optimizer,
+            schedule,
+            shardings,
+            mesh,
+            0,
+            settings.accumulation,
             settings.ema_decay,
-        )  # fmt: skip
+        )
         metadata = {"signal": {}, "model": MODEL.model_dump(mode="json"), "seed": 0}
         run = Run(
             workdir, settings, mesh, shardings, step, batches, metadata, Console(file=io.StringIO())
@@ -94,9 +105,12 @@ def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records):
 
     # another training starts from weights and statistics
     again = run_training(
-        tmp_path / "more", mesh, settings.model_copy(update={"ema_decay": None}), records,
+        tmp_path / "more",
+        mesh,
+        settings.model_copy(update={"ema_decay": None}),
+        records,
         start_from=overlay(whole["params"], statistics),
-    )  # fmt: skip
+    )
     assert (again["statistics"]["batches"] == 8).all()
 
 

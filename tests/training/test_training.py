@@ -12,11 +12,11 @@ from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
 from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
-from deepecg_jax.data.batches import training_batches
+from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.errors import StoppedBySignal, UserError
-from deepecg_jax.models.wcr.pretraining import WCRPretrainer
 from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
-from deepecg_jax.objectives.wcr import wcr_loss
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import LOGICAL_AXES, make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
@@ -44,9 +44,12 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
 
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
-            lambda key: WCRPretrainer(model_config, key), optimizer, mesh, jax.random.key(seed),
+            lambda key: WCRPretrainer(model_config, key),
+            optimizer,
+            mesh,
+            jax.random.key(seed),
             ema=settings.ema_decay is not None,
-        )  # fmt: skip
+        )
 
         def loss(params, batch, key, number, frozen):
             return wcr_loss(
@@ -54,9 +57,15 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
             )
 
         step = make_step(
-            loss, optimizer, schedule, shardings, mesh, seed, settings.accumulation,
+            loss,
+            optimizer,
+            schedule,
+            shardings,
+            mesh,
+            seed,
+            settings.accumulation,
             settings.ema_decay,
-        )  # fmt: skip
+        )
         metadata = {"signal": {}, "model": model_config.model_dump(mode="json"), "seed": seed}
         console = Console(file=io.StringIO())
         return train(
@@ -108,8 +117,9 @@ def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, model_config, r
     moved = run_training(tmp_path / "b", mesh_of(8), train_config, model_config, records)
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4),
-        jax.device_get(whole["params"]), jax.device_get(moved["params"]),
-    )  # fmt: skip
+        jax.device_get(whole["params"]),
+        jax.device_get(moved["params"]),
+    )
 
 
 def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, model_config, records):
@@ -159,8 +169,16 @@ def test_metrics_lines_carry_what_scripts_read(
 ):
     run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records)
     line = json.loads((tmp_path / "w" / "metrics.jsonl").read_text().splitlines()[-1])
-    expected = {"step", "loss", "contrastive", "cmsc", "grad_norm", "learning_rate", "ecg_per_s",
-                "input_wait_fraction"}  # fmt: skip
+    expected = {
+        "step",
+        "loss",
+        "contrastive",
+        "cmsc",
+        "grad_norm",
+        "learning_rate",
+        "ecg_per_s",
+        "input_wait_fraction",
+    }
     assert expected <= set(line) and line["step"] == 6
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import Predictions
 from deepecg_jax.evaluation.privacy.audit import align_references, join
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings
 from deepecg_jax.evaluation.privacy.likelihood_ratio import likelihood_ratio_attack
 from deepecg_jax.evaluation.privacy.membership import learned_attack, loss_attack
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1
 

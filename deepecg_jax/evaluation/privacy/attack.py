@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.aggregate import interval
-from deepecg_jax.evaluation.bootstrap import bootstrap_auroc
-from deepecg_jax.evaluation.lanes import count_blocks
-from deepecg_jax.evaluation.resampling import Resampler
-from deepecg_jax.evaluation.threshold_metrics import ratio
+from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import interval
 
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 _LANES = 128

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.logistic import logit
-from deepecg_jax.evaluation.predictions import UNKNOWN, Predictions
+from deepecg_jax.evaluation.calibration.logistic import logit
+from deepecg_jax.evaluation.table.predictions import UNKNOWN, Predictions
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ def join(members: Predictions, non_members: Predictions) -> Audit:
         np.concatenate([members.patient_id, non_members.patient_id]),
         np.r_[np.ones(len(members), bool), np.zeros(len(non_members), bool)],
         np.concatenate([members.labels, non_members.labels[:, order]]),
-        np.concatenate([members.scores.astype(np.float64),
-                        non_members.scores[:, order].astype(np.float64)]),
+        np.concatenate(
+            [members.scores.astype(np.float64), non_members.scores[:, order].astype(np.float64)]
+        ),
         len(both),
-    )  # fmt: skip
+    )
 
 
 def confidence(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -58,9 +58,12 @@ def read_embeddings(path: str | Path) -> Embeddings:
     patient = np.array(["" if v is None else str(v) for v in fields["patient_id"]], object)
     try:
         date = np.array(
-            ["NaT" if v is None or str(v) in ("", "NaT", "None") else str(v) for v in
-             fields["date"]], "datetime64[us]",
-        ).astype("datetime64[D]")  # fmt: skip
+            [
+                "NaT" if v is None or str(v) in ("", "NaT", "None") else str(v)
+                for v in fields["date"]
+            ],
+            "datetime64[us]",
+        ).astype("datetime64[D]")
     except ValueError as error:
         raise UserError(f"{path}: a date is not YYYY-MM-DD ({error}).") from error
     if len({len(vectors), len(patient), len(date)}) > 1:
@@ -85,9 +88,11 @@ def _npz(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as NPZ ({error}).") from error
     for name in ("patient_id", "date"):
         if name in fields:
-            fields[name] = fields[name].tolist() if fields[name].dtype.kind != "M" else fields[
-                name
-            ].astype(str).tolist()  # fmt: skip
+            fields[name] = (
+                fields[name].tolist()
+                if fields[name].dtype.kind != "M"
+                else fields[name].astype(str).tolist()
+            )
     return fields
 
 

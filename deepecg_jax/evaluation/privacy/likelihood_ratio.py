@@ -7,7 +7,7 @@ import numpy as np
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.attack import judge_attack, restrict
 from deepecg_jax.evaluation.privacy.audit import Audit, References, confidence
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
 
 FEW = 16
 """Below this many models on a side, each finding has one variance, common to all records."""

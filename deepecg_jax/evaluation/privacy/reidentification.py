@@ -6,10 +6,10 @@ import numpy as np
 from scipy.special import gammaln
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import interval
+from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings
-from deepecg_jax.evaluation.resampling import Resampler
-from deepecg_jax.evaluation.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import interval
 
 MEASURES = ("rank_1", "rank_5", "map")
 _QUERIES = 256
@@ -50,9 +50,11 @@ def reidentify(
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
         queries = np.sort(rng.choice(queries, most_queries, replace=False))
     found = np.concatenate(
-        [_search(vectors, patient, day, part) for part in
-         np.split(queries, range(_QUERIES, len(queries), _QUERIES))]
-    )  # fmt: skip
+        [
+            _search(vectors, patient, day, part)
+            for part in np.split(queries, range(_QUERIES, len(queries), _QUERIES))
+        ]
+    )
     resampler = Resampler.of_patients(embeddings.patient_id[queries], seed)
     counts = np.concatenate(
         [np.ones((1, len(queries))), resampler.counts(0, resamples).astype(np.float64)]

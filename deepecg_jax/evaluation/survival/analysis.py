@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import interval, number
-from deepecg_jax.evaluation.predictions import Predictions
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import interval, number
 from deepecg_jax.evaluation.survival.charge_af import INPUTS, charge_af
 from deepecg_jax.evaluation.survival.discrimination import (
     discriminate,
@@ -26,6 +25,7 @@ from deepecg_jax.evaluation.survival.follow_up import (
 from deepecg_jax.evaluation.survival.groups import describe_groups, risk_groups
 from deepecg_jax.evaluation.survival.incidence import life_table
 from deepecg_jax.evaluation.survival.regression import cox, log_rank, nested
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1
 CHARGE_AF = "charge_af"
@@ -132,20 +132,25 @@ def survival(
         else {
             "value": float(threshold),
             **measured,
-            "hazard_ratio": cox(
-                time, event, {"high": (own >= threshold).astype(float)}, patient
-            ),
+            "hazard_ratio": cox(time, event, {"high": (own >= threshold).astype(float)}, patient),
         },
         "cox": cox(time, event, {score: _standard(own)}, patient),
         "beside": {
             name: _compare(
-                follow, own, column, (score, name), patient, horizon_years, resamples, seed,
+                follow,
+                own,
+                column,
+                (score, name),
+                patient,
+                horizon_years,
+                resamples,
+                seed,
                 {"score": values[score], "column": values[name]} if name in complete else None,
             )
             for name, column in columns.items()
         },
         "curves": curves,
-    }  # fmt: skip
+    }
 
 
 def _check(
@@ -229,8 +234,10 @@ def _compare(
     if values is None:
         resampler = _resampler(patient, len(time), seed)
         values = discriminate(time, event, pair, horizon_years, resampler, resamples)
-    standard = {"score": {names[0]: _standard(pair["score"])},
-                "column": {names[1]: _standard(pair["column"])}}  # fmt: skip
+    standard = {
+        "score": {names[0]: _standard(pair["score"])},
+        "column": {names[1]: _standard(pair["column"])},
+    }
     alone = {key: cox(time, event, own, patient) for key, own in standard.items()}
     together = cox(time, event, standard["score"] | standard["column"], patient)
     return summary(event) | {

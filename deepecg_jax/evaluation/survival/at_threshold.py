@@ -2,11 +2,19 @@
 
 import numpy as np
 
+from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
 from deepecg_jax.evaluation.survival.incidence import FollowUpDays, LifeTable
-from deepecg_jax.evaluation.threshold_metrics import ratio
 
-MEASURES = ("high_risk_share", "incidence", "incidence_high", "incidence_low", "sensitivity",
-            "specificity", "ppv", "npv")  # fmt: skip
+MEASURES = (
+    "high_risk_share",
+    "incidence",
+    "incidence_high",
+    "incidence_low",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+)
 
 
 class ThresholdAtHorizon:

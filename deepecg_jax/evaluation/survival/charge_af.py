@@ -70,8 +70,9 @@ def charge_af(inputs: Mapping[str, Any]) -> ChargeAF:
         _check(name, item, values)
         total = total + item.coefficient * values / item.per
     predictor = np.asarray(total, np.float64)
-    return ChargeAF(predictor, -np.expm1(np.exp(predictor - MEAN_PREDICTOR)
-                                         * np.log(BASELINE_SURVIVAL)))  # fmt: skip
+    return ChargeAF(
+        predictor, -np.expm1(np.exp(predictor - MEAN_PREDICTOR) * np.log(BASELINE_SURVIVAL))
+    )
 
 
 def _check(name: str, item: _Input, values: np.ndarray) -> None:

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from deepecg_jax.evaluation.lanes import count_blocks
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, DAYS_A_YEAR, EVENT
@@ -16,8 +17,7 @@ from deepecg_jax.evaluation.survival.incidence import (
     FollowUpDays,
     censoring_weights,
 )
-from deepecg_jax.evaluation.survival.running import RunningSums
-from deepecg_jax.evaluation.threshold_metrics import ratio
+from deepecg_jax.evaluation.survival.running_sums import RunningSums
 
 LANES = 64
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, EVENT
 from deepecg_jax.evaluation.survival.incidence import CensoringWeights
-from deepecg_jax.evaluation.survival.running import RunningSums
-from deepecg_jax.evaluation.threshold_metrics import ratio
+from deepecg_jax.evaluation.survival.running_sums import RunningSums
 
 
 class DynamicAUROC:

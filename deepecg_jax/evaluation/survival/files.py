@@ -54,5 +54,10 @@ def _by_year(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     }
     for name, part in scores.items():
         for year, estimate in part["auroc_by_year"].items():
-            yield {"score": name, "year": year, "auroc": estimate["value"],
-                   "low": estimate["low"], "high": estimate["high"]}  # fmt: skip
+            yield {
+                "score": name,
+                "year": year,
+                "auroc": estimate["value"],
+                "low": estimate["low"],
+                "high": estimate["high"],
+            }

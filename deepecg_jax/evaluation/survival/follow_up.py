@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import SCORE, Predictions
+from deepecg_jax.evaluation.table.predictions import SCORE, Predictions
 
 CENSORED, EVENT, COMPETING = 0, 1, 2
 UNKNOWN = -1
@@ -67,8 +67,12 @@ def read_follow_up(
     event = _floats(predictions.extra["event"], "event")
     event[event == UNKNOWN] = np.nan
     _refuse(np.isinf(time), time, "time_days", "is infinite; give the days until the last contact")
-    _refuse(time < 0, time, "time_days", "is negative; days are counted from the ECG, so drop ECGs "
-            "after the event")  # fmt: skip
+    _refuse(
+        time < 0,
+        time,
+        "time_days",
+        "is negative; days are counted from the ECG, so drop ECGs after the event",
+    )
     strange = ~np.isnan(event) & ~np.isin(event, (CENSORED, EVENT, COMPETING))
     _refuse(strange, event, "event", "is none of 0 (censored), 1 (event), 2 (competing event)")
     half = np.isnan(time) != np.isnan(event)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.aggregate import interval, number
-from deepecg_jax.evaluation.lanes import count_blocks
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import interval, number
 from deepecg_jax.evaluation.survival.at_threshold import MEASURES, ThresholdAtHorizon
 from deepecg_jax.evaluation.survival.discrimination import (
     LANES,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.aggregate import number
+from deepecg_jax.evaluation.resampling.intervals import number
 from deepecg_jax.evaluation.survival.follow_up import EVENT
 from deepecg_jax.evaluation.survival.score_residuals import by_patient, score_residuals
 

@@ -45,9 +45,12 @@ class Gate(nn.Module):
     def __init__(self, width, reduced):
         super().__init__()
         self.se = nn.Sequential(
-            nn.AdaptiveAvgPool1d(1), nn.Conv1d(width, reduced, 1), nn.LeakyReLU(),
-            nn.Conv1d(reduced, width, 1), nn.Sigmoid(),
-        )  # fmt: skip
+            nn.AdaptiveAvgPool1d(1),
+            nn.Conv1d(width, reduced, 1),
+            nn.LeakyReLU(),
+            nn.Conv1d(reduced, width, 1),
+            nn.Sigmoid(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.se(x)

@@ -25,9 +25,15 @@ class NormedConv(nnx.Module):
     """Convolution, then batch normalisation: (B, T, I) -> (B, T', O)."""
 
     def __init__(
-        self, config: EfficientNetConfig, n_in: int, n_out: int, kernel: int, key: Array,
-        stride: int = 1, bias: bool = False,
-    ):  # fmt: skip
+        self,
+        config: EfficientNetConfig,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        key: Array,
+        stride: int = 1,
+        bias: bool = False,
+    ):
         kernel_key, bias_key = jax.random.split(key)
         fan_in = kernel * n_in
         self.kernel = nnx.Param(uniform_fan_in(kernel_key, (kernel, n_in, n_out), fan_in))

@@ -65,8 +65,10 @@ class EfficientNetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     # what a training may choose anew for weights that exist
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
-        "stochastic_depth", "norm_momentum", "norm_groups",
-    )  # fmt: skip
+        "stochastic_depth",
+        "norm_momentum",
+        "norm_groups",
+    )
 
     kind: Literal["efficientnet"] = "efficientnet"
     variant: Literal[
@@ -81,7 +83,7 @@ class EfficientNetConfig(BaseModel):
         "m_v2",
         "l_v2",
         "custom",
-    ] = Field(  # fmt: skip
+    ] = Field(
         default="s_v2",
         description="named shape that fills stem_width, stages and width where not given here; "
         "custom: none, all are given",

@@ -18,22 +18,40 @@ class ConvLayer(NamedTuple):
 SIZES: dict[str, dict[str, Any]] = {
     # about 0.4 M parameters: tests and the quickstart
     "tiny": {
-        "conv_layers": [(48, 4, 4), (64, 2, 2), (64, 2, 2), (64, 2, 2)], "width": 96,
-        "layers": 3, "heads": 4, "ffn_width": 288, "positional_kernel": 32,
-        "positional_groups": 4, "codewords": 64, "final_dim": 48,
+        "conv_layers": [(48, 4, 4), (64, 2, 2), (64, 2, 2), (64, 2, 2)],
+        "width": 96,
+        "layers": 3,
+        "heads": 4,
+        "ffn_width": 288,
+        "positional_kernel": 32,
+        "positional_groups": 4,
+        "codewords": 64,
+        "final_dim": 48,
     },
     # about 1.0 M: a laptop CPU and some thousand ECGs
     "small": {
-        "conv_layers": [(64, 2, 2)] * 4, "width": 128, "layers": 4, "heads": 4, "ffn_width": 512,
-        "positional_kernel": 64, "positional_groups": 8, "codewords": 160, "final_dim": 64,
+        "conv_layers": [(64, 2, 2)] * 4,
+        "width": 128,
+        "layers": 4,
+        "heads": 4,
+        "ffn_width": 512,
+        "positional_kernel": 64,
+        "positional_groups": 8,
+        "codewords": 160,
+        "final_dim": 64,
     },
     # 90.9 M in pretraining: the size of DeepECG-SSL and ECG-FM
     "base": {},
     "large": {
-        "conv_layers": [(512, 2, 2)] * 4, "width": 1024, "layers": 24, "heads": 16,
-        "ffn_width": 4096, "layer_norm_first": True, "final_dim": 768,
+        "conv_layers": [(512, 2, 2)] * 4,
+        "width": 1024,
+        "layers": 24,
+        "heads": 16,
+        "ffn_width": 4096,
+        "layer_norm_first": True,
+        "final_dim": 768,
     },
-}  # fmt: skip
+}
 
 
 class WCRConfig(BaseModel):
@@ -43,9 +61,14 @@ class WCRConfig(BaseModel):
 
     # what a training may choose anew for weights that exist
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
-        "dropout", "attention_dropout", "activation_dropout", "dropout_input", "dropout_features",
-        "remat", "scan_unroll",
-    )  # fmt: skip
+        "dropout",
+        "attention_dropout",
+        "activation_dropout",
+        "dropout_input",
+        "dropout_features",
+        "remat",
+        "scan_unroll",
+    )
 
     kind: Literal["wcr"] = "wcr"
     size: Literal["tiny", "small", "base", "large"] = Field(

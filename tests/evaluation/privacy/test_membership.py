@@ -10,13 +10,13 @@ from scipy.stats import norm
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import Predictions
 from deepecg_jax.evaluation.privacy.analysis import privacy
 from deepecg_jax.evaluation.privacy.attack import judge_attack
 from deepecg_jax.evaluation.privacy.audit import align_references, confidence, join
 from deepecg_jax.evaluation.privacy.likelihood_ratio import likelihood_ratio_attack
 from deepecg_jax.evaluation.privacy.membership import learned_attack, loss_attack
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 
 def table(confidences, labels, start=0, patients=None, member=None):
@@ -28,11 +28,13 @@ def table(confidences, labels, start=0, patients=None, member=None):
         labels=labels.astype(np.int8),
         scores=1 / (1 + np.exp(-log_odds)),
         record_id=np.array([f"r{start + i}" for i in range(n)], object),
-        patient_id=np.array([f"p{start + i}" for i in range(n)] if patients is None else patients,
-                            object),
-        age=np.full(n, 50.0), sex=np.full(n, "male", object),
+        patient_id=np.array(
+            [f"p{start + i}" for i in range(n)] if patients is None else patients, object
+        ),
+        age=np.full(n, 50.0),
+        sex=np.full(n, "male", object),
         extra={} if member is None else {"member": member},
-    )  # fmt: skip
+    )
 
 
 def world(seed=0, n=400, findings=3, models=20, shift=1.0):
@@ -43,8 +45,10 @@ def world(seed=0, n=400, findings=3, models=20, shift=1.0):
     inside = rng.random((models + 1, n)) < 0.5
     inside[0] = np.arange(n) < n // 2
     sure = ease + shift * inside[:, :, None] + 0.5 * rng.normal(size=(models + 1, n, findings))
-    target = [table(sure[0][part], labels[part], part.start) for part in
-              (slice(0, n // 2), slice(n // 2, n))]  # fmt: skip
+    target = [
+        table(sure[0][part], labels[part], part.start)
+        for part in (slice(0, n // 2), slice(n // 2, n))
+    ]
     references = [table(sure[k], labels, member=inside[k]) for k in range(1, models + 1)]
     return target, references, sure, inside, labels
 
@@ -81,16 +85,22 @@ def test_loss_attack_is_the_cross_entropy():
         known = audit.labels[i] >= 0
         if known.any():
             rows.append(i)
-            losses.append(np.mean([log_loss([y], [p], labels=[0, 1]) for y, p in
-                                   zip(audit.labels[i][known], audit.scores[i][known],
-                                       strict=True)]))  # fmt: skip
+            losses.append(
+                np.mean(
+                    [
+                        log_loss([y], [p], labels=[0, 1])
+                        for y, p in zip(audit.labels[i][known], audit.scores[i][known], strict=True)
+                    ]
+                )
+            )
     member, loss = audit.member[rows], np.array(losses)
     assert found["left_out"] == 5
     assert found["auroc"]["value"] == pytest.approx(roc_auc_score(member, -loss), abs=1e-9)
     assert found["mean_loss_members"] == pytest.approx(loss[member].mean())
     at = loss[member].mean()
-    assert found["advantage"] == pytest.approx((loss[member] <= at).mean()
-                                               - (loss[~member] <= at).mean())  # fmt: skip
+    assert found["advantage"] == pytest.approx(
+        (loss[member] <= at).mean() - (loss[~member] <= at).mean()
+    )
 
 
 def test_likelihood_ratio_is_that_of_normals_per_record():
@@ -110,8 +120,10 @@ def test_likelihood_ratio_is_that_of_normals_per_record():
     for i in range(400):
         own, out = values[1:][trained[1:, i], i], values[1:][~trained[1:, i], i]
         x = values[0, i]
-        online[i] = (norm.logpdf(x, own.mean(0), own.std(0, ddof=1))
-                     - norm.logpdf(x, out.mean(0), out.std(0, ddof=1))).sum()  # fmt: skip
+        online[i] = (
+            norm.logpdf(x, own.mean(0), own.std(0, ddof=1))
+            - norm.logpdf(x, out.mean(0), out.std(0, ddof=1))
+        ).sum()
         offline[i] = ((x - out.mean(0)) / out.std(0, ddof=1)).sum()
     member = trained[0]
     for name, score in (("online", online), ("offline", offline)):
@@ -134,8 +146,12 @@ def test_knowing_how_hard_a_record_is_beats_the_loss():
 def test_no_leak_no_attack():
     (members, others), references, _, _, _ = world(1, 600, shift=0.0)
     found = privacy(members, others, references, resamples=200)["membership"]
-    parts = [found["loss"], found["learned"]["by_patient"], found["likelihood_ratio"]["offline"],
-             found["likelihood_ratio"]["online"]]  # fmt: skip
+    parts = [
+        found["loss"],
+        found["learned"]["by_patient"],
+        found["likelihood_ratio"]["offline"],
+        found["likelihood_ratio"]["online"],
+    ]
     for part in parts:
         assert part["auroc"]["value"] == pytest.approx(0.5, abs=0.07)
     assert found["learned"]["published"]["auroc"]["value"] == pytest.approx(0.5, abs=0.07)
@@ -160,8 +176,10 @@ def test_references_are_aligned_by_record():
     (members, others), references, sure, inside, _ = world(models=3)
     audit = join(members, others)
     shuffled = np.random.default_rng(0).permutation(300)
-    part = {name: getattr(references[0], name)[shuffled] for name in
-            ("labels", "scores", "record_id", "patient_id", "age", "sex")}  # fmt: skip
+    part = {
+        name: getattr(references[0], name)[shuffled]
+        for name in ("labels", "scores", "record_id", "patient_id", "age", "sex")
+    }
     moved = replace(references[0], **part, extra={"member": inside[1][shuffled]})
     found = align_references(audit, [moved])
     assert found.scored[0].sum() == 300

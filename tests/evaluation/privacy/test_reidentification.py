@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.privacy import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.predictions import write_predictions
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings, read_embeddings
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
+from deepecg_jax.evaluation.table.predictions import write_predictions
 
 
 def draw(seed, n, identity=1.0, width=4, each=3):
@@ -84,9 +84,16 @@ def test_files(tmp_path):
     assert found.left_out == 2 and found.vectors.shape == (2, 3)
     assert found.date[1] == np.datetime64("2020-02-01")
     days = [datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 1, 9), None, None]
-    pq.write_table(pa.table({"embedding": list(vectors), "patient_id": [1, 1, 2, 2],
-                             "date": pa.array(days, pa.timestamp("us"))}),
-                   tmp_path / "e.parquet")  # fmt: skip
+    pq.write_table(
+        pa.table(
+            {
+                "embedding": list(vectors),
+                "patient_id": [1, 1, 2, 2],
+                "date": pa.array(days, pa.timestamp("us")),
+            }
+        ),
+        tmp_path / "e.parquet",
+    )
     found = read_embeddings(tmp_path / "e.parquet")
     assert found.left_out == 2 and found.patient_id.tolist() == ["1", "1"]
     assert found.date[0] == found.date[1]  # one day, though at different hours
@@ -122,18 +129,38 @@ def test_command(tmp_path):
     for name, start in (("m", 0), ("n", 60), ("r", 0), ("s", 0)):
         size = 60 if name in "mn" else 120
         write_predictions(
-            tmp_path / f"{name}.parquet", [f"r{start + i}" for i in range(size)],
-            [f"p{(start + i) // 2}" for i in range(size)], [50] * size, ["male"] * size, ["a", "b"],
-            rng.integers(0, 2, (size, 2)), rng.random((size, 2)),
+            tmp_path / f"{name}.parquet",
+            [f"r{start + i}" for i in range(size)],
+            [f"p{(start + i) // 2}" for i in range(size)],
+            [50] * size,
+            ["male"] * size,
+            ["a", "b"],
+            rng.integers(0, 2, (size, 2)),
+            rng.random((size, 2)),
             {"member": rng.random(size) < 0.5} if name in "rs" else None,
-        )  # fmt: skip
+        )
     data = draw(0, 60)
-    np.savez(tmp_path / "e.npz", embedding=data.vectors, patient_id=data.patient_id.astype(str),
-             date=data.date)  # fmt: skip
+    np.savez(
+        tmp_path / "e.npz",
+        embedding=data.vectors,
+        patient_id=data.patient_id.astype(str),
+        date=data.date,
+    )
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(command)
-    arguments = ["--members", "m.parquet", "--non-members", "n.parquet", "--reference", "r.parquet",
-                 "s.parquet", "--embeddings", "e.npz", "--resamples", "5"]  # fmt: skip
+    arguments = [
+        "--members",
+        "m.parquet",
+        "--non-members",
+        "n.parquet",
+        "--reference",
+        "r.parquet",
+        "s.parquet",
+        "--embeddings",
+        "e.npz",
+        "--resamples",
+        "5",
+    ]
     paths = [str(tmp_path / a) if "." in a else a for a in arguments]
     result = CliRunner().invoke(app, [*paths, "--out", str(tmp_path / "o")])
     assert result.exit_code == 0, result.output

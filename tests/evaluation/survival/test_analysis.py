@@ -9,12 +9,12 @@ from survival_data import draw
 
 pytest.importorskip("lifelines")
 
-from deepecg_jax.errors import UserError  # noqa: E402
-from deepecg_jax.evaluation.predictions import Predictions  # noqa: E402
-from deepecg_jax.evaluation.survival.analysis import survival  # noqa: E402
-from deepecg_jax.evaluation.survival.at_threshold import ThresholdAtHorizon  # noqa: E402
-from deepecg_jax.evaluation.survival.files import write_survival  # noqa: E402
-from deepecg_jax.evaluation.survival.follow_up import read_follow_up, score_column  # noqa: E402
+from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.survival.analysis import survival
+from deepecg_jax.evaluation.survival.at_threshold import ThresholdAtHorizon
+from deepecg_jax.evaluation.survival.files import write_survival
+from deepecg_jax.evaluation.survival.follow_up import read_follow_up, score_column
+from deepecg_jax.evaluation.table.predictions import Predictions
 
 
 def table(seed=0, n=500, **options):
@@ -101,9 +101,10 @@ def test_a_threshold_that_nobody_reaches_is_reported_not_hidden():
 
 def test_blanking_leaves_out_or_censors():
     predictions = changed(
-        table(3, 6), time_days=np.array([10.0, 10, 10, 40, 50, 30]),
+        table(3, 6),
+        time_days=np.array([10.0, 10, 10, 40, 50, 30]),
         event=np.array([1.0, 0, 2, 1, 0, 1]),
-    )  # fmt: skip
+    )
     left = read_follow_up(predictions, 30)
     assert left.rows.tolist() == [3, 4, 5] and left.blanked == 3
     censored = read_follow_up(predictions, 30, "censor")
@@ -113,12 +114,23 @@ def test_blanking_leaves_out_or_censors():
 
 def test_charge_af_is_computed_from_its_inputs():
     rng = np.random.default_rng(1)
-    yes = {name: rng.integers(0, 2, 500) for name in
-           ("white", "current_smoker", "antihypertensive", "diabetes", "heart_failure",
-            "myocardial_infarction")}  # fmt: skip
-    inputs = yes | {"height_cm": rng.uniform(150, 190, 500), "weight_kg": rng.uniform(50, 110, 500),
-                    "systolic_mmhg": rng.uniform(100, 170, 500),
-                    "diastolic_mmhg": rng.uniform(60, 100, 500)}  # fmt: skip
+    yes = {
+        name: rng.integers(0, 2, 500)
+        for name in (
+            "white",
+            "current_smoker",
+            "antihypertensive",
+            "diabetes",
+            "heart_failure",
+            "myocardial_infarction",
+        )
+    }
+    inputs = yes | {
+        "height_cm": rng.uniform(150, 190, 500),
+        "weight_kg": rng.uniform(50, 110, 500),
+        "systolic_mmhg": rng.uniform(100, 170, 500),
+        "diastolic_mmhg": rng.uniform(60, 100, 500),
+    }
     found = survival(changed(table(4), **inputs), "AF", beside=("charge_af",), resamples=2)
     assert found["beside"]["charge_af"]["n"] == 500
     with pytest.raises(UserError, match="CHARGE-AF needs white"):

@@ -6,9 +6,19 @@ import pytest
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.survival.charge_af import INPUTS, charge_af
 
-PERSON = {"age": 70, "white": 1, "height_cm": 175, "weight_kg": 80, "systolic_mmhg": 140,
-          "diastolic_mmhg": 80, "current_smoker": 0, "antihypertensive": 1, "diabetes": 0,
-          "heart_failure": 0, "myocardial_infarction": 1}  # fmt: skip
+PERSON = {
+    "age": 70,
+    "white": 1,
+    "height_cm": 175,
+    "weight_kg": 80,
+    "systolic_mmhg": 140,
+    "diastolic_mmhg": 80,
+    "current_smoker": 0,
+    "antihypertensive": 1,
+    "diabetes": 0,
+    "heart_failure": 0,
+    "myocardial_infarction": 1,
+}
 
 
 def test_by_hand():

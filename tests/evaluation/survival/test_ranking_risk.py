@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from survival_data import draw
 
-from deepecg_jax.evaluation.resampling import Resampler
+from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.discrimination import discriminate, years_within
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC

@@ -6,8 +6,8 @@ from survival_data import draw
 
 pytest.importorskip("lifelines")
 
-from deepecg_jax.evaluation.survival.regression import adding, cox, log_rank  # noqa: E402
-from deepecg_jax.evaluation.survival.score_residuals import score_residuals  # noqa: E402
+from deepecg_jax.evaluation.survival.regression import adding, cox, log_rank
+from deepecg_jax.evaluation.survival.score_residuals import score_residuals
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,124 @@
+"""What a bundle's weights belong to: encoder configuration, head and number of labels."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from pydantic import TypeAdapter, ValidationError
+
+from deepecg_jax.bundle.weights import flatten, nest
+from deepecg_jax.errors import UserError
+from deepecg_jax.models.build import build_encoder
+from deepecg_jax.models.encoder import Encoder
+from deepecg_jax.models.head_config import HeadConfig
+from deepecg_jax.models.heads import Classifier, build_head
+from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+
+Task = Literal["encoder", "classifier"]
+Schema = TypeVar("Schema")
+MODEL: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
+HEAD = TypeAdapter(HeadConfig)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An encoder, with a classification head or without (``head=None``, ``n_labels=0``)."""
+
+    model: ModelConfig
+    head: HeadConfig | None = None
+    n_labels: int = 0
+
+    def __post_init__(self) -> None:
+        heads = self.head.heads if self.head is not None else None
+        if heads and self.head and self.head.kind == "attention" and self.model.width % heads:
+            raise UserError(
+                f"the head's {heads} attention heads must divide the encoder's width "
+                f"{self.model.width}."
+            )
+
+    @property
+    def task(self) -> Task:
+        """``encoder`` or ``classifier``."""
+        return "encoder" if self.head is None else "classifier"
+
+    def build(self, key: jax.Array) -> Encoder | Classifier:
+        """A freshly initialised module."""
+        encoder_key, head_key = jax.random.split(key)
+        encoder = build_encoder(self.model, encoder_key)
+        if self.head is None:
+            return encoder
+        head = self.head.model_copy(update={"heads": self.head.heads or self.model.attention_heads})
+        return Classifier(encoder, build_head(head, self.model.width, self.n_labels, head_key))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by its dotted name, without allocating any."""
+        return {name: tuple(leaf.shape) for name, leaf in flatten(self._abstract()[2]).items()}
+
+    def nested(self, weights: dict[str, Any]) -> Any:
+        """Weights by dotted name -> the pure nested dict of the module's state."""
+        return nest(weights, like=self._abstract()[2])
+
+    def module(self, weights: dict[str, Any]) -> Encoder | Classifier:
+        """The module with these weights, given by dotted name (all of them, checked before)."""
+        graph, state, pure = self._abstract()
+        dtypes = {name: leaf.dtype for name, leaf in flatten(pure).items()}  # counts are integers
+        arrays = {n: jnp.asarray(value, dtypes[n]) for n, value in weights.items()}
+        nnx.replace_by_pure_dict(state, nest(arrays, like=pure))
+        return nnx.merge(graph, state)
+
+    def _abstract(self) -> tuple[Any, Any, Any]:
+        """(graph, abstract state, the state as a nested dict)."""
+        module = nnx.eval_shape(lambda: self.build(jax.random.key(0)))
+        graph, state = nnx.split(module)
+        return graph, state, nnx.to_pure_dict(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``task``, ``model`` and ``head`` as plain JSON values."""
+        head = None
+        if self.head is not None:
+            head = self.head.model_dump(mode="json")
+            head["heads"] = self.head.heads or self.model.attention_heads
+        return {"task": self.task, "model": self.model.model_dump(mode="json"), "head": head}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], n_labels: int, where: str) -> "Architecture":
+        """Read :meth:`to_dict`'s form; UserError names ``where`` and what is wrong."""
+        model = parse(MODEL, values.get("model"), f"{where}: model")
+        head = values.get("head")
+        head = None if head is None else parse(HEAD, head, f"{where}: head")
+        architecture = cls(model, head, n_labels if head is not None else 0)
+        if values.get("task") != architecture.task:
+            raise UserError(
+                f"{where}: task is {values.get('task')!r}, but the head makes it "
+                f"{architecture.task!r}."
+            )
+        return architecture
+
+
+def pretraining_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of what only pretraining needs (quantizer, projections), by dotted name."""
+    if not isinstance(model, WCRConfig):
+        raise UserError(f"an encoder of kind {model.kind} has no parameters of pretraining.")
+    module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
+    pure = nnx.to_pure_dict(nnx.split(module)[1])
+    return {
+        name: tuple(leaf.shape)
+        for name, leaf in flatten(pure).items()
+        if not name.startswith("encoder.")
+    }
+
+
+def parse(schema: TypeAdapter[Schema], values: Any, where: str) -> Schema:
+    """Validate ``values``; the first problem becomes one UserError sentence."""
+    try:
+        return schema.validate_python(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        # the first part of a place in a union is the kind
+        parts = problem["loc"][1:] if schema is MODEL else problem["loc"]
+        place = ".".join(str(part) for part in parts)
+        raise UserError(f"{where}{'.' if place else ''}{place}: {problem['msg']}.") from error

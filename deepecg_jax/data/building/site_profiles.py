@@ -1,0 +1,78 @@
+"""Site profiles fitted over a sample of a source's ECGs, or of a data set that was built."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepecg_jax.data.records import Example
+from deepecg_jax.data.shards.split import dataset_folder, open_split
+from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.contract import FILTERS, SignalContract, require_same
+from deepecg_jax.signals.standard import site_profile
+from deepecg_jax.signals.standard.site_profile import SiteProfiles
+
+if TYPE_CHECKING:
+    from deepecg_jax.data.building.builder import EcgBuilder
+
+SAMPLE, SEED = 1000, 0
+
+
+def profile_of_dataset(
+    data_dir: Path, name: str, version: str | None = None, sample: int = SAMPLE, seed: int = SEED
+) -> SiteProfiles:
+    """Fit the profiles of a built data set, over a sample of its training split.
+
+    sample: at most so many ECGs, drawn by ``seed``; padded ones are left out.
+    UserError for a data set that does not hold unfiltered millivolts.
+    """
+    splits = read_json(dataset_folder(data_dir, name, version) / SUMMARY_FILE)["splits"]
+    split = open_split(
+        data_dir, name, "train" if "train" in splits else next(iter(splits)), version
+    )
+    require_same(split.contract, SignalContract(), str(split.folder), "a source of site profiles")
+    whole = np.flatnonzero(split.valid_samples == split.contract.n_samples)
+    chosen = np.sort(np.random.default_rng(seed).permutation(whole)[:sample])
+    rows = [split[int(position)] for position in chosen]
+    return _fit(rows, {"source": str(split.folder), "split": split.name, "seed": seed})
+
+
+def with_fitted_profile(
+    builder: "EcgBuilder", options: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """A build's ``options`` with a profile of its own source, fitted now and saved in ``folder``.
+
+    The sample is of the planned training records; ECGs that are rejected or padded leave it.
+    """
+    source = builder.source or Path()
+    records = builder.plan(source).records[: builder.limit]
+    training = [record for record in records if record.split == "train"] or list(records)
+    order = np.random.default_rng(SEED).permutation(len(training))[:SAMPLE]
+    chosen = [training[position] for position in sorted(order.tolist())]
+    unfiltered = {"standardisation": "millivolt", **dict.fromkeys(FILTERS, "keep")}
+    plain = {**builder.options, **unfiltered, "windows": "first"}
+    rows = [
+        made.features
+        for made in builder.examples(chosen, plain)
+        if isinstance(made, Example) and "padded" not in made.counts
+    ]
+    named = str(builder.source) if builder.source else builder.name
+    profiles = _fit(rows, {"source": named, "split": "train", "seed": SEED})
+    # Its name differs with its contents, and so does the request: shards of an interrupted build
+    # with another profile are not taken for this one's.
+    name = Path(site_profile.FILE_NAME)
+    file = folder.resolve() / f"{name.stem}-{profiles.fingerprint}{name.suffix}"
+    return {**options, "site_profile": str(profiles.save(file))}
+
+
+def _fit(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> SiteProfiles:
+    if not rows:
+        raise UserError(f"{provenance['source']} has no whole ECG to fit a site profile to.")
+    return site_profile.fit(
+        np.stack([row["signal"] for row in rows]).astype(np.float32) * np.float32(1e-3),
+        np.stack([row["lead_mask"] for row in rows]),
+        [row["site"] for row in rows],
+        provenance,
+    )

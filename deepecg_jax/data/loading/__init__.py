@@ -1,0 +1,1 @@
+"""How does a training step get its batch?"""

@@ -1,0 +1,1 @@
+"""What is on disk? Splits, their index and their records."""

@@ -1,0 +1,1 @@
+"""A shard in the making: its task, its bytes, its place in the data set."""

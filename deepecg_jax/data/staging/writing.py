@@ -1,0 +1,193 @@
+"""One shard: its examples made and written, and what is known of it in a file beside it.
+
+A shard counts as finished when the file beside it is there, which is the last to be written and
+appears at once: a process may be killed at any moment. It is a Parquet table with a row an ECG
+(``SIDE_SCHEMA`` and the quality measures, named ``quality:...``), with the rejects and the size of
+the shard in its footer, so that nothing of a shard needs to be held in memory.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from deepecg_jax.data.catalogue import load_builder_class
+from deepecg_jax.data.records import Example, Reject
+from deepecg_jax.data.shards.index import INDEX_SCHEMA, index_table
+from deepecg_jax.data.shards.schema import decode, encode
+from deepecg_jax.data.staging.duplicates import signal_hash
+from deepecg_jax.data.staging.tasks import ShardTask
+
+WRITER_OPTIONS = "group_size:1,zstd:1"
+"""One ECG a chunk (random access); zstd level 1: 41 kB an ECG, written 3 times faster than at 3."""
+
+QUALITY = "quality:"
+SIDE_SCHEMA = pa.schema(
+    [
+        *INDEX_SCHEMA,
+        ("signal_hash", pa.uint64()),
+        ("order", pa.int64()),
+        ("path", pa.string()),
+        ("counts", pa.list_(pa.string())),
+    ]
+)
+_FOOTER = b"deepecg_shard"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What the footer of a finished shard says; ``bytes`` is 0 for a shard without any ECG."""
+
+    digest: str
+    planned: int
+    records: int
+    bytes: int
+    rejects: tuple[Reject, ...]
+
+
+def side_path(path: Path) -> Path:
+    """The file beside a shard."""
+    return path.with_suffix(".parquet")
+
+
+def write_shard(task: ShardTask, tick: Callable[[bool], None]) -> None:
+    """Make the examples of one shard, write its file, read it back, and write the file beside it.
+
+    ``tick`` is called once a record, with whether it was rejected. A shard without any example
+    has no file. Several processes may write the same shard at once: each file appears whole.
+    """
+    from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+    own = task.path.with_name(f"{task.path.name}.{uuid.uuid4().hex}")
+    try:
+        writer = ArrayRecordWriter(str(own), WRITER_OPTIONS)
+        try:
+            made = _write_examples(task, writer, tick)
+        finally:
+            writer.close()
+        rows = []
+        if made.extras:
+            reader = ArrayRecordReader(str(own))
+            rows = [_row(reader.read([at])[0]) for at in range(reader.num_records())]
+            reader.close()
+        if len(rows) != len(made.extras):
+            raise OSError(f"{own}: {len(made.extras)} ECGs were written but {len(rows)} read back")
+        size = own.stat().st_size if rows else 0
+        if rows:
+            _settle(own, task.path)
+        info = ShardInfo(task.digest, len(task.records), len(rows), size, tuple(made.rejects))
+        _write_side(task, rows, made.extras, info)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+@dataclass
+class _Made:
+    extras: list[dict[str, Any]]  # of each example: what its features do not say
+    rejects: list[Reject]
+
+
+def _write_examples(task: ShardTask, writer: Any, tick: Callable[[bool], None]) -> _Made:
+    planned = {r.record_id: (r, at) for r, at in zip(task.records, task.orders, strict=True)}
+    made = _Made([], [])
+    last = None
+    builder = load_builder_class(task.builder)
+    for example in _on_one_thread(builder.examples(task.records, task.options)):
+        rejected = isinstance(example, Reject)
+        name = example.record_id if rejected else example.features["record_id"]
+        source = name if name in planned else name.rpartition(":w")[0]
+        if source != last:  # several windows of one recording come one after another
+            tick(rejected)
+            last = source
+        if rejected:
+            made.rejects.append(example)
+            continue
+        record, order = planned[source]
+        writer.write(encode(example.features))
+        made.extras.append(
+            {
+                "fold": record.fold,
+                "order": order,
+                "path": record.path,
+                "counts": list(example.counts),
+                "quality": dict(example.quality),
+            }
+        )
+    return made
+
+
+def _on_one_thread(examples: Iterator[Example | Reject]) -> Iterator[Example | Reject]:
+    """The same examples, made without threads of BLAS.
+
+    With another number of threads BLAS adds in another order, which moves a sample in some ECGs by
+    a microvolt. Processes of a pool are limited as well before BLAS starts its threads.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield from examples
+
+
+def _row(record: bytes) -> dict[str, Any]:
+    row = decode(record)
+    row["signal_hash"] = signal_hash(row.pop("signal"))
+    return row
+
+
+def _write_side(
+    task: ShardTask, rows: list[dict[str, Any]], extras: list[dict[str, Any]], info: ShardInfo
+) -> None:
+    table = index_table(
+        task.split, [row | {"fold": extra["fold"]} for row, extra in zip(rows, extras, strict=True)]
+    )
+    columns: dict[str, Any] = {"signal_hash": [row["signal_hash"] for row in rows]}
+    columns |= {name: [extra[name] for extra in extras] for name in ("order", "path", "counts")}
+    for name, values in columns.items():
+        table = table.append_column(
+            SIDE_SCHEMA.field(name), pa.array(values, SIDE_SCHEMA.field(name).type)
+        )
+    measures = dict.fromkeys(name for extra in extras for name in extra["quality"])
+    for name in measures:
+        values = [extra["quality"].get(name) for extra in extras]
+        table = table.append_column(QUALITY + name, pa.array(values))
+    write_side(task.path, table, info)
+
+
+def write_side(path: Path, table: pa.Table, info: ShardInfo) -> None:
+    """Write the file beside the shard ``path``, at once."""
+    footer = json.dumps(asdict(info), ensure_ascii=False)
+    own = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        pq.write_table(table.replace_schema_metadata({_FOOTER: footer}), own)
+        _settle(own, side_path(path))
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _settle(own: Path, path: Path) -> None:
+    """Give a written file its name; after a power failure it is whole or not there."""
+    with own.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(own, path)
+
+
+def read_info(path: Path) -> ShardInfo | None:
+    """What is known of the shard ``path``; None unless it is finished and all of it is there."""
+    try:
+        footer = (pq.read_schema(side_path(path)).metadata or {})[_FOOTER]
+        values: Mapping[str, Any] = json.loads(footer)
+        info = ShardInfo(**{**values, "rejects": tuple(Reject(**r) for r in values["rejects"])})
+        there = path.stat().st_size if info.bytes else 0
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
+        return None  # not written, or not by this version: it is written again
+    return info if there == info.bytes else None
+
+
+def read_side(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The table beside a finished shard, a row an ECG."""
+    return pq.read_table(side_path(path), columns=columns).replace_schema_metadata(None)

@@ -1,0 +1,1 @@
+"""What do a hospital's tables say?"""

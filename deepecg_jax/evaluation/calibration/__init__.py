@@ -1,0 +1,1 @@
+"""Is 0.2 one in five? Calibration measures and recalibration."""

@@ -1,0 +1,1 @@
+"""Does a score rank and decide? Thresholds, metrics at them, curves."""

@@ -1,0 +1,1 @@
+"""Is it as good for everybody? Gaps between groups."""

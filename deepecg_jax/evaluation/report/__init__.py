@@ -1,0 +1,1 @@
+"""How is a result shown? Pages, figures and tables in the terminal."""

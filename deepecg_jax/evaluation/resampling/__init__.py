@@ -1,0 +1,1 @@
+"""What if other patients had come? Sums and metrics in every resample."""

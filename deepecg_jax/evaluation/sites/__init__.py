@@ -1,0 +1,1 @@
+"""Is it as good everywhere? The same metric at every site."""

@@ -1,0 +1,1 @@
+"""Who is in the table? Predictions, groups and pairs of tables."""

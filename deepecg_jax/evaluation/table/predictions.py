@@ -1,0 +1,185 @@
+"""The predictions table: one row an ECG, the only thing that evaluation knows about a model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.table import columns as table_columns
+from deepecg_jax.evaluation.table.columns import LABEL, SCORE, UNKNOWN, WEIGHT
+
+SURVIVAL_COLUMNS = ("time_days", "event")
+_IDENTITY = ("record_id", "patient_id", "age", "sex")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores and labels of N ECGs and C findings.
+
+    Attributes:
+        names: the C findings, in the order of the file's ``score:`` columns.
+        labels: (N, C) int8, 1 present, 0 absent, -1 unknown.
+        scores: (N, C) float32 or float64, probabilities in 0..1.
+        record_id: (N,) text, unique.
+        patient_id: (N,) text; an empty string is an unknown patient.
+        age: (N,) float64 years, NaN unknown.
+        sex: (N,) text, ``female``, ``male`` or ``unknown``.
+        extra: every further column of the file (``site``, ``time_days``, ...), unchanged.
+        weight: (N,) float64, how much each record counts, from the optional column ``weight``;
+            ``None`` when every record counts once.
+    """
+
+    names: tuple[str, ...]
+    labels: np.ndarray
+    scores: np.ndarray
+    record_id: np.ndarray
+    patient_id: np.ndarray
+    age: np.ndarray
+    sex: np.ndarray
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.record_id)
+
+    @property
+    def n_patients(self) -> int:
+        """How many known patients there are."""
+        patients = set(self.patient_id)
+        return len(patients) - ("" in patients)
+
+    @property
+    def has_survival(self) -> bool:
+        """Whether the follow-up columns ``time_days`` and ``event`` are there."""
+        return all(column in self.extra for column in SURVIVAL_COLUMNS)
+
+
+def write_predictions(
+    path: str | Path,
+    record_id: Sequence[str] | np.ndarray,
+    patient_id: Sequence[str] | np.ndarray,
+    age: Sequence[float] | np.ndarray,
+    sex: Sequence[str] | np.ndarray,
+    names: Sequence[str],
+    labels: np.ndarray | None,
+    scores: np.ndarray,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a predictions file.
+
+    Args:
+        path: the Parquet file; its folder is made if absent.
+        record_id: (N,) text, unique.
+        patient_id: (N,) text.
+        age: (N,) years, NaN unknown.
+        sex: (N,) ``female``, ``male`` or ``unknown``.
+        names: the C findings.
+        labels: (N, C), 1, 0 or -1 unknown; ``None`` when nothing is labelled.
+        scores: (N, C) in 0..1, stored as float32 if it comes so, else float64.
+        extra: more columns of length N, such as ``site`` or ``time_days``.
+
+    Raises:
+        UserError: the shapes disagree, or the table would be refused by `read_predictions`.
+    """
+    scores = np.asarray(scores)
+    if scores.dtype != np.float32:
+        scores = scores.astype(np.float64)
+    n, c = len(record_id), len(names)
+    labels = np.full((n, c), UNKNOWN, np.int8) if labels is None else np.asarray(labels)
+    for name, array in (("labels", labels), ("scores", scores)):
+        if array.shape != (n, c):
+            raise UserError(
+                f"Cannot write {path}: {name} have shape {array.shape}, but there are {n} records "
+                f"and {c} findings; pass an array of shape ({n}, {c})."
+            )
+    columns: dict[str, Any] = {
+        "record_id": pa.array([str(value) for value in record_id]),
+        "patient_id": pa.array([str(value) for value in patient_id]),
+        "age": pa.array(np.asarray(age, np.float32)),
+        "sex": pa.array([str(value) for value in sex]),
+    }
+    for j, name in enumerate(names):
+        column = labels[:, j]
+        if not np.isin(column, (UNKNOWN, 0, 1)).all():
+            raise UserError(
+                f"Cannot write {path}: labels of '{name}' must be 1, 0 or -1 (unknown)."
+            )
+        columns[LABEL + name] = pa.array(column.astype(np.int8), mask=column == UNKNOWN)
+        columns[SCORE + name] = pa.array(np.ascontiguousarray(scores[:, j]))
+    columns.update(extra or {})
+    table = pa.table(columns)
+    _parse(table, str(path))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Read and check a predictions file.
+
+    Raises:
+        UserError: the file is absent or not Parquet, a column is missing, a score is outside 0..1
+            or NaN, a label is not 0, 1 or null, a record stands twice, or a ``label:X`` has no
+            ``score:X``. A finding with scores but without a label column counts as unlabelled.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no predictions file {path}; give the path of a Parquet file.")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as Parquet ({error}); write it with 'deepecg predict' or "
+            "pandas.DataFrame.to_parquet."
+        ) from error
+    return _parse(table, str(path))
+
+
+def _parse(table: pa.Table, path: str) -> Predictions:
+    columns = table.column_names
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UserError(f"{path} has more than one column '{twice[0]}'; keep one.")
+    missing = [name for name in _IDENTITY if name not in columns]
+    if missing:
+        raise UserError(
+            f"{path} has no column {', '.join(repr(name) for name in missing)}; a predictions "
+            "file has record_id, patient_id, age, sex and score:/label: columns (what is unknown "
+            "may be null; without patients, --cluster none takes every record as independent)."
+        )
+    names = tuple(name.removeprefix(SCORE) for name in columns if name.startswith(SCORE))
+    for name in columns:
+        if name.startswith(LABEL) and name.removeprefix(LABEL) not in names:
+            raise UserError(
+                f"{path} has '{name}' but no '{SCORE}{name.removeprefix(LABEL)}'; add the scores "
+                "or drop the label column."
+            )
+    if not names:
+        raise UserError(f"{path} has no column that starts with '{SCORE}'; nothing to evaluate.")
+    if table.num_rows == 0:
+        raise UserError(f"{path} has no rows; nothing to evaluate.")
+    record_id = table_columns.text(table, "record_id", repeats=False)
+    table_columns.require_unique(table, record_id, path)
+    return Predictions(
+        names=names,
+        labels=table_columns.stack_columns(
+            [lambda n=name: table_columns.labels(table, n, path) for name in names]
+        ),
+        scores=table_columns.stack_columns(
+            [lambda n=name: table_columns.scores(table, n, path) for name in names]
+        ),
+        record_id=record_id,
+        patient_id=table_columns.text(table, "patient_id"),
+        age=table_columns.ages(table, path),
+        sex=table_columns.sexes(table, path),
+        extra={
+            name: table[name].to_numpy()
+            for name in columns
+            if name not in (*_IDENTITY, WEIGHT) and not name.startswith((LABEL, SCORE))
+        },
+        weight=table_columns.weights(table, path),
+    )

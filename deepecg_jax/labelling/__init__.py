@@ -1,0 +1,1 @@
+"""What does the text of a report say? Rules, a BERT classifier, and its training."""

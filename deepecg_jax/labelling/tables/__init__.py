@@ -1,0 +1,1 @@
+"""Tables of reports: reading, labelling, and comparing with a reference."""

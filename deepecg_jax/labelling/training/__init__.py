@@ -1,0 +1,1 @@
+"""How is a BERT classifier of reports trained?"""

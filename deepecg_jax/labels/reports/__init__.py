@@ -1,1 +1,0 @@
-"""Free-text ECG reports in English, French, German and Swedish to the 77 findings."""

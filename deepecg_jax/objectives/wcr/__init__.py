@@ -1,0 +1,1 @@
+"""WCR: contrast of hidden tokens, of segments of a patient, and lead masking."""

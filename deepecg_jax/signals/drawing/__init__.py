@@ -1,0 +1,1 @@
+"""How does an ECG look? ECG paper as SVG and as PNG."""

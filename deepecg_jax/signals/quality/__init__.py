@@ -1,0 +1,1 @@
+"""Can a recording be trusted? Checks and measures of quality."""

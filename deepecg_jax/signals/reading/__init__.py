@@ -1,0 +1,1 @@
+"""Which file is it, and what does it hold? Files of any format to recordings."""

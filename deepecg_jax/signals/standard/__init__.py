@@ -1,0 +1,1 @@
+"""What do models see? Recordings to windows of the signal contract."""
