@@ -3,60 +3,17 @@
 Loading and overriding is in `deepecg_jax.config_files`.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.config import CompatConfig, LossConfig, WCRObjectiveConfig
-
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
-
-
-class Settings(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataConfig(Settings):
-    """Which shards are read."""
-
-    dir: str = Field(default="runs/data", description="folder that holds the data sets (DATA_DIR)")
-    dataset: str = Field(description="name of the data set in that folder, such as ptb_xl")
-    mix: dict[str, float] = Field(
-        default_factory=dict,
-        description="further data sets and their share of the ECGs drawn (pretraining only), "
-        "such as {synthetic: 0.3}",
-    )
-    train_split: str = Field(default="train", description="split that is learned from")
-    validation_split: str = Field(
-        default="validation", description="split for stopping and thresholds"
-    )
-    label_share: Share = Field(
-        default=1.0,
-        description="share of the training patients used, chosen by `seed` (label efficiency)",
-    )
-    where: tuple[str, ...] = Field(
-        default=(),
-        description="conditions on quality measures or metadata that every ECG read must fulfil, "
-        "such as ['seconds >= 10', 'noise < 0.1']; the columns of quality.parquet, age, sex, fold",
-    )
-    cache_gb: float = Field(
-        default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
-    )
-    read_threads: int = Field(
-        default=4, ge=1, description="threads that read shards ahead of the step"
-    )
-
-    @model_validator(mode="after")
-    def _mix_shares(self) -> "DataConfig":
-        if any(share <= 0 for share in self.mix.values()) or sum(self.mix.values()) >= 1:
-            raise ValueError("the shares of mix must be positive and sum to less than 1")
-        return self
+from deepecg_jax.settings import Settings
 
 
 class TrainConfig(Settings):

@@ -50,16 +50,20 @@ def write_json(path: Path, values: Any) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, kind: type) -> Any:
-    """A JSON file whose top level is a ``kind`` (dict or list); UserError otherwise."""
+def read_json(path: Path, kind: type = dict, remedy: str = "") -> Any:
+    """A JSON file whose top level is a ``kind`` (dict or list); UserError otherwise.
+
+    remedy: what to do about an absent or damaged file, such as "build the data set again".
+    """
+    then = f"; {remedy}." if remedy else "."
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
+        raise UserError(f"{path} does not exist{then}") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}).") from error
+        raise UserError(f"{path} is no JSON ({error}){then}") from error
     if not isinstance(values, kind):
-        raise UserError(f"{path} must hold a JSON {'object' if kind is dict else 'list'}.")
+        raise UserError(f"{path} must hold a JSON {'object' if kind is dict else 'list'}{then}")
     return values
 
 

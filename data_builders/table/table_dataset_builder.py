@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import examples_from
 from deepecg_jax.data.options import SHARES, Option
-from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
+from deepecg_jax.data.records import UNLABELLED, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.tables.files import ReadingOptions, describe, read_planned
 from deepecg_jax.data.tables.folders import (
     FROM_FILE,
@@ -24,7 +24,7 @@ from deepecg_jax.data.tables.folders import (
     patients_of_files,
     patients_of_folders,
 )
-from deepecg_jax.data.tables.labels import UNLABELLED, choose_columns, label_name, label_values
+from deepecg_jax.data.tables.labels import choose_columns, label_name, label_values
 from deepecg_jax.data.tables.people_columns import ages, follow_ups, sexes
 from deepecg_jax.data.tables.read import column_names, read_columns, texts
 from deepecg_jax.data.tables.roles import ROLES, columns_of_roles, find_table, overlooked

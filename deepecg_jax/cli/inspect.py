@@ -34,9 +34,9 @@ def command(
 
 
 def _dataset(path: Path) -> None:
-    from deepecg_jax.data.shards.index import read_rejects
+    from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE, read_rejects
     from deepecg_jax.data.shards.split import dataset_folder, open_split
-    from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json
+    from deepecg_jax.files import read_json
 
     path = path.resolve()
     if (path / "dataset_info.json").is_file():
@@ -44,7 +44,7 @@ def _dataset(path: Path) -> None:
     else:
         version = None
     folder = dataset_folder(path.parent, path.name, version)
-    summary = read_json(folder / SUMMARY_FILE)
+    summary = read_json(folder / SUMMARY_FILE, remedy=REBUILD)
     # Opening checks the shards against index, labels and contract.
     opened = [open_split(path.parent, path.name, split, folder.name) for split in summary["splits"]]
     print_summary(summary, folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+UNLABELLED = "unlabelled"  # the one label of a data set without labels
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 """Every data set has some of these splits, in this order."""
 

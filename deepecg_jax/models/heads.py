@@ -7,7 +7,7 @@ from flax import nnx
 from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.layers import Linear, Norm, dropout, gelu
-from deepecg_jax.models.wcr.encoder import mean_pool
+from deepecg_jax.models.pooling import mean_pool
 
 Array = jax.Array
 

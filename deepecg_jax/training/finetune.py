@@ -20,14 +20,9 @@ from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_rows, make_mesh, replicated, require_divisible
+from deepecg_jax.training.mesh import batch_rows, gathered, make_mesh, replicated, require_divisible
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.processes.agreement import (
-    first_says,
-    gathered,
-    require_agreement,
-    wait_for_all,
-)
+from deepecg_jax.training.processes.agreement import first_says, require_agreement, wait_for_all
 from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
 from deepecg_jax.training.processes.hosts import is_first
 from deepecg_jax.training.recipes import Recipe, attention_recipe, full_recipe, linear_recipe

@@ -113,3 +113,14 @@ def require_divisible(global_batch: int, accumulation: int, mesh: Mesh) -> None:
             f"train.accumulation = {parts}; choose {global_batch // parts * parts or parts} or "
             f"{(global_batch // parts + 1) * parts}."
         )
+
+
+def gathered(tree: Any, mesh: Mesh) -> Any:
+    """Arrays that are spread over the devices of several processes as whole numpy arrays.
+
+    All processes call it, and all get the result.
+    """
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+    return jax.tree.map(np.asarray, whole)

@@ -16,15 +16,10 @@ from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_rows, make_mesh, require_divisible
+from deepecg_jax.training.mesh import batch_rows, gathered, make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.processes.agreement import (
-    first_says,
-    gathered,
-    require_agreement,
-    wait_for_all,
-)
+from deepecg_jax.training.processes.agreement import first_says, require_agreement, wait_for_all
 from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
 from deepecg_jax.training.processes.hosts import is_first
 from deepecg_jax.training.state import make_state, weights_of

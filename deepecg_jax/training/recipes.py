@@ -17,7 +17,7 @@ from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import Classifier, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.model_config import ModelConfig
-from deepecg_jax.models.wcr.encoder import mean_pool
+from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.classification import classification_loss

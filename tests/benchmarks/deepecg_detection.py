@@ -14,8 +14,8 @@ from deepecg_jax.signals.standard.deepecg import standardize
 from deepecg_jax.signals.standard.deepecg_peaks import find_crossings, find_peak_ranges
 from deepecg_jax.signals.synthetic import generate
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "signals"))
-import deepecg_plain as plain
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from oracles import deepecg_plain as plain
 
 
 def best(function: Callable[[], object], repeats: int) -> float:

@@ -15,8 +15,8 @@ from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
 from deepecg_jax.models.heads import Classifier
+from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import mean_pool
 from deepecg_jax.objectives.classification import classification_loss, elementwise_loss
 from deepecg_jax.objectives.config import LossConfig
 

@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 
 from deepecg_jax.models.encoder import scale_gradient
+from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder, mean_pool
+from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.models.wcr.positional import grouped_convolution
 from deepecg_jax.models.wcr.stem import convolve
 from deepecg_jax.objectives.wcr.heads import WCRPretrainer

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deepecg_jax.config import DataConfig
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.data.loading.inputs import labelled_split, pretraining_sources
 from deepecg_jax.data.shards.index import QUALITY_FILE
 from deepecg_jax.data.shards.split import dataset_folder, open_split

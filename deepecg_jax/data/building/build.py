@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepecg_jax.data.catalogue import builder_file
+from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.staging.run import Progress, Runner, silent, write_shards
-from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json, request_of
+from deepecg_jax.data.staging.summary import request_of
 from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.builder import EcgBuilder
@@ -87,7 +89,7 @@ def build(
             shutil.rmtree(staging)
             raise
         shutil.rmtree(staging)
-    return Built(final, read_json(final / SUMMARY_FILE), False)
+    return Built(final, read_json(final / SUMMARY_FILE, remedy=REBUILD), False)
 
 
 def _stage(
@@ -150,7 +152,7 @@ def existing(final: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The summary of a data set that is there; UserError if it is of something else."""
     if not (final / SUMMARY_FILE).is_file() or not (final / "dataset_info.json").is_file():
         raise UserError(f"{final} exists but is no complete data set; build with --overwrite.")
-    summary = read_json(final / SUMMARY_FILE)
+    summary = read_json(final / SUMMARY_FILE, remedy=REBUILD)
     before = summary.get("request", {})
     for key, value in wanted.items():
         if before.get(key) != value:

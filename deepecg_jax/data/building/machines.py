@@ -13,13 +13,14 @@ from typing import Any
 from deepecg_jax.data.building.build import ASSEMBLY, Built, alone, existing, finish, open_builder
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.records import SPLITS, Reject
+from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.staging.run import Runner, write_shards
 from deepecg_jax.data.staging.state import BuildState, Staged, StagedShard, load_state
-from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json, write_json
 from deepecg_jax.data.staging.tasks import shard_name
 from deepecg_jax.data.staging.writing import read_info
 from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json, write_json
 
 PART_FILE = "part.json"
 
@@ -178,7 +179,7 @@ def merge(target: str | Path, folders: Sequence[str | Path], overwrite: bool = F
                 f"{builder.version}; merge them with the deepecg_jax that built them."
             )
         finish(builder, final)
-    return Built(final, read_json(final / SUMMARY_FILE), False)
+    return Built(final, read_json(final / SUMMARY_FILE, remedy=REBUILD), False)
 
 
 def _load(folder: Path) -> _Loaded:
@@ -187,7 +188,7 @@ def _load(folder: Path) -> _Loaded:
     state, rejects = load_state(folder)
     if not (folder / PART_FILE).is_file():
         raise UserError(f"The part {folder} is not finished; run its build command again.")
-    values = read_json(folder / PART_FILE)
+    values = read_json(folder / PART_FILE, remedy=REBUILD)
     part = Part(values["number"], values["of"])
     return _Loaded(folder, part, state, rejects, values)
 

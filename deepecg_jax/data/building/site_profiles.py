@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepecg_jax.data.records import Example
+from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.shards.split import dataset_folder, open_split
-from deepecg_jax.data.staging.summary import SUMMARY_FILE, read_json
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json
 from deepecg_jax.signals.contract import FILTERS, SignalContract, require_same
 from deepecg_jax.signals.standard import site_profile
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
@@ -28,7 +29,9 @@ def profile_of_dataset(
     sample: at most so many ECGs, drawn by ``seed``; padded ones are left out.
     UserError for a data set that does not hold unfiltered millivolts.
     """
-    splits = read_json(dataset_folder(data_dir, name, version) / SUMMARY_FILE)["splits"]
+    splits = read_json(dataset_folder(data_dir, name, version) / SUMMARY_FILE, remedy=REBUILD)[
+        "splits"
+    ]
     split = open_split(
         data_dir, name, "train" if "train" in splits else next(iter(splits)), version
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepecg_jax.config import DataConfig
 from deepecg_jax.data.loading.batches import BYTES_AN_ECG, ArrayRecords, Records, Selected
+from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import Split, open_split
 from deepecg_jax.errors import UserError

@@ -18,6 +18,8 @@ from deepecg_jax.errors import UserError
 INDEX_FILE = "index.parquet"
 QUALITY_FILE = "quality.parquet"
 REJECTS_FILE = "rejects.parquet"
+SUMMARY_FILE = "summary.json"
+REBUILD = "build the data set again"
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -138,3 +140,19 @@ def read_rejects(folder: Path) -> pa.Table:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path} cannot be read ({error}); build the data set again.") from error
+
+
+def label_matrix(index: pa.Table, n_labels: int) -> np.ndarray:
+    """Labels of an index table: int8 (number of ECGs, n_labels).
+
+    Raises UserError if a row has another number of labels.
+    """
+    column = index.column("labels").combine_chunks()
+    values = np.asarray(column.flatten(), np.int8)
+    lengths = np.asarray(column.value_lengths())
+    if (lengths != n_labels).any():
+        raise UserError(
+            f"index.parquet has rows with {lengths[lengths != n_labels][0]} labels, but "
+            f"labels.json names {n_labels}; build the data set again."
+        )
+    return values.reshape(-1, n_labels)

@@ -13,10 +13,16 @@ from typing import Any, SupportsIndex
 import numpy as np
 import pyarrow as pa
 
-from deepecg_jax.data.shards.index import read_index, read_valid_samples
+from deepecg_jax.data.shards.index import (
+    REBUILD,
+    SUMMARY_FILE,
+    label_matrix,
+    read_index,
+    read_valid_samples,
+)
 from deepecg_jax.data.shards.schema import FEATURES, SIGNAL_SHAPE, decode
-from deepecg_jax.data.staging.summary import SUMMARY_FILE, label_matrix, read_json
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.contract import load as load_contract
 
@@ -185,7 +191,7 @@ def open_split(data_dir: str | Path, name: str, split: str, version: str | None 
             are absent or do not fit the shards.
     """
     folder = dataset_folder(data_dir, name, version)
-    info = read_json(folder / "dataset_info.json")
+    info = read_json(folder / "dataset_info.json", remedy=REBUILD)
     splits = {part["name"]: [int(n) for n in part["shardLengths"]] for part in info["splits"]}
     if split not in splits:
         raise UserError(f"Data set {folder} has no split {split!r}; it has {', '.join(splits)}.")
@@ -200,7 +206,7 @@ def open_split(data_dir: str | Path, name: str, split: str, version: str | None 
             f"{folder / 'signal.json'} describes signals of {contract.n_samples} samples and "
             f"{len(contract.leads)} leads, but the shards hold {SIGNAL_SHAPE}."
         )
-    label_names = tuple(read_json(folder / "labels.json"))
+    label_names = tuple(read_json(folder / "labels.json", list, REBUILD))
     _check_label_count(folder, len(label_names))
     _check_files(folder, files)
     index = read_index(folder, split)
@@ -216,7 +222,8 @@ def open_split(data_dir: str | Path, name: str, split: str, version: str | None 
 
 
 def _check_label_count(folder: Path, n_labels: int) -> None:
-    stored = read_json(folder / "features.json")["featuresDict"]["features"]["labels"]
+    features = read_json(folder / "features.json", remedy=REBUILD)
+    stored = features["featuresDict"]["features"]["labels"]
     shape = stored["tensor"]["shape"].get("dimensions", [])
     if [int(size) for size in shape] != [n_labels]:
         raise UserError(
@@ -226,7 +233,7 @@ def _check_label_count(folder: Path, n_labels: int) -> None:
 
 
 def _check_files(folder: Path, files: Sequence[str]) -> None:
-    written = read_json(folder / SUMMARY_FILE).get("files", {})
+    written = read_json(folder / SUMMARY_FILE, remedy=REBUILD).get("files", {})
     for file in files:
         path = folder / file
         if not path.is_file():

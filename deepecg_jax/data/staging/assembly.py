@@ -20,15 +20,17 @@ from deepecg_jax.data.shards.index import (
     INDEX_FILE,
     INDEX_SCHEMA,
     QUALITY_FILE,
+    SUMMARY_FILE,
     TableWriter,
     write_rejects,
 )
 from deepecg_jax.data.staging.duplicates import Hashes, Place, find_duplicates
 from deepecg_jax.data.staging.state import Staged, StagedShard
-from deepecg_jax.data.staging.summary import SUMMARY_FILE, summarize, write_json
+from deepecg_jax.data.staging.summary import summarize
 from deepecg_jax.data.staging.writing import QUALITY, WRITER_OPTIONS, read_side, side_path
 from deepecg_jax.data.standardisation import write_contract
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import write_json
 
 _QUALITY_SCHEMA = [
     pa.field("split", pa.string()),

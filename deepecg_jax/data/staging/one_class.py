@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from deepecg_jax.data.tables.labels import UNLABELLED
+from deepecg_jax.data.records import UNLABELLED
 
 
 def one_class_labels(labels: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, list[str]]:

@@ -17,11 +17,11 @@ from typing import Any
 
 from deepecg_jax import __version__
 from deepecg_jax.data.records import Plan, Reject
-from deepecg_jax.data.shards.index import read_rejects, write_rejects
-from deepecg_jax.data.staging.summary import read_json, write_json
+from deepecg_jax.data.shards.index import REBUILD, read_rejects, write_rejects
 from deepecg_jax.data.staging.tasks import ShardTask, shard_name
 from deepecg_jax.data.staging.writing import ShardInfo, read_info
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json, write_json
 
 STATE_FILE = "build.json"
 STAGING_PREFIX = "incomplete."
@@ -170,7 +170,7 @@ def load_state(folder: Path) -> tuple[BuildState, list[Reject]]:
     """State and plan's rejects of a staging folder; UserError if it is none."""
     if not (folder / STATE_FILE).is_file():
         raise UserError(f"{folder} is no unfinished build: it has no {STATE_FILE}.")
-    values = read_json(folder / STATE_FILE)
+    values = read_json(folder / STATE_FILE, remedy=REBUILD)
     try:
         values["labels"], values["notes"] = tuple(values["labels"]), tuple(values["notes"])
         state = BuildState(**values)

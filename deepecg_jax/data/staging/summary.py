@@ -1,58 +1,21 @@
 """``summary.json``: what a build found, kept, left out and repaired."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deepecg_jax.data.shards.index import INDEX_FILE
+from deepecg_jax.data.shards.index import INDEX_FILE, label_matrix
 from deepecg_jax.data.staging.one_class import one_class_labels, one_class_note
-from deepecg_jax.errors import UserError
-
-if TYPE_CHECKING:
-    from deepecg_jax.data.staging.state import BuildState
-
-SUMMARY_FILE = "summary.json"
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON that people can read."""
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a data set; UserError when it is absent or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; build the data set again.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no JSON ({error}); build the data set again.") from error
-
-
-def label_matrix(index: pa.Table, n_labels: int) -> np.ndarray:
-    """Labels of an index table: int8 (number of ECGs, n_labels).
-
-    Raises UserError if a row has another number of labels.
-    """
-    column = index.column("labels").combine_chunks()
-    values = np.asarray(column.flatten(), np.int8)
-    lengths = np.asarray(column.value_lengths())
-    if (lengths != n_labels).any():
-        raise UserError(
-            f"index.parquet has rows with {lengths[lengths != n_labels][0]} labels, but "
-            f"labels.json names {n_labels}; build the data set again."
-        )
-    return values.reshape(-1, n_labels)
+from deepecg_jax.data.staging.state import BuildState
 
 
 def summarize(
-    state: "BuildState",
+    state: BuildState,
     folder: Path,
     files: Mapping[str, Mapping[str, int]],
     rejects: Counter[str],

@@ -14,7 +14,6 @@ from deepecg_jax.errors import UserError
 PREFIX = "label:"
 """Column names may begin with it, as in prediction tables; the label is what follows."""
 
-UNLABELLED = "unlabelled"
 """The one label of a data set without labels; it is unknown for every ECG."""
 
 _YES = (

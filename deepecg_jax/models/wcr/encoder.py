@@ -83,12 +83,3 @@ class WCREncoder(Encoder):
         x = x + self.positional(x)
         tokens = self.transformer(x, padding, keys[2])
         return EncoderOutput(tokens, features, penalty, padding)
-
-
-def mean_pool(tokens: Array, padding: Array | None) -> Array:
-    """Mean over tokens that are not padding, float32, (B, N, D) -> (B, D)."""
-    tokens = tokens.astype(jnp.float32)
-    if padding is None:
-        return tokens.mean(1)
-    keep = (~padding)[..., None]
-    return jnp.sum(tokens * keep, 1) / jnp.maximum(keep.sum(1), 1)

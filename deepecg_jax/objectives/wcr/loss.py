@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepecg_jax.models.wcr.encoder import mean_pool
+from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.objectives.batch import (
     apply_lead_mask,
     random_lead_mask,

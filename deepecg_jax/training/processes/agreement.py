@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.training.mesh import replicated
 from deepecg_jax.training.processes.hosts import coordination_client, is_first
 
 # a process that died is noticed by the runtime long before; this only bounds the wait
@@ -65,14 +62,3 @@ def wait_for_all(what: str) -> None:
     if jax.process_count() > 1:
         key = f"deepecg/met/{next(_numbers)}/{what}"
         coordination_client().wait_at_barrier(key, _WAIT_MS)
-
-
-def gathered(tree: Any, mesh: Mesh) -> Any:
-    """Arrays that are spread over the devices of several processes as whole numpy arrays.
-
-    All processes call it, and all get the result.
-    """
-    if jax.process_count() == 1:
-        return jax.device_get(tree)
-    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
-    return jax.tree.map(np.asarray, whole)

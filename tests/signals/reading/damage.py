@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from ecg_devices import WRITERS, counts, write_philips  # noqa: E402
 
 MAX_SECONDS, MAX_MEMORY = 20, 3 * 2**30

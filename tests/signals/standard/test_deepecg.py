@@ -8,7 +8,7 @@ from deepecg_jax.signals.standard.deepecg import application_order, standardize
 from deepecg_jax.signals.standard.deepecg_peaks import find_peak_ranges
 from deepecg_jax.signals.synthetic import generate
 
-plain = pytest.importorskip("deepecg_plain", reason="the restatement needs statsmodels")
+plain = pytest.importorskip("oracles.deepecg_plain", reason="the restatement needs statsmodels")
 
 ECGS = generate(np.arange(12), seed=4).signal.astype(np.float64)
 TIME = np.arange(2500) / 250

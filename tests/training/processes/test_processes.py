@@ -8,14 +8,9 @@ import pytest
 
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.errors import UserError
-from deepecg_jax.training.mesh import batch_rows, on_devices
+from deepecg_jax.training.mesh import batch_rows, gathered, on_devices
 from deepecg_jax.training.processes import hosts as processes
-from deepecg_jax.training.processes.agreement import (
-    first_says,
-    gathered,
-    require_agreement,
-    wait_for_all,
-)
+from deepecg_jax.training.processes.agreement import first_says, require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import Place, find_cluster, join
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from deepecg_jax.config import DataConfig
 from deepecg_jax.data.building.build import build
+from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.data.loading.inputs import labelled_split, pretraining_sources
 from deepecg_jax.data.shards.selection import parse_condition, positions_where
 from deepecg_jax.data.shards.split import open_split

@@ -1,0 +1,3 @@
+"""The bundles of these tests."""
+
+from bundles import *  # noqa: F403
