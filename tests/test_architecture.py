@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaluation.discrimination",
     },
     "evaluation.comparison": {
+        "evaluation",
         "evaluation.table",
         "evaluation.resampling",
         "evaluation.discrimination",
