@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "models.wcr": {"models"},
     "models.efficientnet": {"models"},
     "objectives": {"objectives*", "models"},
-    "objectives.wcr": {"objectives", "models"},
+    "objectives.wcr": {"objectives", "models", "models.wcr"},
     "config": {"data.loading", "models*", "objectives*"},
     "config_files": {"config", "models"},
     "bundle": {"signals*", "labels", "data*", "models*", "objectives*", "evaluation*"},
