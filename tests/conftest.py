@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import ctypes
 import gc
 import os
 import sys
@@ -16,11 +17,28 @@ os.environ.setdefault(
     # small models, many programs: the time to compile is what counts
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
 )
-# commands run as subprocesses compile the same programs again and again
-_CACHE = tempfile.TemporaryDirectory(prefix="deepecg-xla-")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE.name)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-_ENOUGH_BYTES = 2 * 2**30
+# all workers, and the commands that tests start, compile the same programs again and again; the
+# workers inherit the folder of the process that started them
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory(prefix="deepecg-xla-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+MEMORY_GB = float(os.environ.get("DEEPECG_TEST_MEMORY_GB", "3"))
+"""What all workers together may hold; a worker needs about one for what it imports."""
+_kept = 0
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as there are cores, and as the memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, int(MEMORY_GB)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: workers take whole files, and the last one should be short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +51,25 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
     """JAX keeps every program it compiled: gigabytes at the end of the suite."""
+    global _kept
     yield
-    pages = Path("/proc/self/statm")
-    if "jax" in sys.modules and pages.is_file():
-        resident = int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        if resident > _ENOUGH_BYTES:
-            sys.modules["jax"].clear_caches()
-            gc.collect()
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    # what stays after dropping the programs is in use: drop them again only after some growth
+    limit = max(MEMORY_GB * 2**30 / workers, 1.2 * _kept)
+    if "jax" in sys.modules and _resident() > limit:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
+        _kept = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        return 0
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

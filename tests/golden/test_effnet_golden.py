@@ -137,6 +137,7 @@ def test_weights_survive_both_directions_bit_exactly(
             assert value.dtype == back[key].dtype and value.tobytes() == back[key].tobytes(), key
 
 
+@pytest.mark.slow
 def test_evaluation(model: Classifier, arrays: dict[str, np.ndarray], signal: jax.Array) -> None:
     encoder: Any = model.encoder
     x = leaky_relu(encoder.stem(signal, False))

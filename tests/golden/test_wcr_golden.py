@@ -227,6 +227,7 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
     assert norm == pytest.approx(float(arrays["grad_norm_of_total"]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_three_adam_steps(pretrain: Case, folder: Path, config: WCRConfig) -> None:
     """Losses before and after each step, and the weights after three, with fairseq's epsilon."""
     stored = np.load(folder / "adam.npz")

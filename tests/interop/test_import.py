@@ -292,6 +292,7 @@ def test_the_command(files, tmp_path) -> None:
     assert done.stderr.count("\n") == 1 and not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_training_goes_on_in_pytorch_and_comes_back(files, tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from deepecg_jax.interop.exported_folder import import_exported

@@ -74,6 +74,7 @@ def test_a_safetensors_file(original, labels, tmp_path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_form_pytorch_passes_on(original, labels, tmp_path, recwarn, monkeypatch) -> None:
     torch = pytest.importorskip("torch")
     from deepecg_jax.interop.torch_export import export_torch

@@ -110,6 +110,7 @@ def train_pass(config: EfficientNetConfig, signal: jax.Array) -> Any:
     return run(nnx.to_pure_dict(params), signal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 8])
 def test_statistics_are_the_same_on_one_and_on_eight_devices(groups: int) -> None:
     """A plain mean over a batch that is spread over devices is the mean of the whole batch."""

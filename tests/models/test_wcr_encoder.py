@@ -69,6 +69,7 @@ def test_stem_convolution_as_a_product_equals_the_convolution():
     np.testing.assert_allclose(convolve(x, kernel, 4), direct, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer_norm_first", [False, True])
 @pytest.mark.parametrize("remat", ["none", "dots", "full"])
 def test_remat_and_unrolling_change_nothing(layer_norm_first, remat):

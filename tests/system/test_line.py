@@ -242,6 +242,7 @@ def test_predicting_files_leaves_out_the_broken_one(classifier, tmp_path):
     assert "r2.hea: " in refused.stderr
 
 
+@pytest.mark.slow
 def test_pretraining_continues_from_a_bundle(runs, tmp_path):
     """With its quantizer; a model of another shape is refused by the names of its tensors."""
     run = ["pretrain", "configs/pretrain/wcr_tiny.yaml", f"data.dir={runs}/data", *SMALL]

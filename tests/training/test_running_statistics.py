@@ -83,6 +83,7 @@ def settings(train_config):
     return train_config.model_copy(update={"steps": 4, "ema_decay": 0.9})
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records):
     mesh = mesh_of(1)
     whole = run_training(tmp_path / "whole", mesh, settings, records)

@@ -81,6 +81,7 @@ def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
 
 
+@pytest.mark.slow
 def test_loss_curve_is_the_same_on_one_and_eight_devices(
     tmp_path, mesh_of, train_config, model_config, records
 ):
@@ -96,6 +97,7 @@ def test_loss_curve_is_the_same_on_one_and_eight_devices(
     assert kernel.sharding.spec == moment.sharding.spec == P(None, "fsdp", "tensor")
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, model_config, records):
     settings = train_config.model_copy(update={"ema_decay": 0.9})
     mesh = mesh_of(1)
@@ -108,6 +110,7 @@ def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, model_con
     np.testing.assert_array_equal(losses(tmp_path / "whole"), losses(tmp_path / "killed"))
 
 
+@pytest.mark.slow
 def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, model_config, records):
     whole = run_training(tmp_path / "a", mesh_of(1), train_config, model_config, records)
     with pytest.raises(KeyboardInterrupt):

@@ -197,6 +197,7 @@ def real(shared, tmp_path_factory):
     return folder, options, frame
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_real_run(real):
     folder, options, frame = real
@@ -233,6 +234,7 @@ def test_a_real_run(real):
     np.testing.assert_allclose(classifier.scores(texts), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_a_run_that_is_stopped_and_resumed_is_the_same(real):
     folder, options, _ = real
