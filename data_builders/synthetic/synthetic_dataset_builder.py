@@ -12,10 +12,10 @@ from deepecg_jax.data.building.examples import examples_from, features_of
 from deepecg_jax.data.options import SHARES, Option, whole_number
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split, parse_shares
-from deepecg_jax.data.standardisation import contract_of
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
 from deepecg_jax.signals.quality.interference import interference
 from deepecg_jax.signals.recording import Recording
+from deepecg_jax.signals.standard.choose import contract_of
 from deepecg_jax.signals.standard.millivolt import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
 from deepecg_jax.signals.synthetic.generate import generate

@@ -10,13 +10,13 @@ from rich.console import Console
 from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.standardisation import require_profiles, windows_for
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.table.predictions import write_predictions
 from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import SignalError
 from deepecg_jax.signals.standard import deepecg
+from deepecg_jax.signals.standard.choose import require_profiles, windows_for
 from deepecg_jax.signals.standard.convert import convert
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
 

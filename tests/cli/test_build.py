@@ -21,7 +21,7 @@ from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.builder import make_builder
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging import shard as shard_tasks
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.synthetic.generate import generate
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deepecg_jax.data.options import COMMON_OPTIONS, resolve_options, whole_number
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.splits import check_unique, hash_split, keep_patients_apart, parse_shares
-from deepecg_jax.data.staging.tasks import divide
+from deepecg_jax.data.staging.shard import divide
 from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.errors import UserError
 

@@ -13,9 +13,9 @@ from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.staging.run import Progress, Runner, silent, write_shards
 from deepecg_jax.data.staging.summary import request_of
-from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
+from deepecg_jax.signals.standard.choose import FIT
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.builder import EcgBuilder

@@ -21,11 +21,11 @@ from deepecg_jax.data.shards.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
 from deepecg_jax.data.staging.assembly import assemble
 from deepecg_jax.data.staging.run import Runner, write_shards
+from deepecg_jax.data.staging.shard import ShardTask, make_tasks
 from deepecg_jax.data.staging.state import BuildState, Staged, state_of
 from deepecg_jax.data.staging.summary import request_of
-from deepecg_jax.data.staging.tasks import ShardTask, make_tasks
-from deepecg_jax.data.standardisation import check_standardisation
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.signals.standard.choose import check_standardisation
 
 _STAGING = "staging"
 

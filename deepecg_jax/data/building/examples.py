@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
-from deepecg_jax.data.standardisation import numbered, parts, standardize_batch, windows_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.reading.read import read_wfdb
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.standard.choose import numbered, parts, standardize_batch, windows_of
 from deepecg_jax.signals.standard.millivolt import Window, to_microvolts
 
 Read = Callable[[PlannedRecord], Recording]

@@ -15,12 +15,12 @@ from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.records import SPLITS, Reject
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.staging.run import Runner, write_shards
+from deepecg_jax.data.staging.shard import shard_name
 from deepecg_jax.data.staging.state import BuildState, Staged, StagedShard, load_state
-from deepecg_jax.data.staging.tasks import shard_name
 from deepecg_jax.data.staging.writing import read_info
-from deepecg_jax.data.standardisation import FIT
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json
+from deepecg_jax.signals.standard.choose import FIT
 
 PART_FILE = "part.json"
 

@@ -28,9 +28,9 @@ from deepecg_jax.data.staging.duplicates import Hashes, Place, find_duplicates
 from deepecg_jax.data.staging.state import Staged, StagedShard
 from deepecg_jax.data.staging.summary import summarize
 from deepecg_jax.data.staging.writing import QUALITY, WRITER_OPTIONS, read_side, side_path
-from deepecg_jax.data.standardisation import write_contract
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import write_json
+from deepecg_jax.signals.standard.choose import write_contract
 
 _QUALITY_SCHEMA = [
     pa.field("split", pa.string()),

@@ -15,7 +15,7 @@ from typing import Any
 
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.staging.pool import Report
-from deepecg_jax.data.staging.tasks import ShardTask
+from deepecg_jax.data.staging.shard import ShardTask
 from deepecg_jax.data.staging.writing import read_info, write_shard
 from deepecg_jax.errors import UserError
 

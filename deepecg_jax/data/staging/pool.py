@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import parent_process
 from typing import Any
 
-from deepecg_jax.data.staging.tasks import ShardTask
+from deepecg_jax.data.staging.shard import ShardTask
 from deepecg_jax.data.staging.writing import write_shard
 from deepecg_jax.data.workers import one_thread_each, start_server, worker_context
 from deepecg_jax.errors import UserError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deepecg_jax.data.records import Reject
 from deepecg_jax.data.staging.pool import run_tasks
+from deepecg_jax.data.staging.shard import ShardTask, in_folder
 from deepecg_jax.data.staging.state import BuildState, Staged, finished_shards, open_staging
-from deepecg_jax.data.staging.tasks import ShardTask, in_folder
 
 
 @dataclass(frozen=True)

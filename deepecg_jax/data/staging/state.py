@@ -18,7 +18,7 @@ from typing import Any
 from deepecg_jax import __version__
 from deepecg_jax.data.records import Plan, Reject
 from deepecg_jax.data.shards.index import REBUILD, read_rejects, write_rejects
-from deepecg_jax.data.staging.tasks import ShardTask, shard_name
+from deepecg_jax.data.staging.shard import ShardTask, shard_name
 from deepecg_jax.data.staging.writing import ShardInfo, read_info
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json

@@ -23,7 +23,7 @@ from deepecg_jax.data.records import Example, Reject
 from deepecg_jax.data.shards.index import INDEX_SCHEMA, index_table
 from deepecg_jax.data.shards.schema import decode, encode
 from deepecg_jax.data.staging.duplicates import signal_hash
-from deepecg_jax.data.staging.tasks import ShardTask
+from deepecg_jax.data.staging.shard import ShardTask
 
 WRITER_OPTIONS = "group_size:1,zstd:1"
 """One ECG a chunk (random access); zstd level 1: 41 kB an ECG, written 3 times faster than at 3."""

@@ -10,7 +10,7 @@ from ecg_sources import content, write_ptb_xl
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.machines import Part, build_part, merge, parse_part
-from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging import shard as shard_tasks
 from deepecg_jax.data.staging.run import Runner
 from deepecg_jax.errors import UserError
 

@@ -7,12 +7,12 @@ from ecg_sources import write_wfdb
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.standardisation import parts
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import load as load_contract
 from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.reading.read import read_wfdb
 from deepecg_jax.signals.standard import deepecg, fairseq
+from deepecg_jax.signals.standard.choose import parts
 from deepecg_jax.signals.standard.millivolt import standardize
 
 DEEPECG = {"standardisation": "deepecg"}

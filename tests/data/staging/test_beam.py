@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr("deepecg_jax.data.staging.tasks._PER_SMALL_SHARD", 4)
+    monkeypatch.setattr("deepecg_jax.data.staging.shard._PER_SMALL_SHARD", 4)
 
 
 def beam(tmp_path: Path, source: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -9,7 +9,7 @@ from ecg_sources import content, write_ptb_xl
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.staging import pool
-from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging import shard as shard_tasks
 from deepecg_jax.data.staging.run import Progress, Runner
 from deepecg_jax.errors import UserError
 
