@@ -189,7 +189,9 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 yield made.features["record_id"], dict(made.features)
 
     def _generate_splits(
-        self, dl_manager: Any, download_config: tfds.download.DownloadConfig
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
     ) -> Sequence[tfds.core.SplitInfo]:
         """Put the staged shards together in ``self.data_path``, or write them first.
 

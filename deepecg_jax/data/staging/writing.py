@@ -94,9 +94,20 @@ def write_shard(shard: Shard, recipe: Recipe, tick: Callable[[bool], None]) -> N
         own.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _Extra:
+    """What the features of an example do not say."""
+
+    fold: int
+    order: int
+    path: str
+    counts: list[str]
+    quality: Mapping[str, float | bool]
+
+
 @dataclass
 class _Made:
-    extras: list[dict[str, Any]]  # of each example: what its features do not say
+    extras: list[_Extra]
     rejects: list[Reject]
 
 
@@ -119,15 +130,8 @@ def _write_examples(
             continue
         record, order = planned[source]
         writer.write(encode(example.features))
-        made.extras.append(
-            {
-                "fold": record.fold,
-                "order": order,
-                "path": record.path,
-                "counts": list(example.counts),
-                "quality": dict(example.quality),
-            }
-        )
+        extra = _Extra(record.fold, order, record.path, [*example.counts], example.quality)
+        made.extras.append(extra)
     return made
 
 
@@ -147,19 +151,21 @@ def _row(record: bytes) -> dict[str, Any]:
     return row
 
 
-def _write_side(shard: Shard, rows: list[dict[str, Any]], extras: list[dict[str, Any]]) -> None:
+def _write_side(shard: Shard, rows: list[dict[str, Any]], extras: Sequence[_Extra]) -> None:
     pairs = zip(rows, extras, strict=True)
-    table = index_table(shard.split, [row | {"fold": extra["fold"]} for row, extra in pairs])
-    columns: dict[str, Any] = {"signal_hash": [row["signal_hash"] for row in rows]}
-    columns |= {name: [extra[name] for extra in extras] for name in ("order", "path", "counts")}
+    table = index_table(shard.split, [row | {"fold": extra.fold} for row, extra in pairs])
+    columns = {
+        "signal_hash": [row["signal_hash"] for row in rows],
+        "order": [extra.order for extra in extras],
+        "path": [extra.path for extra in extras],
+        "counts": [extra.counts for extra in extras],
+    }
     for name, values in columns.items():
-        table = table.append_column(
-            SIDE_SCHEMA.field(name), pa.array(values, SIDE_SCHEMA.field(name).type)
-        )
-    measures = dict.fromkeys(name for extra in extras for name in extra["quality"])
+        field = SIDE_SCHEMA.field(name)
+        table = table.append_column(field, pa.array(values, field.type))
+    measures = dict.fromkeys(name for extra in extras for name in extra.quality)
     for name in measures:
-        values = [extra["quality"].get(name) for extra in extras]
-        table = table.append_column(QUALITY + name, pa.array(values))
+        table = table.append_column(QUALITY + name, pa.array([e.quality.get(name) for e in extras]))
     footer = json.dumps(shard.footer, ensure_ascii=False)
     own = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
     try:
