@@ -1,7 +1,7 @@
 """Chapman, Shaoxing and Ningbo: 45,152 12-lead ECGs with SNOMED CT diagnoses, in WFDB form."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -14,7 +14,6 @@ from deepecg_jax.data.building.wfdb_builder import (
 )
 from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Plan, PlannedRecord
-from deepecg_jax.data.splits import parse_shares
 from deepecg_jax.data.tables.read import column_names, read_columns, require_column, texts
 from deepecg_jax.labels import snomed
 from deepecg_jax.signals.recording import Recording
@@ -31,7 +30,7 @@ class Builder(WfdbBuilder):
         "Download version 1.0.0 from https://physionet.org/content/ecg-arrhythmia/1.0.0/ and give "
         "the folder that holds WFDBRecords."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (SHARES,)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -40,7 +39,7 @@ class Builder(WfdbBuilder):
 
     def plan(self, source: Path) -> Plan:
         """All headers named JS..., one patient each."""
-        shares = parse_shares(self.options["shares"])
+        shares = self.options[SHARES]
         headers = find_headers(source, "JS*.hea", "no record JS00001 and so on below it")
         names = {"names": _names_outside_the_list(source / NAMES)}
         return Plan(

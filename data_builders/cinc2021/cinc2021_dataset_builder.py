@@ -1,7 +1,7 @@
 """PhysioNet/CinC Challenge 2021: 12-lead ECGs of six sources with SNOMED CT diagnoses."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -14,7 +14,6 @@ from deepecg_jax.data.building.wfdb_builder import (
 )
 from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Plan, PlannedRecord
-from deepecg_jax.data.splits import parse_shares
 from deepecg_jax.labels import snomed
 from deepecg_jax.signals.recording import Recording
 
@@ -28,7 +27,7 @@ class Builder(WfdbBuilder):
         "Download the training data from https://physionet.org/content/challenge-2021/1.0.3/ and "
         "give its folder, or the folder of one source; .hea and .mat files are searched below it."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (SHARES,)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -37,7 +36,7 @@ class Builder(WfdbBuilder):
 
     def plan(self, source: Path) -> Plan:
         """All headers below the folder, by name; the Challenge gives no patient ids."""
-        shares = parse_shares(self.options["shares"])
+        shares = self.options[SHARES]
         absent = "no .hea file of the PhysioNet/CinC Challenge 2021"
         records = tuple(
             planned_header(header, header.stem, shares, snomed.site_of(header.stem))

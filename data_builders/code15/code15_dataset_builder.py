@@ -3,9 +3,9 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import examples_from
-from deepecg_jax.data.options import SHARES, Option
+from deepecg_jax.data.options import SHARES, BuildOptions, Option
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.splits import hash_split
 from deepecg_jax.data.tables.follow_up import stated_follow_up
 from deepecg_jax.data.tables.labels import label_values
 from deepecg_jax.data.tables.people import parse_age
@@ -43,7 +43,7 @@ class Builder(EcgBuilder):
         "https://zenodo.org/records/4916206, unzip them, and give the folder with exams.csv and "
         "the .hdf5 files."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (SHARES,)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -52,17 +52,17 @@ class Builder(EcgBuilder):
 
     @classmethod
     def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+        cls, records: Sequence[PlannedRecord], options: BuildOptions
     ) -> Iterator[Example | Reject]:
         """Rows of HDF5 parts or loose files, without the zeros they were padded with."""
         try:
-            yield from examples_from(records, options, read)
+            yield from examples_from(records, options.standardisation, read)
         finally:
             close_files()
 
     def plan(self, source: Path) -> Plan:
         """The rows of exams.csv whose tracings are there, in its order."""
-        shares = parse_shares(self.options["shares"])
+        shares = self.options[SHARES]
         path, table = _exams(source)
         exams = texts(table, "exam_id")
         places, absent_parts = _places(source, table, path)

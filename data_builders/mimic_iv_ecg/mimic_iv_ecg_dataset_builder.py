@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building.wfdb_builder import WfdbBuilder
-from deepecg_jax.data.options import SHARES, Option
+from deepecg_jax.data.options import SHARES, Option, file
 from deepecg_jax.data.records import Plan, PlannedRecord
-from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.splits import hash_split
 from deepecg_jax.data.tables.dates import read_dates
 from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.data.tables.read import column_names, read_columns, texts
@@ -25,6 +25,10 @@ RECORDS, MEASUREMENTS = "record_list.csv", "machine_measurements.csv"
 _OVER_89 = 91  # MIMIC-IV's anchor_age of everybody older than 89
 
 
+PATIENTS_TABLE = file(
+    "patients_table",
+    "patients.csv or patients.csv.gz of MIMIC-IV, for age and sex (credentialed access)",
+)
 _NOBODY: tuple[float, str, tuple[str, ...]] = (math.nan, "unknown", ())
 
 
@@ -55,12 +59,7 @@ class Builder(WfdbBuilder):
         "Download MIMIC-IV-ECG 1.0 from https://physionet.org/content/mimic-iv-ecg/1.0/ and give "
         "the folder that holds record_list.csv, machine_measurements.csv and files."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "shares": SHARES,
-        "patients_table": Option(
-            "", "patients.csv or patients.csv.gz of MIMIC-IV, for age and sex (credentialed access)"
-        ),
-    }
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (SHARES, PATIENTS_TABLE)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ class Builder(WfdbBuilder):
 
     def plan(self, source: Path) -> Plan:
         """The rows of record_list.csv, in its order."""
-        shares = parse_shares(self.options["shares"])
+        shares = self.options[SHARES]
         table = _read(source / RECORDS, ("subject_id", "study_id", "path", "ecg_time"))
         reports, carts = _reports(source / MEASUREMENTS)
         people = self._people()
@@ -110,9 +109,9 @@ class Builder(WfdbBuilder):
         return replace(record, labels=muse.labels_of(record.report.splitlines()))
 
     def _people(self) -> dict[str, Person]:
-        if not self.options["patients_table"]:
+        path = self.options[PATIENTS_TABLE]
+        if path is None:
             return {}
-        path = Path(self.options["patients_table"])
         columns = ("subject_id", "gender", "anchor_age", "anchor_year")
         table = _read(path, columns)
         rows = zip(*(texts(table, name) for name in columns), strict=True)

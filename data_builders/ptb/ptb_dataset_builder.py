@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -14,7 +14,6 @@ from deepecg_jax.data.building.wfdb_builder import (
 )
 from deepecg_jax.data.options import SHARES, Option
 from deepecg_jax.data.records import Plan, PlannedRecord
-from deepecg_jax.data.splits import parse_shares
 from deepecg_jax.labels import ptb
 from deepecg_jax.signals.recording import Recording
 
@@ -37,7 +36,7 @@ class Builder(WfdbBuilder):
         "Download version 1.0.0 from https://physionet.org/content/ptbdb/1.0.0/ and give the "
         "folder that holds patient001 to patient294."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {"shares": SHARES}
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (SHARES,)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -46,7 +45,7 @@ class Builder(WfdbBuilder):
 
     def plan(self, source: Path) -> Plan:
         """All headers below the folder, by name; the patient is the folder a header is in."""
-        shares = parse_shares(self.options["shares"])
+        shares = self.options[SHARES]
         absent = "no .hea file of the PTB Diagnostic ECG Database"
         records, homeless = [], 0
         for header in find_headers(source, "*.hea", absent):

@@ -5,15 +5,16 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building.wfdb_builder import WfdbBuilder
-from deepecg_jax.data.options import Option
+from deepecg_jax.data.options import Option, choice
 from deepecg_jax.data.records import SPLITS, Plan, PlannedRecord
 from deepecg_jax.data.tables.people import parse_age
 from deepecg_jax.errors import UserError
@@ -26,6 +27,56 @@ _FILE_COLUMNS = {"500": "filename_hr", "100": "filename_lr"}
 _SEX = {"0": "male", "1": "female"}
 
 
+@dataclass(frozen=True)
+class ChosenFolds:
+    """Folds that option ``folds`` names: ``splits`` fold -> split, and the option in words."""
+
+    splits: Mapping[int, str]
+    words: str
+
+
+def read_folds(option: str) -> ChosenFolds | None:
+    """``1-7/8/9`` as folds of train, validation and test; None for ``published``.
+
+    Raises:
+        UserError: it cannot be read, uses a fold twice, or names none.
+    """
+    if option == "published":
+        return None
+    parts = option.split("/")
+    if len(parts) != len(SPLITS):
+        raise UserError(
+            f"Option folds is {option!r}, but must name folds of train/validation/test, such as "
+            "1-7/8/9."
+        )
+    splits: dict[int, str] = {}
+    for split, part in zip(SPLITS, parts, strict=True):
+        for fold in _parse_folds(part, option):
+            if fold in splits:
+                raise UserError(f"Option folds is {option!r}: fold {fold} stands there twice.")
+            splits[fold] = split
+    if not splits:
+        raise UserError(f"Option folds is {option!r}, which names no fold.")
+    named = (f"{split} {part or '-'}" for split, part in zip(SPLITS, parts, strict=True))
+    return ChosenFolds(splits, ", ".join(named))
+
+
+def _parse_folds(part: str, option: str) -> list[int]:
+    folds: list[int] = []
+    for piece in filter(None, part.split(",")):
+        ends = piece.split("-")
+        if not all(end.strip().isdigit() for end in ends) or len(ends) > 2:
+            raise UserError(f"Option folds is {option!r}: {piece!r} is no fold and no range.")
+        folds += range(int(ends[0]), int(ends[-1]) + 1)
+    return folds
+
+
+RATE: Option[Literal["auto", "500", "100"]] = choice(
+    "rate", "records at 500 or 100 Hz; auto takes 500 if present", "auto", "500", "100"
+)
+FOLDS = Option("folds", "published", "folds of train/validation/test, such as 1-7/8/9", read_folds)
+
+
 class Builder(WfdbBuilder):
     """See README.md beside this file."""
 
@@ -35,12 +86,7 @@ class Builder(WfdbBuilder):
         "Download PTB-XL 1.0.3 from https://physionet.org/content/ptb-xl/1.0.3/ and give the "
         "folder that holds ptbxl_database.csv, scp_statements.csv and records500 or records100."
     )
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "rate": Option(
-            "auto", "records at 500 or 100 Hz; auto takes 500 if present", ("auto", "500", "100")
-        ),
-        "folds": Option("published", "folds of train/validation/test, such as 1-7/8/9"),
-    }
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (RATE, FOLDS)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -53,7 +99,7 @@ class Builder(WfdbBuilder):
         _check_statements(source / STATEMENTS)
         file_column = self._file_column(source, rows)
         folds = [_fold(row) for row in rows]
-        assignment, notes = assign_folds(self.options["folds"], sorted(set(folds)))
+        assignment, notes = assign_folds(self.options[FOLDS], sorted(set(folds)))
         records, unknown = [], Counter()
         for row, fold in zip(rows, folds, strict=True):
             if fold in assignment:
@@ -66,69 +112,45 @@ class Builder(WfdbBuilder):
         return Plan(tuple(records), (), counts, tuple(notes))
 
     def _file_column(self, source: Path, rows: Sequence[Mapping[str, str]]) -> str:
-        for rate in ("500", "100") if self.options["rate"] == "auto" else (self.options["rate"],):
+        asked = self.options[RATE]
+        for rate in ("500", "100") if asked == "auto" else (asked,):
             column = _FILE_COLUMNS[rate]
             if (source / f"records{rate}").is_dir() and any(row.get(column) for row in rows):
                 return column
-        wanted = {"auto": "records500 or records100"}.get(
-            self.options["rate"], f"records{self.options['rate']}"
-        )
+        wanted = "records500 or records100" if asked == "auto" else f"records{asked}"
         raise UserError(
             f"{source} has no folder {wanted} to which {DATABASE} refers; download it or choose "
             "another --option rate."
         )
 
 
-def assign_folds(option: str, present: Sequence[int]) -> tuple[dict[int, str], list[str]]:
+def assign_folds(
+    chosen: ChosenFolds | None, present: Sequence[int]
+) -> tuple[dict[int, str], list[str]]:
     """Fold -> split, and notes for the summary.
 
-    ``published``: 1-8 train, 9 validation, 10 test; when fold 10 is absent but 8 and 9 are there,
-    9 is the test split and 8 validates, so that such a source still has a held-out test split.
+    Without a choice, as published: 1-8 train, 9 validation, 10 test; when fold 10 is absent but 8
+    and 9 are there, 9 is the test split and 8 validates, so that such a source still has a held-out
+    test split.
 
     Raises:
-        UserError: the option cannot be read, uses a fold twice, or names one that is not there.
+        UserError: the choice names a fold that is not there.
     """
-    if option == "published":
+    if chosen is None:
         if 10 not in present and {8, 9} <= set(present):
-            chosen = {"train": range(1, 8), "validation": [8], "test": [9]}
+            published = {"train": range(1, 8), "validation": [8], "test": [9]}
             notes = [
                 "The source has no fold 10: fold 9 is the test split, fold 8 the validation split, "
                 "folds 1-7 the training split (published: 1-8, 9, 10)."
             ]
         else:
-            chosen, notes = PUBLISHED_FOLDS, []
-        return {f: s for s, folds in chosen.items() for f in folds if f in present}, notes
-    parts = option.split("/")
-    if len(parts) != len(SPLITS):
-        raise UserError(
-            f"Option folds is {option!r}, but must name folds of train/validation/test, such as "
-            "1-7/8/9."
-        )
-    assignment: dict[int, str] = {}
-    for split, part in zip(SPLITS, parts, strict=True):
-        for fold in _parse_folds(part, option):
-            if fold in assignment:
-                raise UserError(f"Option folds is {option!r}: fold {fold} stands there twice.")
-            if fold not in present:
-                there = ", ".join(map(str, present))
-                raise UserError(
-                    f"Fold {fold} of option folds is not in the source; it has {there}."
-                )
-            assignment[fold] = split
-    if not assignment:
-        raise UserError(f"Option folds is {option!r}, which names no fold.")
-    named = ", ".join(f"{split} {part or '-'}" for split, part in zip(SPLITS, parts, strict=True))
-    return assignment, [f"Folds by option: {named}."]
-
-
-def _parse_folds(part: str, option: str) -> list[int]:
-    folds: list[int] = []
-    for piece in filter(None, part.split(",")):
-        ends = piece.split("-")
-        if not all(end.strip().isdigit() for end in ends) or len(ends) > 2:
-            raise UserError(f"Option folds is {option!r}: {piece!r} is no fold and no range.")
-        folds += range(int(ends[0]), int(ends[-1]) + 1)
-    return folds
+            published, notes = PUBLISHED_FOLDS, []
+        return {f: s for s, folds in published.items() for f in folds if f in present}, notes
+    for fold in chosen.splits:
+        if fold not in present:
+            there = ", ".join(map(str, present))
+            raise UserError(f"Fold {fold} of option folds is not in the source; it has {there}.")
+    return dict(chosen.splits), [f"Folds by option: {chosen.words}."]
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -1,18 +1,17 @@
 """Synthetic ECGs from the package's own heart-dipole generator; needs no files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import examples_from, features_of
-from deepecg_jax.data.options import SHARES, Option, whole_number
+from deepecg_jax.data.options import SHARES, BuildOptions, Option, whole_number
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.splits import hash_split, parse_shares
-from deepecg_jax.data.standardisation import contract_of
+from deepecg_jax.data.splits import hash_split
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
 from deepecg_jax.signals.quality.interference import interference
 from deepecg_jax.signals.recording import Recording
@@ -20,6 +19,9 @@ from deepecg_jax.signals.standard.millivolt import to_microvolts
 from deepecg_jax.signals.synthetic.findings import FINDINGS
 from deepecg_jax.signals.synthetic.generate import generate
 from deepecg_jax.signals.synthetic.patients import patient_of
+
+COUNT = whole_number("n", "2000", "number of ECGs", 1)
+SEED = whole_number("seed", "0", "another seed gives other patients")
 
 _CHUNK = 64  # ECGs generated in one call: 8 MB
 
@@ -30,11 +32,7 @@ class Builder(EcgBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
     NEEDS_SOURCE = False
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "n": Option("2000", "number of ECGs"),
-        "seed": Option("0", "another seed gives other patients"),
-        "shares": SHARES,
-    }
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (COUNT, SEED, SHARES)
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -43,8 +41,7 @@ class Builder(EcgBuilder):
 
     def plan(self, source: Path) -> Plan:
         """Records 0 .. n-1 of the seed, their patients assigned to splits by hash."""
-        n, seed = whole_number(self.options, "n", 1), whole_number(self.options, "seed")
-        shares = parse_shares(self.options["shares"])
+        n, seed, shares = self.options[COUNT], self.options[SEED], self.options[SHARES]
         n = n if self.limit is None else min(n, self.limit)
         records = []
         for index, patient in enumerate(patient_of(np.arange(n)).tolist()):
@@ -62,11 +59,11 @@ class Builder(EcgBuilder):
 
     @classmethod
     def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+        cls, records: Sequence[PlannedRecord], options: BuildOptions
     ) -> Iterator[Example | Reject]:
         """Every record is a function of (seed, index) alone; as it is, or standardised."""
-        generated = _generated(records, whole_number(options, "seed"))
-        if contract_of(options) == SignalContract():
+        generated = _generated(records, options[SEED])
+        if options.contract == SignalContract():
             for record, signal in generated:
                 features = features_of(record, to_microvolts(signal), np.ones(12, bool))
                 yield Example(features, _measures(signal))
@@ -79,7 +76,10 @@ class Builder(EcgBuilder):
             return Recording(signal, STANDARD_LEADS, SignalContract().sampling_rate)
 
         yield from examples_from(
-            records, options, read, lambda planned, _: records_read.pop(planned.record_id)
+            records,
+            options.standardisation,
+            read,
+            lambda planned, _: records_read.pop(planned.record_id),
         )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import examples_from
-from deepecg_jax.data.options import SHARES, Option
+from deepecg_jax.data.options import SHARES, BuildOptions, Option, text
 from deepecg_jax.data.records import UNLABELLED, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.tables.files import ReadingOptions, describe, read_planned
 from deepecg_jax.data.tables.folders import (
@@ -35,6 +35,16 @@ from deepecg_jax.signals.reading.hdf5 import close_files
 
 AUTO, STATEMENTS = "auto", "statements"
 _COLUMN = "column of the table (default: the one of this name, if there is one; none: no column)"
+TABLE = text("table", "", "file name of the table, if the source holds several")
+FILES = text("files", "", "without a table: which files are ECGs, such as *.xml")
+ENCODING = text("encoding", "utf-8", "of a CSV table, such as latin-1")
+ROLE = {role: text(role, "", _COLUMN) for role in ROLES}
+LABELS = text(
+    "labels",
+    AUTO,
+    "names of label columns, or patterns such as label:*; none; statements: findings that "
+    "GE's machine statements in the report define",
+)
 
 
 class Builder(EcgBuilder):
@@ -47,24 +57,16 @@ class Builder(EcgBuilder):
         "them, or that table; data_builders/table/README.md describes columns and options."
     )
     TAKES_A_FILE = True
-    OPTIONS: ClassVar[dict[str, Option]] = {
-        "table": Option("", "file name of the table, if the source holds several"),
-        "files": Option("", "without a table: which files are ECGs, such as *.xml"),
-        "encoding": Option("utf-8", "of a CSV table, such as latin-1"),
-        **{role: Option("", _COLUMN) for role in ROLES},
-        "labels": Option(
-            AUTO,
-            "names of label columns, or patterns such as label:*; none; statements: findings that "
-            "GE's machine statements in the report define",
-        ),
-        "shares": SHARES,
-        "sex_codes": Option("", "what codes mean, such as 0=male,1=female"),
-        "age_over_89": Option("", "the code for an age over 89, such as 300"),
-        "date_format": Option("", "form of all dates, such as %d/%m/%Y"),
-        "sampling_rate": Option("", "Hz, or a column, for files that do not state it"),
-        "unit": Option("", "mV, uV or V, or a column, for files that do not state it"),
-        "leads": Option("", "I,II,... or standard, or a column, for files that do not state them"),
-    }
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = (
+        *(TABLE, FILES, ENCODING, *ROLE.values(), LABELS, SHARES),
+        text("sex_codes", "", "what codes mean, such as 0=male,1=female"),
+        text("age_over_89", "", "the code for an age over 89, such as 300"),
+        text("date_format", "", "form of all dates, such as %d/%m/%Y"),
+        # each a constant or a column: which, only the table says
+        text("sampling_rate", "", "Hz, or a column, for files that do not state it"),
+        text("unit", "", "mV, uV or V, or a column, for files that do not state it"),
+        text("leads", "", "I,II,... or standard, or a column, for files that do not state them"),
+    )
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
@@ -80,11 +82,11 @@ class Builder(EcgBuilder):
 
     @classmethod
     def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+        cls, records: Sequence[PlannedRecord], options: BuildOptions
     ) -> Iterator[Example | Reject]:
         """Files by their extension; what the table leaves open is taken from the file."""
         try:
-            yield from examples_from(records, options, read_planned, describe)
+            yield from examples_from(records, options.standardisation, read_planned, describe)
         finally:
             close_files()
 
@@ -93,47 +95,46 @@ class Builder(EcgBuilder):
         """The table; the folder itself if there is none."""
         if self.source is None:
             raise UserError("Builder table needs --source, a folder of ECGs or a table of them.")
-        if self.options["files"] and self.source.is_dir():
+        if self.options[FILES] and self.source.is_dir():
             return self.source
-        options = self.options
-        found = find_table(self.source, options["table"], options["path"], options["encoding"])
-        return found or self.source
+        table, column = self.options[TABLE], self.options[ROLE["path"]]
+        return find_table(self.source, table, column, self.options[ENCODING]) or self.source
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         if self._path.is_dir():
             return ("path",)
-        return column_names(self._path, self.options["encoding"])
+        return column_names(self._path, self.options[ENCODING])
 
     def _read(self, columns: Sequence[str]) -> pa.Table:
         if self._path.is_dir():
-            return pa.table({"path": find_files(self._path, self.options["files"])})
-        return read_columns(self._path, columns, self.options["encoding"])
+            return pa.table({"path": find_files(self._path, self.options[FILES])})
+        return read_columns(self._path, columns, self.options[ENCODING])
 
     @cached_property
     def _roles(self) -> dict[str, str]:
-        return columns_of_roles(self.options, self._names, self._path)
+        return columns_of_roles(self.options.texts, self._names, self._path)
 
     @cached_property
     def _reading(self) -> ReadingOptions:
-        return ReadingOptions.of(self.options, self._names)
+        return ReadingOptions.of(self.options.texts, self._names)
 
     @cached_property
     def _overlooked(self) -> dict[str, str]:
-        return overlooked(self.options, self._roles, self._names)
+        return overlooked(self.options.texts, self._roles, self._names)
 
     @property
     def _from_statements(self) -> bool:
-        return self.options["labels"] == STATEMENTS and STATEMENTS not in self._names
+        return self.options[LABELS] == STATEMENTS and STATEMENTS not in self._names
 
     @cached_property
     def _labelled(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Label columns and their values, int8 (number of rows, number of columns)."""
         used = {*self._roles.values(), *self._reading.columns}
         free = [name for name in self._names if name not in used]
-        if self.options["labels"] == AUTO:
+        if self.options[LABELS] == AUTO:
             free = [name for name in free if name not in self._overlooked]
-        option = self.options["labels"]
+        option = self.options[LABELS]
         if option == "none" or self._from_statements:
             columns = []
         elif option == AUTO:
@@ -174,11 +175,11 @@ class Builder(EcgBuilder):
         stated = ids(table, roles.get("record_id"), path) or written
         names = [name or path for name, path in zip(stated, written, strict=True)]
         patients = self._patients(table, names, files, reading, notes)
-        split, shares = roles.get("split"), self.options["shares"]
+        split, shares = roles.get("split"), self.options[SHARES]
         splits, counts, more = splits_of_rows(table, split, path, patients, shares)
-        age = ages(table, roles, self.options)
-        sex = sexes(table, roles, self.options, notes)
-        follow_up = follow_ups(table, roles, self.options)
+        age = ages(table, roles, self.options.texts)
+        sex = sexes(table, roles, self.options.texts, notes)
+        follow_up = follow_ups(table, roles, self.options.texts)
         words = {
             role: texts(table, roles[role]) if role in roles else [""] * len(names)
             for role in ("site", "device", "report")
@@ -224,7 +225,7 @@ class Builder(EcgBuilder):
         reading: Sequence[dict[str, Any]],
         notes: list[str],
     ) -> list[str]:
-        column, stated = self._roles.get("patient_id"), self.options["patient_id"]
+        column, stated = self._roles.get("patient_id"), self.options[ROLE["patient_id"]]
         if column is not None:
             found, who = ids(table, column, self._path), column
         elif stated == FROM_FOLDER:
@@ -255,21 +256,21 @@ class Builder(EcgBuilder):
             )
         elif not columns:
             notes.append(f"The data set has no labels (its one label, {UNLABELLED}, is unknown).")
-        elif self.options["labels"] == AUTO:
+        elif self.options[LABELS] == AUTO:
             notes.append(
                 "Columns that hold only 0, 1 and -1 (no, yes, unknown) are labels: "
                 f"{_shown(columns)}; --option labels=... chooses others."
             )
         used = {*self._roles.values(), *self._reading.columns, *self._overlooked, *columns}
         unused = [name for name in self._names if name not in used]
-        if unused and self.options["labels"] == AUTO:
+        if unused and self.options[LABELS] == AUTO:
             notes.append(f"Columns without a use: {_shown(unused)}.")
         for column, role in self._overlooked.items():
             if column not in columns:
                 notes.append(
                     f"Column {column!r} is not used; --option {role}={column} takes it as {role}."
                 )
-        if self._path.is_dir() and not self.options["files"] and (left := not_taken(self._path)):
+        if self._path.is_dir() and not self.options[FILES] and (left := not_taken(self._path)):
             notes.append(
                 f"Files that are not taken for ECGs, by extension: {left} (--option files=*.xml or "
                 "the like takes others)."

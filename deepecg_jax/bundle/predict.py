@@ -10,18 +10,15 @@ from rich.console import Console
 from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.standardisation import require_profiles, windows_for
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.table.predictions import write_predictions
 from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.reading.read import read
 from deepecg_jax.signals.recording import SignalError
-from deepecg_jax.signals.standard import deepecg
+from deepecg_jax.signals.standard.choose import DEEPECG_BATCH, choose
 from deepecg_jax.signals.standard.convert import convert
+from deepecg_jax.signals.standard.millivolt import Window
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
-
-DEEPECG_BATCH = 512
-"""Files that are standardised together for a bundle whose scaling is ``deepecg``."""
 
 
 def predict_split(
@@ -130,34 +127,31 @@ def predict_records(
     Returns (path, reason) of those left out; UserError when none can be read.
     """
     contract = bundle.signal
-    require_profiles(contract, profiles)
+    standardisation = choose(contract, profiles=profiles)
     at_once = DEEPECG_BATCH if contract.scaling == "deepecg" else 4 * batch_size
     recordings, rejects = [], []
     scores: list[np.ndarray] = []
-    waiting: list[tuple[np.ndarray, np.ndarray]] = []  # (W, T, L), (W,) of each recording
+    waiting: list[list[Window]] = []  # of each recording
 
     def flush() -> None:
-        windows = np.concatenate([part for part, _ in waiting])
-        if contract.scaling == "deepecg":
-            windows, _ = deepecg.standardize(windows)
-        valid = np.concatenate([part for _, part in waiting])
-        flat = bundle.probabilities(windows, valid_samples=valid, batch_size=batch_size)
-        ends = np.cumsum([len(part) for part, _ in waiting])
+        windows = standardisation.together([window for part in waiting for window in part])
+        signal = np.stack([window.signal for window in windows])
+        valid = np.array([window.valid_samples for window in windows])
+        flat = bundle.probabilities(signal, valid_samples=valid, batch_size=batch_size)
+        ends = np.cumsum([len(part) for part in waiting])
         scores.extend(part.mean(0) for part in np.split(flat, ends[:-1]))
         waiting.clear()
 
     for path in paths:
         try:
             recording = read(path)
-            pieces = windows_for(recording, contract, profiles)
+            windows = standardisation.windows(recording, recording.site)
         except SignalError as error:
             rejects.append((path, str(error)))
             continue
-        windows = np.stack([piece.signal for piece in pieces])
-        valid = np.array([piece.valid_samples for piece in pieces])
         recordings.append(recording)
-        waiting.append((windows, valid))
-        if sum(len(part) for part, _ in waiting) >= at_once:
+        waiting.append(windows)
+        if sum(len(part) for part in waiting) >= at_once:
             flush()
     if waiting:
         flush()

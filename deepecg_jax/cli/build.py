@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,7 @@ from deepecg_jax.errors import StoppedBySignal, UserError
 if TYPE_CHECKING:
     from deepecg_jax.data.building.machines import BuiltPart, Part
     from deepecg_jax.data.staging.run import Progress
+    from deepecg_jax.data.staging.summary import Summary
 
 
 def command(
@@ -65,7 +66,7 @@ def command(
 
     from deepecg_jax.data.building.build import build
     from deepecg_jax.data.building.machines import build_part, parse_part
-    from deepecg_jax.data.staging.run import Runner
+    from deepecg_jax.data.staging.run import Manner
 
     if beam_option and not beam:
         raise UserError("--beam-option is given without --beam.")
@@ -78,7 +79,7 @@ def command(
             check()
             show(now)
 
-        runner = Runner(workers, beam_options, restart, on_progress, say)
+        manner = Manner(workers, beam_options, restart, on_progress, say)
         if chosen is None:
             built = build(
                 name,
@@ -87,7 +88,7 @@ def command(
                 limit=limit,
                 options=options,
                 overwrite=overwrite,
-                runner=runner,
+                manner=manner,
             )
         else:
             piece = build_part(
@@ -98,7 +99,7 @@ def command(
                 limit=limit,
                 options=options,
                 overwrite=overwrite,
-                runner=runner,
+                manner=manner,
             )
             _say_part(piece)
             return
@@ -114,7 +115,7 @@ def say(sentence: str) -> None:
     console.print(escape(sentence), soft_wrap=True, highlight=False)
 
 
-def say_totals(summary: dict[str, Any]) -> None:
+def say_totals(summary: "Summary") -> None:
     """The last line of a build."""
     speed = f", {summary['ecg_per_s']:,.0f} ECG/s" if summary["ecg_per_s"] else ""
     say(

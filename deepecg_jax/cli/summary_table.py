@@ -1,7 +1,7 @@
 """A data set's ``summary.json`` as rich tables."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -9,10 +9,13 @@ from rich.table import Table
 from deepecg_jax.cli.console import console
 from deepecg_jax.labels.titles import title_of
 
+if TYPE_CHECKING:
+    from deepecg_jax.data.staging.summary import SplitSummary, Summary
+
 _BRIEF_LABELS = 12
 
 
-def print_summary(summary: dict[str, Any], folder: Path, brief: bool = False) -> None:
+def print_summary(summary: "Summary", folder: Path, brief: bool = False) -> None:
     """Print splits, labels, repairs and rejects; ``brief`` shows the first labels only."""
     speed = f", {summary['ecg_per_s']:,.0f} ECG/s" if summary.get("ecg_per_s") else ""
     console.print(
@@ -35,7 +38,7 @@ def print_summary(summary: dict[str, Any], folder: Path, brief: bool = False) ->
         console.print("No ECG was rejected.")
 
 
-def _splits(splits: dict[str, Any]) -> Table:
+def _splits(splits: "dict[str, SplitSummary]") -> Table:
     table = Table("split", title="splits", title_justify="left")
     for name in ("ECGs", "patients", "female", "male", "unknown", "median age", "folds"):
         table.add_column(name, justify="right")
@@ -52,7 +55,7 @@ def _splits(splits: dict[str, Any]) -> Table:
     return table
 
 
-def _labels(labels: dict[str, Any], splits: list[str], brief: bool) -> Table:
+def _labels(labels: dict[str, dict[str, dict[str, int]]], splits: list[str], brief: bool) -> Table:
     """Positives and their share of the ECGs for which the label is known, most frequent first
     when brief; labels that are never positive are only counted."""
     present = [

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -41,6 +41,23 @@ class PlannedRecord:
     unknown_labels: int = 0
 
 
+class Features(TypedDict):
+    """What is stored of an ECG; shapes and units stand in ``deepecg_jax.data.shards.schema``."""
+
+    signal: np.ndarray
+    lead_mask: np.ndarray
+    labels: np.ndarray
+    record_id: str
+    patient_id: str
+    age: float
+    sex: str
+    site: str
+    device: str
+    report: str
+    time_days: float
+    event: int
+
+
 @dataclass(frozen=True)
 class Example:
     """One stored ECG: the features of the schema, and quality measures kept beside the shards.
@@ -48,8 +65,8 @@ class Example:
     ``counts`` names what was repaired or noticed, for the totals of ``summary.json``.
     """
 
-    features: dict[str, Any]
-    quality: Mapping[str, Any] = field(default_factory=dict)
+    features: Features
+    quality: Mapping[str, float | bool] = field(default_factory=dict)
     counts: Sequence[str] = ()
 
 

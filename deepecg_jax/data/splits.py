@@ -4,12 +4,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from deepecg_jax.data.records import SPLITS, PlannedRecord
 from deepecg_jax.errors import UserError
 
+Shares = tuple[float, float, float]
+"""Fractions of train, validation and test, which sum to one."""
+PatientRule = Literal["error", "first"]
+"""What becomes of a patient in two splits."""
 
-def parse_shares(text: str) -> tuple[float, float, float]:
+
+def parse_shares(text: str) -> Shares:
     """``80/10/10`` -> fractions of train, validation and test that sum to one.
 
     Raises UserError unless these are three non-negative numbers with a positive sum.
@@ -65,7 +71,7 @@ def check_unique(records: Sequence[PlannedRecord]) -> None:
 
 
 def keep_patients_apart(
-    records: Sequence[PlannedRecord], rule: str = "error"
+    records: Sequence[PlannedRecord], rule: PatientRule = "error"
 ) -> tuple[tuple[PlannedRecord, ...], int]:
     """Make sure that no patient is in two splits.
 
@@ -80,8 +86,6 @@ def keep_patients_apart(
     Raises:
         UserError: a patient is in two splits and the rule is ``error``.
     """
-    if rule not in ("error", "first"):
-        raise UserError(f"Option patients is {rule!r}, but must be error or first.")
     home: dict[str, str] = {}
     strays: Counter[str] = Counter()
     moved = 0

@@ -21,7 +21,7 @@ from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.builder import make_builder
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.staging import tasks as shard_tasks
+from deepecg_jax.data.staging import shard
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.synthetic.generate import generate
 
@@ -202,8 +202,8 @@ def test_a_worker_that_is_killed_is_reported_and_finished_shards_are_kept(tmp_pa
 
 
 SMALL_SHARDS = (
-    "from deepecg_jax.data import shard_tasks; "
-    "shard_tasks._PER_SMALL_SHARD, shard_tasks._SMALL_SHARDS = 32, 99; "
+    "from deepecg_jax.data.staging import shard; "
+    "shard._PER_SMALL_SHARD, shard._SMALL_SHARDS = 32, 99; "
 )
 """Shards of 32 ECGs each, so that a build can be stopped after a few."""
 
@@ -227,8 +227,8 @@ def uninterrupted(tmp_path_factory) -> dict[str, bytes]:
 
 
 def small_shards(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shard_tasks, "_PER_SMALL_SHARD", 32)
-    patch.setattr(shard_tasks, "_SMALL_SHARDS", 99)
+    patch.setattr(shard, "_PER_SMALL_SHARD", 32)
+    patch.setattr(shard, "_SMALL_SHARDS", 99)
 
 
 @pytest.mark.slow
@@ -287,10 +287,9 @@ def test_a_stopped_build_goes_on_to_the_same_bytes(
 
 
 WATCH = (
-    "import sys; from deepecg_jax.data import pool; write = pool.write_shard; "
-    "run = pool.run_tasks; from deepecg_jax.data import running; "
-    "running.run_tasks = lambda tasks, workers, report: ("
-    "[print(t.path.name, file=sys.stderr) for t in tasks], run(tasks, workers, report)); "
+    "import sys; from deepecg_jax.data.staging import pool, run; write = pool.write_in_processes; "
+    "run.write_in_processes = lambda shards, *more: ("
+    "[print(s.path.name, file=sys.stderr) for s in shards], write(shards, *more)); "
 )
 """Names on stderr of the shards that a build is about to write."""
 
@@ -300,7 +299,7 @@ def divide_all() -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         small_shards(patch)
         builder = make_builder(builder_file("synthetic"), data_dir="unused", options={"n": str(N)})
-        return [task.path.name for task in builder.tasks(builder.checked_plan(Path()))]
+        return [s.path.name for s in builder.job(builder.checked_plan(Path())).shards]
 
 
 def test_rejects_table_holds_the_reason(signals, tmp_path) -> None:

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepecg_jax.data.options import COMMON_OPTIONS, resolve_options, whole_number
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.splits import check_unique, hash_split, keep_patients_apart, parse_shares
-from deepecg_jax.data.staging.tasks import divide
+from deepecg_jax.data.staging.shard import divide
 from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.errors import UserError
 
@@ -112,15 +111,3 @@ def test_ages_are_read_or_repaired_by_rule(text: str, age: float, counted: tuple
 
 def test_300_is_no_age_where_it_is_not_a_code() -> None:
     assert parse_age("300")[1] == ("impossible_age",)
-
-
-def test_options_are_checked_by_name_and_value() -> None:
-    assert resolve_options(COMMON_OPTIONS, {"windows": "all"}, "x")["windows"] == "all"
-    with pytest.raises(UserError, match="did you mean 'windows'"):
-        resolve_options(COMMON_OPTIONS, {"window": "all"}, "x")
-    with pytest.raises(UserError, match="first or all"):
-        resolve_options(COMMON_OPTIONS, {"windows": "two"}, "x")
-    assert whole_number({"n": "12"}, "n", 1) == 12
-    for bad in ("0", "-3", "1.5", "many"):
-        with pytest.raises(UserError, match="whole number >= 1"):
-            whole_number({"n": bad}, "n", 1)

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepecg_jax.data.catalogue import builder_file
+from deepecg_jax.data.options import FIT, SITE_PROFILE
+from deepecg_jax.data.records import Plan
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
-from deepecg_jax.data.staging.run import Progress, Runner, silent, write_shards
-from deepecg_jax.data.staging.summary import request_of
-from deepecg_jax.data.standardisation import FIT
+from deepecg_jax.data.staging.run import Manner, Progress, silent, write_shards
+from deepecg_jax.data.staging.state import Request, request_of
+from deepecg_jax.data.staging.summary import Summary
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
 
@@ -29,7 +31,7 @@ class Built:
     """A complete data set: its folder, its ``summary.json``, and whether it was there before."""
 
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
     reused: bool
 
 
@@ -43,7 +45,7 @@ def build(
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     *,
-    runner: Runner | None = None,
+    manner: Manner | None = None,
 ) -> Built:
     """Build the data set ``name`` from ``source``, or find that it was built before.
 
@@ -56,32 +58,33 @@ def build(
         source: folder with the source's files, or a table (``synthetic`` needs none).
         workers: processes; the shards are the same for any number.
         limit: only the first so many recordings of the source.
-        options: the builder's options by name.
+        options: texts of the builder's options by name.
         overwrite: build again what exists.
         on_progress: called now and then with how far the build is.
-        runner: how shards are written, instead of ``workers`` and ``on_progress``.
+        manner: how shards are written, instead of ``workers`` and ``on_progress``.
 
     Raises:
         UserError: unknown builder or option, a source that is not one, another build of the same
             data set at work, or an existing data set that was built from something else.
     """
-    from deepecg_jax.data.building.site_profiles import with_fitted_profile
+    from deepecg_jax.data.building.site_profiles import fitted_profile
 
-    runner = runner or Runner(workers, on_progress=on_progress or silent)
+    manner = manner or Manner(workers, on_progress=on_progress or silent)
     folder = Path(data_dir) / name
     started = time.monotonic()
     builder_file(name)  # nothing is made for a name that is wrong
     with alone(folder, name):
         shutil.rmtree(folder / ASSEMBLY, ignore_errors=True)
-        builder = open_builder(name, folder / ASSEMBLY, source, limit, options, runner)
-        if builder.options["site_profile"] == FIT:
-            fitted = with_fitted_profile(builder, options or {}, folder)
-            builder = open_builder(name, folder / ASSEMBLY, source, limit, fitted, runner)
+        builder = open_builder(name, folder / ASSEMBLY, source, limit, options, manner)
+        plan: Plan | None = None
+        if builder.options[SITE_PROFILE] == FIT:
+            plan = builder.plan(builder.source or Path())
+            builder.take_profile(fitted_profile(builder, plan, folder))
         final = folder / str(builder.version)
         if final.exists() and not overwrite:
             request = request_of(builder.source, builder.options, builder.limit)
             return Built(final, existing(final, request), True)
-        staged, staging = _stage(builder, folder, runner, started)
+        staged, staging = _stage(builder, plan, folder, manner, started)
         try:
             builder.staged = staged
             finish(builder, final)
@@ -93,17 +96,15 @@ def build(
 
 
 def _stage(
-    builder: "EcgBuilder", folder: Path, runner: Runner, started: float
+    builder: "EcgBuilder", plan: Plan | None, folder: Path, manner: Manner, started: float
 ) -> tuple["Staged", Path]:
     from deepecg_jax.data.staging.state import discard_others, staging_folder
 
-    plan = builder.checked_plan(builder.source or Path())
-    tasks = builder.tasks(plan)
-    state = builder.state(plan, tasks)
-    for sentence in discard_others(folder, state, runner.restart):
-        runner.say(sentence)
-    staging = staging_folder(folder, state)
-    return write_shards(runner, state, plan.rejects, tasks, staging, started), staging
+    job = builder.job(builder.checked(plan or builder.plan(builder.source or Path())))
+    for sentence in discard_others(folder, job.state, manner.restart):
+        manner.say(sentence)
+    staging = staging_folder(folder, job.state)
+    return write_shards(job, manner, staging, started), staging
 
 
 def open_builder(
@@ -112,7 +113,7 @@ def open_builder(
     source: str | Path | None,
     limit: int | None,
     options: Mapping[str, str] | None,
-    runner: Runner,
+    manner: Manner,
 ) -> "EcgBuilder":
     """The builder of a request; UserError if the request cannot be right."""
     from deepecg_jax.data.building.builder import make_builder
@@ -123,8 +124,8 @@ def open_builder(
         raise UserError(f"The source {source} {what}.")
     if limit is not None and limit < 1:
         raise UserError(f"The limit is {limit}, but must be at least 1.")
-    if runner.workers < 1:
-        raise UserError(f"The number of workers is {runner.workers}, but must be at least 1.")
+    if manner.workers < 1:
+        raise UserError(f"The number of workers is {manner.workers}, but must be at least 1.")
     builder = make_builder(
         builder_file(name), data_dir=data_dir, source=source_path, options=options, limit=limit
     )
@@ -148,7 +149,7 @@ def finish(builder: "EcgBuilder", final: Path) -> None:
         shutil.rmtree(assembly, ignore_errors=True)
 
 
-def existing(final: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def existing(final: Path, wanted: Request) -> Summary:
     """The summary of a data set that is there; UserError if it is of something else."""
     if not (final / SUMMARY_FILE).is_file() or not (final / "dataset_info.json").is_file():
         raise UserError(f"{final} exists but is no complete data set; build with --overwrite.")

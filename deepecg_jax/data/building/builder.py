@@ -15,17 +15,33 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from deepecg_jax.data.catalogue import load_builder_class
-from deepecg_jax.data.options import COMMON_OPTIONS, Option, resolve_options
+from deepecg_jax.data.options import (
+    BASELINE,
+    COMMON_OPTIONS,
+    FINDINGS,
+    PATIENTS,
+    POWERLINE,
+    SITE_PROFILE,
+    STANDARDISATION,
+    WINDOWS,
+    BuildOptions,
+    Option,
+    resolve_options,
+)
 from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.shards.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
 from deepecg_jax.data.staging.assembly import assemble
-from deepecg_jax.data.staging.run import Runner, write_shards
-from deepecg_jax.data.staging.state import BuildState, Staged, state_of
-from deepecg_jax.data.staging.summary import request_of
-from deepecg_jax.data.staging.tasks import ShardTask, make_tasks
-from deepecg_jax.data.standardisation import check_standardisation
-from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.data.staging.run import Job, Manner, write_shards
+from deepecg_jax.data.staging.shard import Recipe, Shard, plan_shards
+from deepecg_jax.data.staging.state import (
+    BuildState,
+    Staged,
+    code_versions,
+    plan_digests,
+    request_of,
+)
+from deepecg_jax.labels import findings
 
 _STAGING = "staging"
 
@@ -35,13 +51,13 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     Args:
         source: folder with the source's files; without it TFDS' manual download folder is used.
-        options: values of the builder's options by name, as texts.
+        options: texts of the builder's options by name.
         limit: only the first so many records of the source.
         staged: shards that are written already (the source is not looked at).
         kwargs: those of ``tfds.core.GeneratorBasedBuilder`` (``data_dir``).
     """
 
-    OPTIONS: ClassVar[dict[str, Option]] = {}
+    OPTIONS: ClassVar[tuple[Option[Any], ...]] = ()
     NEEDS_SOURCE: ClassVar[bool] = True
     TAKES_A_FILE: ClassVar[bool] = False
 
@@ -55,11 +71,23 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         **kwargs: Any,
     ) -> None:
         self.source = source
-        self.options = resolve_options({**COMMON_OPTIONS, **self.OPTIONS}, options or {}, self.name)
-        check_standardisation(self.options)
+        self.options = self._resolved(options or {})
         self.limit = limit
         self.staged = staged
         super().__init__(file_format="array_record", **kwargs)
+
+    def _resolved(self, texts: Mapping[str, str]) -> BuildOptions:
+        return resolve_options((*COMMON_OPTIONS, *self.OPTIONS), texts, self.name)
+
+    def take_profile(self, path: Path) -> None:
+        """Put a fitted site profile in the place of the option that asked for one."""
+        self.options = self._resolved({**self.options.texts, SITE_PROFILE.name: str(path)})
+
+    def plain_options(self) -> BuildOptions:
+        """The options for a sample of unfiltered millivolts, whatever was asked for."""
+        plain = {STANDARDISATION: "millivolt", POWERLINE: "keep", BASELINE: "keep"}
+        changes = {option.name: word for option, word in {**plain, WINDOWS: "first"}.items()}
+        return self._resolved({**self.options.texts, **changes})
 
     @classmethod
     @abstractmethod
@@ -74,9 +102,9 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @property
     def unknown_findings(self) -> tuple[str, ...]:
         """With option ``findings=all``, those of the 77 that the source cannot express."""
-        if self.options["findings"] != "all":
+        if self.options[FINDINGS] == "source":
             return ()
-        return tuple(name for name in FINDINGS if name not in self.source_labels)
+        return tuple(name for name in findings.FINDINGS if name not in self.source_labels)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,7 +118,7 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @classmethod
     @abstractmethod
     def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+        cls, records: Sequence[PlannedRecord], options: BuildOptions
     ) -> Iterator[Example | Reject]:
         """Examples and rejects of records, in their order; runs in the worker processes."""
 
@@ -99,10 +127,13 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.dataset_info_from_configs(features=features(len(labels)))
 
     def checked_plan(self, source: Path) -> Plan:
-        """The plan with its guards applied: unique ids, patients apart, the limit."""
-        plan = self.plan(source)
+        """The plan of a source with its guards applied; UserError if there is something wrong."""
+        return self.checked(self.plan(source))
+
+    def checked(self, plan: Plan) -> Plan:
+        """A plan with its guards applied: unique ids, patients apart, the limit."""
         check_unique(plan.records)
-        records, moved = keep_patients_apart(plan.records, self.options["patients"])
+        records, moved = keep_patients_apart(plan.records, self.options[PATIENTS])
         counts = dict(plan.counts)
         if moved:
             counts["moved_to_the_patients_first_split"] = moved
@@ -112,15 +143,26 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             records = tuple(replace(record, unknown_labels=more) for record in records)
         return Plan(records, plan.rejects, counts, plan.notes)
 
-    def tasks(self, plan: Plan) -> list[ShardTask]:
-        """All shards of a plan, split by split."""
-        return make_tasks(plan.records, str(self._file()), self.options)
+    def job(self, plan: Plan) -> Job:
+        """All shards of a checked plan, and what they depend on."""
+        shards = plan_shards(plan.records)
+        recipe = Recipe(str(self._file()), self.options)
+        return Job(shards, recipe, self._state(plan, shards), plan.rejects)
 
-    def state(self, plan: Plan, tasks: Sequence[ShardTask]) -> BuildState:
-        """What the shards of a plan depend on."""
-        request = request_of(self.source, self.options, self.limit)
-        return state_of(
-            self.name, str(self.version), request, self.labels, plan, tasks, self._file()
+    def _state(self, plan: Plan, shards: Sequence[Shard]) -> BuildState:
+        digest, digests = plan_digests(plan, shards)
+        profile = self.options.profile
+        return BuildState(
+            self.name,
+            str(self.version),
+            request_of(self.source, self.options, self.limit),
+            code_versions(self._file(), profile.path if profile else None),
+            digest,
+            tuple(self.labels),
+            len(plan.records),
+            digests,
+            dict(plan.counts),
+            tuple(plan.notes),
         )
 
     def _file(self) -> Path:
@@ -144,10 +186,12 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         for made in self.examples(records, self.options):
             if isinstance(made, Example):
-                yield made.features["record_id"], made.features
+                yield made.features["record_id"], dict(made.features)
 
     def _generate_splits(
-        self, dl_manager: Any, download_config: tfds.download.DownloadConfig
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
     ) -> Sequence[tfds.core.SplitInfo]:
         """Put the staged shards together in ``self.data_path``, or write them first.
 
@@ -157,25 +201,20 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         staged = self.staged
         if staged is None:
             plan = self.checked_plan(self._source(dl_manager))
-            staged = self._stage(plan, folder / _STAGING)
-        splits = assemble(staged, folder, self._shard_path)
+            # a builder that TFDS itself was asked for: in this process
+            staged = write_shards(self.job(plan), Manner(), folder / _STAGING, time.monotonic())
+        splits = assemble(staged, self.options, folder, self._shard_path)
         if not self.staged:
             shutil.rmtree(folder / _STAGING)
         return [
             tfds.core.SplitInfo(
                 name=split,
-                shard_lengths=[shard.records for shard in shards],
-                num_bytes=sum(shard.path.stat().st_size for shard in shards),
+                shard_lengths=[shard.kept for shard in shards],
+                num_bytes=sum(shard.final.stat().st_size for shard in shards if shard.final),
                 filename_template=self._get_filename_template(split),
             )
             for split, shards in splits.items()
         ]
-
-    def _stage(self, plan: Plan, folder: Path) -> Staged:
-        """Shards of a builder that TFDS itself was asked for: in this process."""
-        tasks = self.tasks(plan)
-        state = self.state(plan, tasks)
-        return write_shards(Runner(), state, plan.rejects, tasks, folder, time.monotonic())
 
     def _shard_path(self, split: str, number: int, total: int) -> Path:
         template = self._get_filename_template(split)
@@ -190,4 +229,5 @@ class EcgBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def make_builder(builder_file: str | Path, **kwargs: Any) -> EcgBuilder:
     """A builder from its Python file; see EcgBuilder for the arguments."""
-    return load_builder_class(builder_file)(**kwargs)
+    builder: type[EcgBuilder] = load_builder_class(builder_file)
+    return builder(**kwargs)

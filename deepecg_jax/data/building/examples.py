@@ -1,17 +1,16 @@
 """From planned records to stored examples: read, standardise, convert, or reject with a reason."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from deepecg_jax.data.records import Example, PlannedRecord, Reject
-from deepecg_jax.data.standardisation import numbered, parts, standardize_batch, windows_of
+from deepecg_jax.data.records import Example, Features, PlannedRecord, Reject
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.reading.read import read_wfdb
 from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.standard.choose import Standardisation
 from deepecg_jax.signals.standard.millivolt import Window, to_microvolts
 
 Read = Callable[[PlannedRecord], Recording]
@@ -19,15 +18,17 @@ Describe = Callable[[PlannedRecord, Recording], PlannedRecord]
 
 
 def wfdb_examples(
-    records: Iterable[PlannedRecord], options: Mapping[str, str], describe: Describe | None = None
+    records: Iterable[PlannedRecord],
+    standardisation: Standardisation,
+    describe: Describe | None = None,
 ) -> Iterator[Example | Reject]:
     """Examples of WFDB recordings (``record.path`` is the path without extension)."""
-    return examples_from(records, options, lambda record: read_wfdb(record.path), describe)
+    return examples_from(records, standardisation, lambda record: read_wfdb(record.path), describe)
 
 
 def examples_from(
     records: Iterable[PlannedRecord],
-    options: Mapping[str, str],
+    standardisation: Standardisation,
     read: Read,
     describe: Describe | None = None,
 ) -> Iterator[Example | Reject]:
@@ -36,16 +37,17 @@ def examples_from(
     ``describe`` completes a record from what its file says; both may raise SignalError.
     """
     planned = list(records)
-    for part in parts(len(planned), options):
+    numbered = standardisation.numbered
+    for batch in standardisation.batches(len(planned)):
         made: list[_Made | Reject] = []
-        for record in planned[part]:
+        for record in planned[batch]:
             with _rejecting(record, made):
                 recording = read(record)
                 described = describe(record, recording) if describe else record
-                windows = windows_of(recording, options, described.site)
+                windows = standardisation.windows(recording, described.site)
                 made.append(_Made(described, windows))
         waiting = [window for one in made if isinstance(one, _Made) for window in one.windows]
-        standardised = iter(standardize_batch(waiting, options))
+        standardised = iter(standardisation.together(waiting))
         for one in made:
             if isinstance(one, Reject):
                 yield one
@@ -53,7 +55,7 @@ def examples_from(
             mine = [next(standardised) for _ in one.windows]
             examples: list[Example | Reject] = []
             with _rejecting(one.record, examples):
-                examples += [example_of(one.record, window, numbered(options)) for window in mine]
+                examples += [example_of(one.record, window, numbered) for window in mine]
             yield from examples
 
 
@@ -64,7 +66,9 @@ class _Made:
 
 
 @contextmanager
-def _rejecting(record: PlannedRecord, found: list[Any]) -> Iterator[None]:
+def _rejecting(
+    record: PlannedRecord, found: list[_Made | Reject] | list[Example | Reject]
+) -> Iterator[None]:
     """Whatever is wrong with one record becomes a Reject in ``found``."""
     try:
         yield
@@ -90,7 +94,7 @@ def example_of(record: PlannedRecord, window: Window, numbered: bool) -> Example
     return Example(features, {"valid_samples": window.valid_samples, **window.quality}, counts)
 
 
-def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> dict[str, Any]:
+def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray) -> Features:
     """The features of the schema for int16 microvolts (2500, 12) and a lead mask (12,)."""
     if record.labels is None:
         raise ValueError(f"record {record.record_id} has no labels")
@@ -99,8 +103,13 @@ def features_of(record: PlannedRecord, signal: np.ndarray, lead_mask: np.ndarray
         "signal": signal,
         "lead_mask": lead_mask,
         "labels": np.concatenate([record.labels, unknown]) if len(unknown) else record.labels,
-        **{name: getattr(record, name) for name in ("record_id", "patient_id", "age", "sex")},
-        **{name: getattr(record, name) for name in ("site", "device", "report")},
+        "record_id": record.record_id,
+        "patient_id": record.patient_id,
+        "age": record.age,
+        "sex": record.sex,
+        "site": record.site,
+        "device": record.device,
+        "report": record.report,
         "time_days": record.time_days,
         "event": record.event,
     }

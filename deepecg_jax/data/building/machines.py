@@ -6,19 +6,19 @@ Part k of n has every n-th shard, so that the shards of all parts are those of a
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from deepecg_jax.data.building.build import ASSEMBLY, Built, alone, existing, finish, open_builder
 from deepecg_jax.data.catalogue import builder_file
+from deepecg_jax.data.options import FIT, SITE_PROFILE
 from deepecg_jax.data.records import SPLITS, Reject
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
-from deepecg_jax.data.staging.run import Runner, write_shards
-from deepecg_jax.data.staging.state import BuildState, Staged, StagedShard, load_state
-from deepecg_jax.data.staging.tasks import shard_name
-from deepecg_jax.data.staging.writing import read_info
-from deepecg_jax.data.standardisation import FIT
+from deepecg_jax.data.staging.run import Manner, write_shards
+from deepecg_jax.data.staging.shard import Shard, shard_name
+from deepecg_jax.data.staging.state import BuildState, Staged, load_state
+from deepecg_jax.data.staging.writing import finished
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json
 
@@ -73,41 +73,39 @@ def build_part(
     limit: int | None = None,
     options: Mapping[str, str] | None = None,
     overwrite: bool = False,
-    runner: Runner | None = None,
+    manner: Manner | None = None,
 ) -> BuiltPart:
     """Build one part into ``DATA_DIR/NAME/part-K-of-N``, or go on with it; see ``build``.
 
     Raises:
         UserError: as ``build``; a finished part of something else is replaced by ``overwrite``.
     """
-    runner = runner or Runner()
+    manner = manner or Manner()
     started = time.monotonic()
     builder_file(name)
     folder = part.folder(data_dir, name)
     with alone(folder, f"part {part} of {name}"):
-        builder = open_builder(name, folder / "unused", source, limit, options, runner)
-        if builder.options["site_profile"] == FIT:
+        builder = open_builder(name, folder / "unused", source, limit, options, manner)
+        if builder.options[SITE_PROFILE] == FIT:
             raise UserError(
                 "--part takes no --option site_profile=fit, because all parts need the same "
                 "profile: write one with `deepecg profile` and give its file to every part."
             )
-        plan = builder.checked_plan(builder.source or Path())
-        tasks = builder.tasks(plan)
-        state = builder.state(plan, tasks)
-        mine = [task for position, task in enumerate(tasks) if part.has(position)]
-        complete = _keep_or_clear(folder, state, overwrite, runner)
-        staged = write_shards(runner, state, plan.rejects, mine, folder, started)
+        whole = builder.job(builder.checked_plan(builder.source or Path()))
+        mine = [shard for position, shard in enumerate(whole.shards) if part.has(position)]
+        complete = _keep_or_clear(folder, whole.state, overwrite, manner)
+        staged = write_shards(replace(whole, shards=mine), manner, folder, started)
         reused = complete and not staged.new
         if not reused:
-            times = {"workers": staged.workers, "seconds": staged.seconds, "new": staged.new}
-            write_json(folder / f"{PART_FILE}.new", asdict(part) | times)
+            times = _Times(workers=staged.workers, seconds=staged.seconds, new=staged.new)
+            write_json(folder / f"{PART_FILE}.new", {**asdict(part), **times})
             (folder / f"{PART_FILE}.new").replace(folder / PART_FILE)
-    records = sum(shard.info.records for shard in staged.shards)
-    rejected = sum(len(shard.info.rejects) for shard in staged.shards)
-    return BuiltPart(folder, part, len(mine), records, rejected, staged.seconds, reused)
+    stored = sum(shard.stored for shard in staged.shards)
+    rejected = sum(len(shard.rejects) for shard in staged.shards)
+    return BuiltPart(folder, part, len(mine), stored, rejected, staged.seconds, reused)
 
 
-def _keep_or_clear(folder: Path, state: BuildState, overwrite: bool, runner: Runner) -> bool:
+def _keep_or_clear(folder: Path, state: BuildState, overwrite: bool, manner: Manner) -> bool:
     """Empty a part's folder unless it can be gone on with; says whether it is complete."""
     complete = (folder / PART_FILE).is_file()
     files = [file for file in folder.iterdir() if file.name != ".lock"]
@@ -121,13 +119,21 @@ def _keep_or_clear(folder: Path, state: BuildState, overwrite: bool, runner: Run
         raise UserError(
             f"{folder} was built of {why}; build with --overwrite or into another --data-dir."
         )
-    if why or runner.restart or (complete and overwrite):
+    if why or manner.restart or (complete and overwrite):
         if why:
-            runner.say(f"What is in {folder} was of {why}: starting afresh.")
+            manner.say(f"What is in {folder} was of {why}: starting afresh.")
         for file in files:
             shutil.rmtree(file) if file.is_dir() else file.unlink()
         return False
     return complete
+
+
+class _Times(TypedDict):
+    """How a part was written, as ``part.json`` says."""
+
+    workers: int
+    seconds: float
+    new: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class _Loaded:
     part: Part
     state: BuildState
     rejects: Sequence[Reject]
-    times: Mapping[str, Any]
+    times: _Times
 
 
 def merge(target: str | Path, folders: Sequence[str | Path], overwrite: bool = False) -> Built:
@@ -223,18 +229,18 @@ def _check_parts(parts: Sequence[_Loaded]) -> None:
 def _staged(parts: Sequence[_Loaded]) -> Staged:
     """All shards of the parts, each checked to be there and to be of the plan."""
     state = parts[0].state
-    shards: list[StagedShard] = []
+    shards: list[Shard] = []
     for split in SPLITS:
         for number, digest in enumerate(state.shards.get(split, ())):
             home = next(each for each in parts if each.part.has(len(shards)))
             path = home.folder / shard_name(split, number)
-            info = read_info(path)
-            if info is None or info.digest != digest:
+            shard = finished(Shard(split, number, path, digest))
+            if shard is None:
                 raise UserError(
                     f"The shard {path} of part {home.part} is missing or damaged; run the part's "
                     "build command again, which writes only what is missing."
                 )
-            shards.append(StagedShard(split, number, path, info))
+            shards.append(shard)
     return Staged(
         state,
         parts[0].rejects,

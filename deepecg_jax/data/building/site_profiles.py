@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepecg_jax.data.records import Example
+from deepecg_jax.data.records import Example, Plan
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
 from deepecg_jax.data.shards.split import dataset_folder, open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
-from deepecg_jax.signals.contract import FILTERS, SignalContract, require_same
+from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.signals.standard import site_profile
+from deepecg_jax.signals.standard.millivolt import from_microvolts
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
 
 if TYPE_CHECKING:
@@ -42,23 +43,18 @@ def profile_of_dataset(
     return _fit(rows, {"source": str(split.folder), "split": split.name, "seed": seed})
 
 
-def with_fitted_profile(
-    builder: "EcgBuilder", options: Mapping[str, str], folder: Path
-) -> dict[str, str]:
-    """A build's ``options`` with a profile of its own source, fitted now and saved in ``folder``.
+def fitted_profile(builder: "EcgBuilder", plan: Plan, folder: Path) -> Path:
+    """Fit a profile of a build's own source and save it in ``folder``; gives its file.
 
     The sample is of the planned training records; ECGs that are rejected or padded leave it.
     """
-    source = builder.source or Path()
-    records = builder.plan(source).records[: builder.limit]
+    records = plan.records[: builder.limit]
     training = [record for record in records if record.split == "train"] or list(records)
     order = np.random.default_rng(SEED).permutation(len(training))[:SAMPLE]
     chosen = [training[position] for position in sorted(order.tolist())]
-    unfiltered = {"standardisation": "millivolt", **dict.fromkeys(FILTERS, "keep")}
-    plain = {**builder.options, **unfiltered, "windows": "first"}
     rows = [
         made.features
-        for made in builder.examples(chosen, plain)
+        for made in builder.examples(chosen, builder.plain_options())
         if isinstance(made, Example) and "padded" not in made.counts
     ]
     named = str(builder.source) if builder.source else builder.name
@@ -66,15 +62,14 @@ def with_fitted_profile(
     # Its name differs with its contents, and so does the request: shards of an interrupted build
     # with another profile are not taken for this one's.
     name = Path(site_profile.FILE_NAME)
-    file = folder.resolve() / f"{name.stem}-{profiles.fingerprint}{name.suffix}"
-    return {**options, "site_profile": str(profiles.save(file))}
+    return profiles.save(folder.resolve() / f"{name.stem}-{profiles.fingerprint}{name.suffix}")
 
 
 def _fit(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> SiteProfiles:
     if not rows:
         raise UserError(f"{provenance['source']} has no whole ECG to fit a site profile to.")
     return site_profile.fit(
-        np.stack([row["signal"] for row in rows]).astype(np.float32) * np.float32(1e-3),
+        from_microvolts(np.stack([row["signal"] for row in rows])),
         np.stack([row["lead_mask"] for row in rows]),
         [row["site"] for row in rows],
         provenance,

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import wfdb_examples
+from deepecg_jax.data.options import BuildOptions
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split
 from deepecg_jax.data.tables.people import parse_age, parse_sex
@@ -21,10 +22,10 @@ class WfdbBuilder(EcgBuilder, skip_registration=True):
 
     @classmethod
     def examples(
-        cls, records: Sequence[PlannedRecord], options: Mapping[str, str]
+        cls, records: Sequence[PlannedRecord], options: BuildOptions
     ) -> Iterator[Example | Reject]:
         """The files, completed by ``describe``."""
-        return wfdb_examples(records, options, cls.describe)
+        return wfdb_examples(records, options.standardisation, cls.describe)
 
     @classmethod
     def describe(cls, record: PlannedRecord, recording: Recording) -> PlannedRecord:

@@ -6,6 +6,7 @@ not fixed: the message type is declared below with protobuf alone, and serialize
 deterministically, so that equal examples are equal bytes.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def _example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("deepecg.Example"))
 
 
-def encode(example: dict[str, Any]) -> bytes:
+def encode(example: Mapping[str, Any]) -> bytes:
     """Serialize an example with exactly the features of the schema; equal examples, equal bytes.
 
     Raises:

@@ -8,13 +8,14 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deepecg_jax.data.options import DUPLICATES, BuildOptions
 from deepecg_jax.data.records import SPLITS, Reject
 from deepecg_jax.data.shards.index import (
     INDEX_FILE,
@@ -25,12 +26,13 @@ from deepecg_jax.data.shards.index import (
     write_rejects,
 )
 from deepecg_jax.data.staging.duplicates import Hashes, Place, find_duplicates
-from deepecg_jax.data.staging.state import Staged, StagedShard
+from deepecg_jax.data.staging.shard import Shard
+from deepecg_jax.data.staging.state import Staged
 from deepecg_jax.data.staging.summary import summarize
 from deepecg_jax.data.staging.writing import QUALITY, WRITER_OPTIONS, read_side, side_path
-from deepecg_jax.data.standardisation import write_contract
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import write_json
+from deepecg_jax.signals.standard import site_profile
 
 _QUALITY_SCHEMA = [
     pa.field("split", pa.string()),
@@ -39,85 +41,66 @@ _QUALITY_SCHEMA = [
 ]
 
 
-@dataclass
-class FinalShard:
-    """A shard on its way into the data set; ``dropped`` are rows that stay behind."""
-
-    staged: StagedShard
-    dropped: list[int] = field(default_factory=list)
-    path: Path = Path()
-
-    @property
-    def records(self) -> int:
-        """ECGs that go into the data set."""
-        return self.staged.info.records - len(self.dropped)
-
-    def kept(self, table: pa.Table) -> pa.Table:
-        """The rows of a table of all its ECGs that go into the data set."""
-        if not self.dropped:
-            return table
-        mask = np.ones(table.num_rows, bool)
-        mask[self.dropped] = False
-        return table.filter(pa.array(mask))
-
-
 def assemble(
-    staged: Staged, folder: Path, shard_path: Callable[[str, int, int], Path]
-) -> dict[str, list[FinalShard]]:
+    staged: Staged,
+    options: BuildOptions,
+    folder: Path,
+    shard_path: Callable[[str, int, int], Path],
+) -> dict[str, list[Shard]]:
     """Write a whole data set but for TFDS' own files into ``folder``.
 
     Args:
         staged: all shards and what they are of.
+        options: those the shards were built with.
         folder: an empty folder.
         shard_path: file of a split's shard, from its name, number and the number of shards.
 
     Returns:
-        The shards of each split that has any.
+        The final shards of each split that has any.
 
     Raises:
         UserError: nothing is left, because there was no recording or all were rejected.
     """
     state = staged.state
-    at = {split: number for number, split in enumerate(SPLITS)}
-    ordered = sorted(staged.shards, key=lambda shard: (at[shard.split], shard.number))
-    shards = [FinalShard(shard) for shard in ordered]
-    rejects = [*staged.plan_rejects, *(r for shard in ordered for r in shard.info.rejects)]
+    shards = sorted(staged.shards, key=lambda shard: (SPLITS.index(shard.split), shard.number))
+    rejects = [*staged.plan_rejects, *(reject for shard in shards for reject in shard.rejects)]
     copies = _copies(shards)
     counts = Counter({**state.counts, **copies.counts})
-    if state.request["options"].get("duplicates") != "keep":
+    if options[DUPLICATES] == "reject":
         rejects += copies.rejects
-        for shard, row in copies.places:
-            shards[shard].dropped.append(row)
+        dropped: dict[int, list[int]] = {}
+        for number, row in copies.places:
+            dropped.setdefault(number, []).append(row)
+        for number, rows in dropped.items():
+            shards[number] = replace(shards[number], dropped=tuple(rows))
     rejects.sort(key=lambda reject: (reject.path, reject.record_id))
     _refuse_nothing(staged, shards, rejects)
-    splits = {
-        split: mine
-        for split in SPLITS
-        if (mine := [s for s in shards if s.staged.split == split and s.records])
-    }
-    for split, mine in splits.items():
-        for number, shard in enumerate(mine):  # those left empty are not numbered
-            shard.path = shard_path(split, number, len(mine))
+    splits = {}
+    for split in SPLITS:
+        mine = [shard for shard in shards if shard.split == split and shard.kept]
+        if mine:  # shards left empty are not numbered
+            splits[split] = [
+                replace(shard, final=shard_path(split, number, len(mine)))
+                for number, shard in enumerate(mine)
+            ]
     counts.update(_write_tables(folder, splits))
     write_rejects(folder, rejects)
-    write_contract(folder, state.request["options"])
+    _write_contract(folder, options)
     write_json(folder / "labels.json", list(state.labels))
     files = {}
     for shard in (shard for mine in splits.values() for shard in mine):
-        _place(shard, staged.keep)
-        files[shard.path.name] = {"records": shard.records, "bytes": shard.path.stat().st_size}
-    summary = summarize(
-        state,
-        folder,
-        files,
-        Counter(f"{r.stage}: {r.reason}" for r in rejects),
-        counts,
-        staged.workers,
-        staged.seconds,
-        staged.new,
-    )
-    write_json(folder / SUMMARY_FILE, summary)
+        final = _place(shard, staged.keep)
+        files[final.name] = {"records": shard.kept, "bytes": final.stat().st_size}
+    reasons = Counter(f"{reject.stage}: {reject.reason}" for reject in rejects)
+    write_json(folder / SUMMARY_FILE, summarize(staged, folder, files, reasons, counts))
     return splits
+
+
+def _write_contract(folder: Path, options: BuildOptions) -> None:
+    """``signal.json``, and ``site_profile.json`` if there is one."""
+    options.contract.save(folder)
+    if options.profile is not None:
+        site_profile.load(options.profile.path).save(folder / site_profile.FILE_NAME)
 
 
 @dataclass
@@ -127,24 +110,24 @@ class _Copies:
     counts: dict[str, int]
 
 
-def _copies(shards: Sequence[FinalShard]) -> _Copies:
+def _copies(shards: Sequence[Shard]) -> _Copies:
     """ECGs whose signal another one has: where they are, and what to say of them."""
     hashes = []
     for shard in shards:
-        table = read_side(shard.staged.path, ["signal_hash", "order"])
+        table = read_side(shard.path, ["signal_hash", "order"])
         signal, order = table["signal_hash"].to_numpy(), table["order"].to_numpy()
-        hashes.append(Hashes(shard.staged.split, signal, order))
+        hashes.append(Hashes(shard.split, signal, order))
     found = find_duplicates(hashes)
     columns = ["record_id", "patient_id", "path"]
     tables = {
-        shard: read_side(shards[shard].staged.path, columns)
+        shard: read_side(shards[shard].path, columns)
         for shard in {shard for places in found.items() for shard, _ in places}
     }
 
     def told(place: Place) -> dict[str, str]:
         shard, row = place
         values = {column: tables[shard][column][row].as_py() for column in columns}
-        return values | {"split": shards[shard].staged.split}
+        return values | {"split": shards[shard].split}
 
     rejects: list[Reject] = []
     counts: Counter[str] = Counter()
@@ -163,10 +146,8 @@ def _copies(shards: Sequence[FinalShard]) -> _Copies:
     return _Copies(places, rejects, {name: count for name, count in counts.items() if count})
 
 
-def _refuse_nothing(
-    staged: Staged, shards: Sequence[FinalShard], rejects: Sequence[Reject]
-) -> None:
-    if any(shard.records for shard in shards):
+def _refuse_nothing(staged: Staged, shards: Sequence[Shard], rejects: Sequence[Reject]) -> None:
+    if any(shard.kept for shard in shards):
         return
     if not rejects:
         state = staged.state
@@ -181,7 +162,7 @@ def _refuse_nothing(
     )
 
 
-def _write_tables(folder: Path, splits: Mapping[str, Sequence[FinalShard]]) -> Counter[str]:
+def _write_tables(folder: Path, splits: Mapping[str, Sequence[Shard]]) -> Counter[str]:
     """``index.parquet`` and ``quality.parquet``; gives what was noticed of the ECGs in them."""
     counts: Counter[str] = Counter()
     index = TableWriter(folder / INDEX_FILE, INDEX_SCHEMA)
@@ -189,7 +170,7 @@ def _write_tables(folder: Path, splits: Mapping[str, Sequence[FinalShard]]) -> C
     for shards in splits.values():
         position = 0
         for shard in shards:
-            table = shard.kept(read_side(shard.staged.path))
+            table = _kept(shard, read_side(shard.path))
             place = pa.array(np.arange(position, position + table.num_rows))
             at = table.column_names.index("position")
             table = table.set_column(at, "position", place)
@@ -206,10 +187,10 @@ def _write_tables(folder: Path, splits: Mapping[str, Sequence[FinalShard]]) -> C
     return counts
 
 
-def _quality_schema(splits: Mapping[str, Sequence[FinalShard]]) -> pa.Schema:
+def _quality_schema(splits: Mapping[str, Sequence[Shard]]) -> pa.Schema:
     schemas = []
     for shard in (shard for shards in splits.values() for shard in shards):
-        schema = pq.read_schema(side_path(shard.staged.path)).remove_metadata()
+        schema = pq.read_schema(side_path(shard.path)).remove_metadata()
         schemas.append(pa.schema([f for f in schema if f.name.startswith(QUALITY)]))
     # a measure may be whole in one shard, broken in another, and unknown in a third
     measures = pa.unify_schemas(schemas, promote_options="permissive")
@@ -218,28 +199,38 @@ def _quality_schema(splits: Mapping[str, Sequence[FinalShard]]) -> pa.Schema:
     )
 
 
-def _place(shard: FinalShard, keep: bool) -> None:
+def _kept(shard: Shard, table: pa.Table) -> pa.Table:
+    """The rows of a table of all a shard's ECGs that go into the data set."""
+    if not shard.dropped:
+        return table
+    mask = np.ones(table.num_rows, bool)
+    mask[list(shard.dropped)] = False
+    return table.filter(pa.array(mask))
+
+
+def _place(shard: Shard, keep: bool) -> Path:
     """Put a shard's file in its place: a link where the file system has them."""
+    assert shard.final is not None
     if shard.dropped:
-        _rewrite(shard)
-        return
-    source = shard.staged.path
+        _rewrite(shard, shard.final)
+        return shard.final
     try:
-        os.link(source, shard.path)
+        os.link(shard.path, shard.final)
     except OSError:  # another file system, or one without links
         if keep:
-            shutil.copyfile(source, shard.path)
+            shutil.copyfile(shard.path, shard.final)
         else:
-            source.replace(shard.path)
+            shard.path.replace(shard.final)
+    return shard.final
 
 
-def _rewrite(shard: FinalShard) -> None:
+def _rewrite(shard: Shard, final: Path) -> None:
     """Write the records of a shard that stay."""
     from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
     dropped = set(shard.dropped)
-    reader = ArrayRecordReader(str(shard.staged.path))
-    writer = ArrayRecordWriter(str(shard.path), WRITER_OPTIONS)
+    reader = ArrayRecordReader(str(shard.path))
+    writer = ArrayRecordWriter(str(final), WRITER_OPTIONS)
     for row in range(reader.num_records()):
         if row not in dropped:
             writer.write(reader.read([row])[0])

@@ -1,8 +1,9 @@
 """The shards of a build as an Apache Beam pipeline: on this machine, Dataflow, Flink or Spark.
 
-Beam only spreads the tasks: each shard is written by ``write_shard`` as everywhere else, into the
-staging folder, which all workers must see under one path (as they must the source). Tasks lie in
-that folder too, so that the pipeline's description stays small for any number of records.
+Beam only spreads the shards: each is written by ``write_shard`` as everywhere else, into the
+staging folder, which all workers must see under one path (as they must the source). What is
+planned of them lies in that folder too, so that the pipeline's description stays small for any
+number of records.
 """
 
 import pickle
@@ -15,8 +16,8 @@ from typing import Any
 
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.staging.pool import Report
-from deepecg_jax.data.staging.tasks import ShardTask
-from deepecg_jax.data.staging.writing import read_info, write_shard
+from deepecg_jax.data.staging.shard import Recipe, Shard
+from deepecg_jax.data.staging.writing import finished, write_shard
 from deepecg_jax.errors import UserError
 
 TASKS = "tasks"
@@ -24,13 +25,18 @@ _POLL_SECONDS = 1.0
 _LOCAL = "FnApiRunner"  # Beam's runner inside this process, which needs no service and no download
 
 
-def run_with_beam(
-    tasks: Sequence[ShardTask], options: Mapping[str, str], folder: Path, report: Report
+def write_with_beam(
+    shards: Sequence[Shard],
+    recipe: Recipe,
+    options: Mapping[str, str],
+    folder: Path,
+    report: Report,
 ) -> None:
-    """Write the shards of ``tasks`` by a pipeline; returns when all are written.
+    """Write shards by a pipeline; returns when all are written.
 
     Args:
-        tasks: shards in the staging folder.
+        shards: planned, in the staging folder.
+        recipe: what they are made by.
         options: of the pipeline by name, such as ``runner`` (default: in this process).
         folder: the staging folder.
         report: called about every second with the records of finished shards.
@@ -52,7 +58,7 @@ def run_with_beam(
     unknown = _unknown(pipeline_options, chosen)
     if unknown:
         raise UserError(f"Apache Beam knows no option {unknown!r} (given by --beam-option).")
-    places = _save(tasks, folder / TASKS)
+    places = _save(shards, recipe, folder / TASKS)
     pipeline = beam.Pipeline(options=pipeline_options)
     _ = (
         pipeline
@@ -62,7 +68,7 @@ def run_with_beam(
     )
     run = _Run(pipeline)
     try:
-        _wait(run, tasks, report)
+        _wait(run, shards, report)
     except KeyboardInterrupt:
         run.cancel()
         raise
@@ -74,13 +80,13 @@ def _unknown(options: Any, given: Mapping[str, str]) -> str:
     return next((name for name in given if name not in known), "")
 
 
-def _save(tasks: Sequence[ShardTask], folder: Path) -> list[str]:
+def _save(shards: Sequence[Shard], recipe: Recipe, folder: Path) -> list[str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     places = []
-    for task in tasks:
-        place = folder / f"{task.path.stem}.pickle"
-        place.write_bytes(pickle.dumps(task))
+    for shard in shards:
+        place = folder / f"{shard.path.stem}.pickle"
+        place.write_bytes(pickle.dumps((shard, recipe)))
         places.append(str(place))
     return places
 
@@ -96,10 +102,11 @@ def _write(place: str) -> None:
         done.inc()
         rejected.inc(int(was_rejected))
 
-    task: ShardTask = pickle.loads(Path(place).read_bytes())
+    task: tuple[Shard, Recipe] = pickle.loads(Path(place).read_bytes())
+    shard, recipe = task
     # the package may be installed elsewhere here than where the build was started
-    file = builder_file(Path(task.builder).parent.name)
-    write_shard(replace(task, builder=str(file)), tick)
+    file = builder_file(Path(recipe.builder).parent.name)
+    write_shard(shard, replace(recipe, builder=str(file)), tick)
 
 
 class _Run:
@@ -125,16 +132,16 @@ class _Run:
             self._result.cancel()
 
 
-def _wait(run: _Run, tasks: Sequence[ShardTask], report: Report) -> None:
-    left = {task.path for task in tasks}
+def _wait(run: _Run, shards: Sequence[Shard], report: Report) -> None:
+    left = {shard.path: shard for shard in shards}
     done = rejected = 0
     while run.thread.is_alive():
         run.thread.join(_POLL_SECONDS)
         for path in sorted(left):
-            info = read_info(path)
-            if info is not None:
-                left.remove(path)
-                done, rejected = done + info.planned, rejected + len(info.rejects)
+            written = finished(left[path])
+            if written is not None:
+                del left[path]
+                done, rejected = done + written.planned, rejected + len(written.rejects)
         report(done, rejected)
     if run.error is not None:
         if isinstance(run.error, UserError):

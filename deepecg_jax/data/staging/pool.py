@@ -3,72 +3,53 @@
 TFDS' own writer is not used: it writes in one process, and needs TensorFlow beyond 1 GB.
 """
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import parent_process
-from typing import Any
+from multiprocessing.sharedctypes import SynchronizedArray
 
-from deepecg_jax.data.staging.tasks import ShardTask
+from deepecg_jax.data.staging.shard import Recipe, Shard
 from deepecg_jax.data.staging.writing import write_shard
-from deepecg_jax.data.workers import one_thread_each, start_server, worker_context
-from deepecg_jax.errors import UserError
+from deepecg_jax.data.workers import one_thread_each, worker_context, worker_pool
 
 Report = Callable[[int, int], None]
 """Called with the number of records done and of those rejected, since the start."""
 
-_AHEAD = 2  # tasks waiting for each worker: a task is half a megabyte on its way to a process
+_AHEAD = 2  # shards waiting for each worker: one is half a megabyte on its way to a process
+_KILLED = (
+    "A worker process was killed, most likely for lack of memory; build again with fewer "
+    "--workers, or with --workers 1 to see the file at which it happens. Finished shards "
+    "are kept."
+)
 
 
-def run_tasks(tasks: Sequence[ShardTask], workers: int, report: Report) -> None:
-    """Write the shards of all tasks.
+def write_in_processes(
+    shards: Sequence[Shard], recipe: Recipe, workers: int, report: Report
+) -> None:
+    """Write all shards by ``workers`` processes, or in this one.
 
     Raises:
         UserError: a worker process was killed (out of memory, or a crash inside a library).
     """
     # The largest first, so that no long task is left for the end.
-    ordered = sorted(tasks, key=lambda task: (-len(task.records), task.split, task.number))
+    ordered = sorted(shards, key=lambda shard: (-len(shard.records), shard.split, shard.number))
     if workers <= 1 or len(ordered) <= 1:
-        _run_here(ordered, report)
+        _write_here(ordered, recipe, report)
         return
-    start_server()
-    context = worker_context()
-    counts = context.Array("q", 2)
-    pool = ProcessPoolExecutor(
-        min(workers, len(ordered)), context, initializer=_start_worker, initargs=(counts,)
-    )
-    finished = False
-    try:
+    counts = worker_context().Array("q", 2)
+    processes = min(workers, len(ordered))
+    with worker_pool(processes, _KILLED, _prepare, (counts, recipe)) as pool:
         _run_pool(pool, ordered, workers, lambda: report(*counts))
-        finished = True
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process was killed, most likely for lack of memory; build again with fewer "
-            "--workers, or with --workers 1 to see the file at which it happens. Finished shards "
-            "are kept."
-        ) from error
-    finally:
-        processes = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=finished, cancel_futures=True)
-        if not finished:  # after an interrupt nobody must go on writing
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join()
 
 
 def _run_pool(
-    pool: ProcessPoolExecutor, tasks: list[ShardTask], workers: int, show: Callable[[], None]
+    pool: ProcessPoolExecutor, shards: list[Shard], workers: int, show: Callable[[], None]
 ) -> None:
-    waiting = iter(tasks)
+    waiting = iter(shards)
     pending: set[Future[None]] = set()
     while True:
         with one_thread_each():  # submitting starts the processes
-            while len(pending) < _AHEAD * workers and (task := next(waiting, None)) is not None:
-                pending.add(pool.submit(_work, task))
+            while len(pending) < _AHEAD * workers and (shard := next(waiting, None)) is not None:
+                pending.add(pool.submit(_work, shard))
         if not pending:
             return
         done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -77,36 +58,28 @@ def _run_pool(
             future.result()
 
 
-_counts: Any = None
+_prepared: "tuple[SynchronizedArray[int], Recipe] | None" = None
 
 
-def _start_worker(counts: Any) -> None:
-    """Set up a worker: the parent handles signals, and a worker ends when its parent is gone."""
-    global _counts
-    _counts = counts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _prepare(counts: "SynchronizedArray[int]", recipe: Recipe) -> None:
+    """Tell a worker, once, where to count and what all shards are made by."""
+    global _prepared
+    _prepared = counts, recipe
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would otherwise wait for ever for its next task."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _work(shard: Shard) -> None:
+    assert _prepared is not None
+    counts, recipe = _prepared
 
-
-def _work(task: ShardTask) -> None:
     def tick(rejected: bool) -> None:
-        with _counts.get_lock():
-            _counts[0] += 1
-            _counts[1] += rejected
+        with counts.get_lock():
+            counts[0] += 1
+            counts[1] += rejected
 
-    write_shard(task, tick)
+    write_shard(shard, recipe, tick)
 
 
-def _run_here(tasks: Sequence[ShardTask], report: Report) -> None:
+def _write_here(shards: Sequence[Shard], recipe: Recipe, report: Report) -> None:
     done = rejected = 0
 
     def tick(was_rejected: bool) -> None:
@@ -115,5 +88,5 @@ def _run_here(tasks: Sequence[ShardTask], report: Report) -> None:
         rejected += was_rejected
         report(done, rejected)
 
-    for task in tasks:
-        write_shard(task, tick)
+    for shard in shards:
+        write_shard(shard, recipe, tick)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepecg_jax.data.records import Reject
-from deepecg_jax.data.staging.pool import run_tasks
-from deepecg_jax.data.staging.state import BuildState, Staged, finished_shards, open_staging
-from deepecg_jax.data.staging.tasks import ShardTask, in_folder
+from deepecg_jax.data.staging.pool import write_in_processes
+from deepecg_jax.data.staging.shard import Recipe, Shard
+from deepecg_jax.data.staging.state import BuildState, Staged, open_staging
+from deepecg_jax.data.staging.writing import finished_shards
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ def silent(_: object) -> None:
 
 
 @dataclass(frozen=True)
-class Runner:
-    """How shards are written: by ``workers`` processes here, or by Beam with these options.
+class Manner:
+    """How shards are written, which changes no byte of them.
 
-    ``restart`` discards what a stopped build finished; ``on_progress`` is called now and then,
-    ``say`` with a sentence when there is something to say.
+    By ``workers`` processes here, or by Beam with these options. ``restart`` discards what a
+    stopped build finished; ``on_progress`` is called now and then, ``say`` with a sentence when
+    there is something to say.
     """
 
     workers: int = 1
@@ -40,50 +42,55 @@ class Runner:
     say: Callable[[str], None] = silent
 
 
-def write_shards(
-    runner: Runner,
-    state: BuildState,
-    plan_rejects: Sequence[Reject],
-    tasks: Sequence[ShardTask],
-    folder: Path,
-    started: float,
-) -> Staged:
-    """Write the shards of ``tasks`` into ``folder``, but for those that are finished there.
+@dataclass(frozen=True)
+class Job:
+    """What is to be written: the shards of a data set, or those of a part.
+
+    ``recipe``: what they are made by; ``state``: what all shards of the data set depend on;
+    ``plan_rejects``: recordings that the plan itself left out.
+    """
+
+    shards: Sequence[Shard]
+    recipe: Recipe
+    state: BuildState
+    plan_rejects: Sequence[Reject]
+
+
+def write_shards(job: Job, manner: Manner, folder: Path, started: float) -> Staged:
+    """Write the shards of a job into ``folder``, but for those that are finished there.
 
     Args:
-        runner: how.
-        state: what all shards of the data set depend on.
-        plan_rejects: recordings that the plan itself left out.
-        tasks: all shards of the data set, or those of a part.
+        job: what.
+        manner: how.
         folder: the staging folder.
         started: when planning began, by ``time.monotonic``.
     """
-    open_staging(folder, state, plan_rejects)
-    tasks = in_folder(tasks, folder)
-    done, left = finished_shards(tasks)
-    earlier = sum(shard.info.planned for shard in done)
-    known = len(plan_rejects) + sum(len(shard.info.rejects) for shard in done)
-    total = sum(len(task.records) for task in tasks)
+    open_staging(folder, job.state, job.plan_rejects)
+    shards = [shard.inside(folder) for shard in job.shards]
+    done, left = finished_shards(shards)
+    earlier = sum(shard.planned for shard in done)
+    known = len(job.plan_rejects) + sum(len(shard.rejects) for shard in done)
+    total = sum(shard.planned for shard in shards)
     if done and left:
-        runner.say(
-            f"Going on with a stopped build: {len(done)} of {len(tasks)} shards ({earlier:,} of "
+        manner.say(
+            f"Going on with a stopped build: {len(done)} of {len(shards)} shards ({earlier:,} of "
             f"{total:,} recordings) are finished; --restart begins anew."
         )
 
     def report(new: int, rejected: int) -> None:
-        runner.on_progress(Progress(earlier + new, total, known + rejected, earlier))
+        manner.on_progress(Progress(earlier + new, total, known + rejected, earlier))
 
     report(0, 0)
-    if left and runner.beam is not None:
-        from deepecg_jax.data.staging.beam import run_with_beam
+    if left and manner.beam is not None:
+        from deepecg_jax.data.staging.beam import write_with_beam
 
-        run_with_beam(left, runner.beam, folder, report)
+        write_with_beam(left, job.recipe, manner.beam, folder, report)
     else:
-        run_tasks(left, runner.workers, report)
-    done, lost = finished_shards(tasks)
+        write_in_processes(left, job.recipe, manner.workers, report)
+    done, lost = finished_shards(shards)
     if lost:
         raise OSError(f"{lost[0].path} was written, but is not whole")
-    rejected = sum(len(shard.info.rejects) for shard in done)
-    report(total - earlier, len(plan_rejects) + rejected - known)
+    rejected = sum(len(shard.rejects) for shard in done)
+    report(total - earlier, len(job.plan_rejects) + rejected - known)
     seconds = time.monotonic() - started
-    return Staged(state, plan_rejects, done, runner.workers, seconds, total - earlier)
+    return Staged(job.state, job.plan_rejects, done, manner.workers, seconds, total - earlier)

@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from deepecg_jax import __version__
+from deepecg_jax.data.options import BuildOptions
 from deepecg_jax.data.records import Plan, Reject
 from deepecg_jax.data.shards.index import REBUILD, read_rejects, write_rejects
-from deepecg_jax.data.staging.tasks import ShardTask, shard_name
-from deepecg_jax.data.staging.writing import ShardInfo, read_info
+from deepecg_jax.data.staging.shard import Shard, shard_name
+from deepecg_jax.data.staging.writing import finished
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json
 
@@ -28,6 +29,20 @@ STAGING_PREFIX = "incomplete."
 _PACKAGE = Path(__file__).resolve().parents[2]
 _ROOMS = ("signals", "labels", "data")
 _LIBRARIES = ("numpy", "scipy", "array-record", "pyarrow", "wfdb", "soundfile", "ecgdatakit")
+
+
+class Request(TypedDict):
+    """What was asked for; a second build with another request must not pass for the first."""
+
+    source: str | None
+    options: dict[str, str]
+    limit: int | None
+
+
+def request_of(source: Path | None, options: BuildOptions, limit: int | None) -> Request:
+    """The request of a build, as ``build.json`` and ``summary.json`` record it."""
+    where = str(source.resolve()) if source else None
+    return {"source": where, "options": dict(options.texts), "limit": limit}
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ class BuildState:
 
     name: str
     version: str
-    request: Mapping[str, Any]
+    request: Request
     code: Mapping[str, str]
     plan: str
     labels: Sequence[str]
@@ -69,19 +84,9 @@ class BuildState:
         return ""
 
 
-def _flat(request: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(request: Request) -> dict[str, object]:
     options = {f"option {name}": value for name, value in request["options"].items()}
     return {key: value for key, value in request.items() if key != "options"} | options
-
-
-@dataclass(frozen=True)
-class StagedShard:
-    """A finished shard: where it is and what its footer says."""
-
-    split: str
-    number: int
-    path: Path
-    info: ShardInfo
 
 
 @dataclass
@@ -93,55 +98,35 @@ class Staged:
 
     state: BuildState
     plan_rejects: Sequence[Reject]
-    shards: list[StagedShard]
+    shards: list[Shard]
     workers: int
     seconds: float
     new: int
     keep: bool = False
 
 
-def state_of(
-    name: str,
-    version: str,
-    request: Mapping[str, Any],
-    labels: Sequence[str],
-    plan: Plan,
-    tasks: Sequence[ShardTask],
-    builder: Path,
-) -> BuildState:
-    """The state of a build that is about to write ``tasks``."""
+def plan_digests(plan: Plan, shards: Sequence[Shard]) -> tuple[str, dict[str, list[str]]]:
+    """A hash of all that is planned, and the digest of every shard of a split."""
     digest = hashlib.blake2b(digest_size=16)
-    shards: dict[str, list[str]] = {}
-    for task in tasks:
-        shards.setdefault(task.split, []).append(task.digest)
-        digest.update(task.digest.encode())
+    digests: dict[str, list[str]] = {}
+    for shard in shards:
+        digests.setdefault(shard.split, []).append(shard.digest)
+        digest.update(shard.digest.encode())
     for reject in plan.rejects:
         digest.update(repr(reject).encode())
-    code = code_versions(builder)
-    if profile := request["options"].get("site_profile"):
-        code["site profile"] = _hash([Path(profile)])
-    return BuildState(
-        name,
-        version,
-        dict(request),
-        code,
-        digest.hexdigest(),
-        tuple(labels),
-        len(plan.records),
-        shards,
-        dict(plan.counts),
-        tuple(plan.notes),
-    )
+    return digest.hexdigest(), digests
 
 
-def code_versions(builder: Path) -> dict[str, str]:
-    """Versions of what shards are made by, and hashes of the code that makes them."""
+def code_versions(builder: Path, profile: Path | None) -> dict[str, str]:
+    """Versions of what shards are made by, and hashes of the code (and profile) that makes them."""
     found = {"deepecg_jax": __version__, "code": _code_hash(), "builder": _hash([builder])}
     for name in _LIBRARIES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "none"
+    if profile is not None:
+        found["site profile"] = _hash([profile])
     return found
 
 
@@ -221,22 +206,10 @@ def count_finished(folder: Path, wanted: Callable[[int], bool] | None = None) ->
     """
     if not (folder / STATE_FILE).is_file():
         return 0, 0
-    paths = [
-        folder / shard_name(split, number)
+    shards = [
+        Shard(split, number, folder / shard_name(split, number), digest)
         for split, digests in load_state(folder)[0].shards.items()
-        for number in range(len(digests))
+        for number, digest in enumerate(digests)
     ]
-    chosen = [path for at, path in enumerate(paths) if wanted is None or wanted(at)]
-    return sum(read_info(path) is not None for path in chosen), len(chosen)
-
-
-def finished_shards(tasks: Sequence[ShardTask]) -> tuple[list[StagedShard], list[ShardTask]]:
-    """Which tasks are done already, and those that are left."""
-    done, left = [], []
-    for task in tasks:
-        info = read_info(task.path)
-        if info is not None and info.digest == task.digest:
-            done.append(StagedShard(task.split, task.number, task.path, info))
-        else:
-            left.append(task)
-    return done, left
+    chosen = [shard for at, shard in enumerate(shards) if wanted is None or wanted(at)]
+    return sum(finished(shard) is not None for shard in chosen), len(chosen)

@@ -9,21 +9,22 @@ the shard in its footer, so that nothing of a shard needs to be held in memory.
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from deepecg_jax.data.catalogue import load_builder_class
-from deepecg_jax.data.records import Example, Reject
+from deepecg_jax.data.options import BuildOptions
+from deepecg_jax.data.records import Example, PlannedRecord, Reject
 from deepecg_jax.data.shards.index import INDEX_SCHEMA, index_table
 from deepecg_jax.data.shards.schema import decode, encode
 from deepecg_jax.data.staging.duplicates import signal_hash
-from deepecg_jax.data.staging.tasks import ShardTask
+from deepecg_jax.data.staging.shard import Recipe, Shard
 
 WRITER_OPTIONS = "group_size:1,zstd:1"
 """One ECG a chunk (random access); zstd level 1: 41 kB an ECG, written 3 times faster than at 3."""
@@ -41,15 +42,20 @@ SIDE_SCHEMA = pa.schema(
 _FOOTER = b"deepecg_shard"
 
 
-@dataclass(frozen=True)
-class ShardInfo:
-    """What the footer of a finished shard says; ``bytes`` is 0 for a shard without any ECG."""
+class MakesExamples(Protocol):
+    """What shards need of a builder's class."""
 
-    digest: str
-    planned: int
-    records: int
-    bytes: int
-    rejects: tuple[Reject, ...]
+    def examples(
+        self, records: Sequence[PlannedRecord], options: BuildOptions, /
+    ) -> Iterator[Example | Reject]:
+        """Examples and rejects of records, in their order."""
+        ...
+
+
+class _Writer(Protocol):
+    """An ArrayRecordWriter."""
+
+    def write(self, record: bytes, /) -> object: ...
 
 
 def side_path(path: Path) -> Path:
@@ -57,7 +63,7 @@ def side_path(path: Path) -> Path:
     return path.with_suffix(".parquet")
 
 
-def write_shard(task: ShardTask, tick: Callable[[bool], None]) -> None:
+def write_shard(shard: Shard, recipe: Recipe, tick: Callable[[bool], None]) -> None:
     """Make the examples of one shard, write its file, read it back, and write the file beside it.
 
     ``tick`` is called once a record, with whether it was rejected. A shard without any example
@@ -65,11 +71,11 @@ def write_shard(task: ShardTask, tick: Callable[[bool], None]) -> None:
     """
     from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-    own = task.path.with_name(f"{task.path.name}.{uuid.uuid4().hex}")
+    own = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
     try:
         writer = ArrayRecordWriter(str(own), WRITER_OPTIONS)
         try:
-            made = _write_examples(task, writer, tick)
+            made = _write_examples(shard, recipe, writer, tick)
         finally:
             writer.close()
         rows = []
@@ -81,25 +87,38 @@ def write_shard(task: ShardTask, tick: Callable[[bool], None]) -> None:
             raise OSError(f"{own}: {len(made.extras)} ECGs were written but {len(rows)} read back")
         size = own.stat().st_size if rows else 0
         if rows:
-            _settle(own, task.path)
-        info = ShardInfo(task.digest, len(task.records), len(rows), size, tuple(made.rejects))
-        _write_side(task, rows, made.extras, info)
+            _settle(own, shard.path)
+        shard = replace(shard, stored=len(rows), size=size, rejects=tuple(made.rejects))
+        _write_side(shard, rows, made.extras)
     finally:
         own.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _Extra:
+    """What the features of an example do not say."""
+
+    fold: int
+    order: int
+    path: str
+    counts: list[str]
+    quality: Mapping[str, float | bool]
+
+
 @dataclass
 class _Made:
-    extras: list[dict[str, Any]]  # of each example: what its features do not say
+    extras: list[_Extra]
     rejects: list[Reject]
 
 
-def _write_examples(task: ShardTask, writer: Any, tick: Callable[[bool], None]) -> _Made:
-    planned = {r.record_id: (r, at) for r, at in zip(task.records, task.orders, strict=True)}
+def _write_examples(
+    shard: Shard, recipe: Recipe, writer: _Writer, tick: Callable[[bool], None]
+) -> _Made:
+    planned = {r.record_id: (r, at) for r, at in zip(shard.records, shard.orders, strict=True)}
     made = _Made([], [])
     last = None
-    builder = load_builder_class(task.builder)
-    for example in _on_one_thread(builder.examples(task.records, task.options)):
+    builder: MakesExamples = load_builder_class(recipe.builder)
+    for example in _on_one_thread(builder.examples(shard.records, recipe.options)):
         rejected = isinstance(example, Reject)
         name = example.record_id if rejected else example.features["record_id"]
         source = name if name in planned else name.rpartition(":w")[0]
@@ -111,15 +130,8 @@ def _write_examples(task: ShardTask, writer: Any, tick: Callable[[bool], None]) 
             continue
         record, order = planned[source]
         writer.write(encode(example.features))
-        made.extras.append(
-            {
-                "fold": record.fold,
-                "order": order,
-                "path": record.path,
-                "counts": list(example.counts),
-                "quality": dict(example.quality),
-            }
-        )
+        extra = _Extra(record.fold, order, record.path, [*example.counts], example.quality)
+        made.extras.append(extra)
     return made
 
 
@@ -139,32 +151,26 @@ def _row(record: bytes) -> dict[str, Any]:
     return row
 
 
-def _write_side(
-    task: ShardTask, rows: list[dict[str, Any]], extras: list[dict[str, Any]], info: ShardInfo
-) -> None:
-    table = index_table(
-        task.split, [row | {"fold": extra["fold"]} for row, extra in zip(rows, extras, strict=True)]
-    )
-    columns: dict[str, Any] = {"signal_hash": [row["signal_hash"] for row in rows]}
-    columns |= {name: [extra[name] for extra in extras] for name in ("order", "path", "counts")}
+def _write_side(shard: Shard, rows: list[dict[str, Any]], extras: Sequence[_Extra]) -> None:
+    pairs = zip(rows, extras, strict=True)
+    table = index_table(shard.split, [row | {"fold": extra.fold} for row, extra in pairs])
+    columns = {
+        "signal_hash": [row["signal_hash"] for row in rows],
+        "order": [extra.order for extra in extras],
+        "path": [extra.path for extra in extras],
+        "counts": [extra.counts for extra in extras],
+    }
     for name, values in columns.items():
-        table = table.append_column(
-            SIDE_SCHEMA.field(name), pa.array(values, SIDE_SCHEMA.field(name).type)
-        )
-    measures = dict.fromkeys(name for extra in extras for name in extra["quality"])
+        field = SIDE_SCHEMA.field(name)
+        table = table.append_column(field, pa.array(values, field.type))
+    measures = dict.fromkeys(name for extra in extras for name in extra.quality)
     for name in measures:
-        values = [extra["quality"].get(name) for extra in extras]
-        table = table.append_column(QUALITY + name, pa.array(values))
-    write_side(task.path, table, info)
-
-
-def write_side(path: Path, table: pa.Table, info: ShardInfo) -> None:
-    """Write the file beside the shard ``path``, at once."""
-    footer = json.dumps(asdict(info), ensure_ascii=False)
-    own = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        table = table.append_column(QUALITY + name, pa.array([e.quality.get(name) for e in extras]))
+    footer = json.dumps(shard.footer, ensure_ascii=False)
+    own = shard.path.with_name(f"{shard.path.name}.{uuid.uuid4().hex}")
     try:
         pq.write_table(table.replace_schema_metadata({_FOOTER: footer}), own)
-        _settle(own, side_path(path))
+        _settle(own, side_path(shard.path))
     finally:
         own.unlink(missing_ok=True)
 
@@ -176,16 +182,24 @@ def _settle(own: Path, path: Path) -> None:
     os.replace(own, path)
 
 
-def read_info(path: Path) -> ShardInfo | None:
-    """What is known of the shard ``path``; None unless it is finished and all of it is there."""
+def finished(shard: Shard) -> Shard | None:
+    """The shard as it was written; None unless all of it is there, of just these records."""
     try:
-        footer = (pq.read_schema(side_path(path)).metadata or {})[_FOOTER]
+        footer = (pq.read_schema(side_path(shard.path)).metadata or {})[_FOOTER]
         values: Mapping[str, Any] = json.loads(footer)
-        info = ShardInfo(**{**values, "rejects": tuple(Reject(**r) for r in values["rejects"])})
-        there = path.stat().st_size if info.bytes else 0
+        written = shard.written(values)
+        there = shard.path.stat().st_size if written.size else 0
+        whole = there == written.size and values["digest"] == shard.digest
     except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
         return None  # not written, or not by this version: it is written again
-    return info if there == info.bytes else None
+    return written if whole else None
+
+
+def finished_shards(shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
+    """Which shards are finished already, as they were written, and those that are left."""
+    found = [(shard, finished(shard)) for shard in shards]
+    done = [written for _, written in found if written is not None]
+    return done, [shard for shard, written in found if written is None]
 
 
 def read_side(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -3,12 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from deepecg_jax.data.records import PlannedRecord
 from deepecg_jax.data.tables.files import read_planned
-from deepecg_jax.data.workers import start_server, worker_context
+from deepecg_jax.data.workers import worker_pool
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.reading.hdf5 import SUFFIXES as HDF5_SUFFIXES
 from deepecg_jax.signals.recording import SignalError
@@ -27,6 +26,10 @@ FROM_FILE, FROM_FOLDER = "file", "folder"
 
 _CHUNK = 64
 _ALONE = 256  # so few files are read sooner than processes are started
+_KILLED = (
+    "A worker process was killed while it read who the files are of, most likely for lack of "
+    "memory; --option patient_id=COLUMN, folder or none reads no file for that."
+)
 
 
 def find_files(source: Path, pattern: str) -> list[str]:
@@ -78,8 +81,7 @@ def patients_of_files(records: Sequence[PlannedRecord], processes: int) -> list[
     """
     if len(records) <= _ALONE or processes <= 1:
         return [_patient_of(record) for record in records]
-    start_server()
-    with ProcessPoolExecutor(processes, worker_context()) as pool:
+    with worker_pool(processes, _KILLED) as pool:
         return list(pool.map(_patient_of, records, chunksize=_CHUNK))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from deepecg_jax.data.records import SPLITS
-from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.splits import Shares, hash_split
 from deepecg_jax.data.tables.people import UNKNOWN_WORDS
 from deepecg_jax.data.tables.read import texts
 from deepecg_jax.errors import UserError
@@ -48,16 +48,15 @@ def ids(table: pa.Table, column: str | None, path: Path) -> list[str]:
 
 
 def splits_of_rows(
-    table: pa.Table, column: str | None, path: Path, patients: Sequence[str], shares: str
+    table: pa.Table, column: str | None, path: Path, patients: Sequence[str], shares: Shares
 ) -> tuple[list[str], dict[str, int], list[str]]:
     """The split of each row, "" for rows that are left out; counts; and notes.
 
     Without a column the patient's hash decides. UserError: the column holds another word.
     """
     if column is None:
-        fractions = parse_shares(shares)
-        splits = [hash_split(patient, fractions) for patient in patients]
-        empty = [s for s, f in zip(SPLITS, fractions, strict=True) if f and s not in splits]
+        splits = [hash_split(patient, shares) for patient in patients]
+        empty = [s for s, f in zip(SPLITS, shares, strict=True) if f and s not in splits]
         note = (
             f"No ECG fell into {' and '.join(empty)}: a hash of the patient decides, and there are "
             f"{len(set(patients))} patients; a split column or other --option shares help."

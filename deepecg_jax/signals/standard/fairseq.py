@@ -16,7 +16,7 @@ from deepecg_jax.signals.quality.check import QualityLimits, inspect
 from deepecg_jax.signals.quality.interference import interference
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.resample import resample
-from deepecg_jax.signals.standard.millivolt import Window
+from deepecg_jax.signals.standard.millivolt import Keep, Window
 
 CONTRACT = SignalContract(sampling_rate=500.0, seconds=5.0, scaling="fairseq")
 """z-scores stand where other scalings have millivolts: stored as thousandths in int16."""
@@ -56,7 +56,7 @@ def pieces(signal: np.ndarray, n_samples: int = CONTRACT.n_samples) -> np.ndarra
 
 
 def standardize(
-    recording: Recording, keep: str = "first", limits: QualityLimits | None = None
+    recording: Recording, keep: Keep = "first", limits: QualityLimits | None = None
 ) -> list[Window]:
     """Check a recording, and make the pieces of 5 s of its z-scores at 500 Hz.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,6 +14,14 @@ from deepecg_jax.signals.quality.check import Inspection, Measures, QualityLimit
 from deepecg_jax.signals.quality.interference import interference
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.resample import check_rate, resample, resampled_length
+
+Keep = Literal["first", "all"]
+"""Which windows of a recording: the first only, or all whole ones."""
+Short = Literal["pad", "reject"]
+"""What becomes of a recording that is shorter than a window."""
+
+MILLIVOLTS_PER_STORED = np.float32(1e-3)
+"""Shards hold int16 microvolts (thousandths, where the scaling is not millivolts)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +46,8 @@ class Window:
 def standardize(
     recording: Recording,
     contract: SignalContract | None = None,
-    windows: str = "first",
-    short: str = "pad",
+    windows: Keep = "first",
+    short: Short = "pad",
     limits: QualityLimits | None = None,
 ) -> list[Window]:
     """Check, resample and cut a recording into windows of the contract's form.
@@ -103,6 +112,11 @@ def to_microvolts(signal: np.ndarray) -> np.ndarray:
     return microvolts.astype(np.int16)
 
 
+def from_microvolts(stored: np.ndarray) -> np.ndarray:
+    """int16 microvolts of a shard (any shape) -> float32 millivolts."""
+    return stored.astype(np.float32) * MILLIVOLTS_PER_STORED
+
+
 def _check_options(contract: SignalContract, windows: str, short: str) -> None:
     if contract.unit != "mV" or contract.scaling != "millivolt":
         raise UserError(
@@ -110,8 +124,8 @@ def _check_options(contract: SignalContract, windows: str, short: str) -> None:
             f"and scaling {contract.scaling}; apply that scaling to the standardised windows."
         )
     for name, value, allowed in (
-        ("windows", windows, ("first", "all")),
-        ("short", short, ("pad", "reject")),
+        ("windows", windows, get_args(Keep)),
+        ("short", short, get_args(Short)),
     ):
         if value not in allowed:
             raise UserError(f"{name} is {value!r}, but must be {' or '.join(allowed)}.")

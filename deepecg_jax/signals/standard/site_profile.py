@@ -88,6 +88,26 @@ class SiteProfiles:
         return path
 
 
+@dataclass(frozen=True)
+class ProfileFile:
+    """Profiles in a file, read when the first ECG needs them and again when the file changes.
+
+    It stands for the profiles where many processes are told of them.
+    """
+
+    path: Path
+
+    def of(self, site: str) -> SiteProfile:
+        """See :meth:`SiteProfiles.of`; UserError if the file is none."""
+        return _loaded(self.path, self.path.stat().st_mtime_ns).of(site)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, modified: int) -> SiteProfiles:
+    """``modified``: so that a profile that was fitted again is read again."""
+    return load(path)
+
+
 def load(path: str | Path) -> SiteProfiles:
     """Read a profile; UserError if it is absent or is none."""
     path = Path(path)

@@ -31,7 +31,9 @@ def test_a_builders_folder(name: str) -> None:
     assert (folder / "CITATIONS.bib").read_text().startswith("@")
     builder = load_builder_class(builder_file(name))
     assert bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS) == builder.NEEDS_SOURCE
-    for option in builder.OPTIONS:
+    names = [option.name for option in builder.OPTIONS]
+    assert len({*names, *(option.name for option in COMMON_OPTIONS)}) == len(names) + 10
+    for option in names:
         if name != "table" or option in ("files", "labels", "shares", "sex_codes", "date_format"):
             assert option in readme, option
     labels = builder.label_names()
@@ -42,7 +44,7 @@ def test_a_builders_folder(name: str) -> None:
 
 def test_common_options_stand_in_the_readme_with_their_defaults():
     readme = (builders_dir() / "README.md").read_text()
-    for name, option in COMMON_OPTIONS.items():
+    for option in COMMON_OPTIONS:
         default = f"`{option.default}`" if option.default else ""
-        assert f"| `{name}` | {default} |".replace("|  |", "| |") in readme
+        assert f"| `{option.name}` | {default} |".replace("|  |", "| |") in readme
         assert all(f"`{choice}`" in readme for choice in option.choices)

@@ -10,8 +10,8 @@ from ecg_sources import content, write_ptb_xl
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.machines import Part, build_part, merge, parse_part
-from deepecg_jax.data.staging import tasks as shard_tasks
-from deepecg_jax.data.staging.run import Runner
+from deepecg_jax.data.staging import shard
+from deepecg_jax.data.staging.run import Manner
 from deepecg_jax.errors import UserError
 
 N_PARTS = 3
@@ -19,7 +19,7 @@ N_PARTS = 3
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr(shard_tasks, "_PER_SMALL_SHARD", 4)
+    monkeypatch.setattr(shard, "_PER_SMALL_SHARD", 4)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_part_is_kept_gone_on_with_or_replaced(source, tmp_path) -> None:
     lost.with_suffix(".parquet").unlink()
     (first.folder / "part.json").unlink()  # as if it had been stopped
     said: list[str] = []
-    part(runner=Runner(say=said.append))
+    part(manner=Manner(say=said.append))
     assert f"{first.shards - 1} of {first.shards} shards" in said[0]
     changed = {p for p in stamps if p.stat().st_mtime_ns != stamps[p]}
     assert changed == {lost}

@@ -8,6 +8,7 @@ from ecg_sources import write_ptb_xl, write_wfdb
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.site_profiles import profile_of_dataset
+from deepecg_jax.data.catalogue import builder_file, load_builder_class
 from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import load as load_contract
@@ -49,6 +50,20 @@ def test_a_profile_of_the_source_itself(humming_source, tmp_path) -> None:
         np.testing.assert_array_equal(ecg["signal"], to_microvolts(expected))
     again = build("ptb_xl", tmp_path / "d", humming_source, options=BOTH)
     assert again.reused
+
+
+def test_the_source_is_planned_once(humming_source, tmp_path, monkeypatch) -> None:
+    builder = load_builder_class(builder_file("ptb_xl"))
+    planned: list[object] = []
+    plan = builder.plan
+
+    def counted(self, source):
+        planned.append(source)
+        return plan(self, source)
+
+    monkeypatch.setattr(builder, "plan", counted)
+    assert not build("ptb_xl", tmp_path, humming_source, options=BOTH).reused
+    assert planned == [humming_source]
 
 
 def test_one_ecg_is_the_same_whatever_its_neighbours(humming_source, signals, tmp_path) -> None:

@@ -7,7 +7,6 @@ from ecg_sources import write_wfdb
 
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.shards.split import open_split
-from deepecg_jax.data.standardisation import parts
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import load as load_contract
 from deepecg_jax.signals.contract import require_same
@@ -148,13 +147,3 @@ def test_synthetic_ecgs_can_be_standardised_too(tmp_path, options) -> None:
 def test_bad_batches_are_refused_before_anything_is_read(tmp_path, batch) -> None:
     with pytest.raises(UserError, match="batch is .* whole number >= 1"):
         build("synthetic", tmp_path, options={**DEEPECG, "batch": batch})
-
-
-def test_parts_are_nearly_equal() -> None:
-    options = {"standardisation": "deepecg", "batch": "10"}
-    sizes = [part.stop - part.start for part in parts(31, options)]
-    assert sizes == [7, 8, 8, 8] and sum(sizes) == 31
-    assert list(parts(0, options)) == []
-    assert [p.stop - p.start for p in parts(3, {**options, "standardisation": "fairseq"})] == [
-        1
-    ] * 3

@@ -10,7 +10,7 @@ import pytest
 from ecg_sources import content
 
 from deepecg_jax.data.building.build import build
-from deepecg_jax.data.staging.run import Runner
+from deepecg_jax.data.staging.run import Manner
 from deepecg_jax.errors import UserError
 
 HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
@@ -20,8 +20,8 @@ needs_beam = pytest.mark.skipif(not HAS_BEAM, reason="needs apache-beam (extra b
 # processes are started afresh, so the script must be a file
 SCRIPT = """
 import sys
-from deepecg_jax.data import shard_tasks
-shard_tasks._PER_SMALL_SHARD = 4
+from deepecg_jax.data.staging import shard
+shard._PER_SMALL_SHARD = 4
 from deepecg_jax.cli.main import main
 if __name__ == "__main__":
     main()
@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr("deepecg_jax.data.staging.tasks._PER_SMALL_SHARD", 4)
+    monkeypatch.setattr("deepecg_jax.data.staging.shard._PER_SMALL_SHARD", 4)
 
 
 def beam(tmp_path: Path, source: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -92,4 +92,4 @@ def test_a_pipeline_that_fails_keeps_its_finished_shards(ptb_xl_source, tmp_path
 def test_without_beam_a_sentence_says_what_to_install(ptb_xl_source, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(UserError, match=r"pip install 'deepecg_jax\[beam\]'"):
-        build("ptb_xl", tmp_path, ptb_xl_source, runner=Runner(beam={}))
+        build("ptb_xl", tmp_path, ptb_xl_source, manner=Manner(beam={}))

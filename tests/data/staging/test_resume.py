@@ -8,15 +8,14 @@ import pytest
 from ecg_sources import content, write_ptb_xl
 
 from deepecg_jax.data.building.build import build
-from deepecg_jax.data.staging import pool
-from deepecg_jax.data.staging import tasks as shard_tasks
-from deepecg_jax.data.staging.run import Progress, Runner
+from deepecg_jax.data.staging import pool, shard
+from deepecg_jax.data.staging.run import Manner, Progress
 from deepecg_jax.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
-    monkeypatch.setattr(shard_tasks, "_PER_SMALL_SHARD", 4)
+    monkeypatch.setattr(shard, "_PER_SMALL_SHARD", 4)
 
 
 @pytest.fixture
@@ -26,10 +25,10 @@ def stopped(tmp_path, ptb_xl_source, monkeypatch) -> Path:
         left = iter(range(3))
         write = pool.write_shard
 
-        def write_three(task, tick) -> None:
+        def write_three(*arguments) -> None:
             if next(left, None) is None:
                 raise KeyboardInterrupt
-            write(task, tick)
+            write(*arguments)
 
         patch.setattr(pool, "write_shard", write_three)
         with pytest.raises(KeyboardInterrupt):
@@ -43,8 +42,8 @@ def go_on(folder: Path, source: Path, **kwargs) -> tuple[list[str], list[Progres
     said: list[str] = []
     seen: list[Progress] = []
     restart = kwargs.pop("restart", False)
-    runner = Runner(restart=restart, say=said.append, on_progress=seen.append)
-    build("ptb_xl", folder.parent, source, runner=runner, **kwargs)
+    manner = Manner(restart=restart, say=said.append, on_progress=seen.append)
+    build("ptb_xl", folder.parent, source, manner=manner, **kwargs)
     return said, seen
 
 
@@ -104,10 +103,10 @@ def test_what_a_shard_rejected_is_remembered(tmp_path, ptb_xl_source, monkeypatc
         write = pool.write_shard
         left = iter(range(4))
 
-        def write_some(task, tick) -> None:
+        def write_some(*arguments) -> None:
             if next(left, None) is None:
                 raise OSError("the disk is full")
-            write(task, tick)
+            write(*arguments)
 
         patch.setattr(pool, "write_shard", write_some)
         with pytest.raises(OSError, match="disk is full"):
