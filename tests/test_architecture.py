@@ -9,7 +9,7 @@ from pathlib import Path
 import deepecg_jax
 
 ROOT = Path(deepecg_jax.__file__).parent
-GROUND = {"errors", "files", "resources", "settings"}
+GROUND = {"cells", "errors", "files", "resources", "settings"}
 # room -> rooms it may import beside the ground floor and itself; a room is a folder or a module at
 # the top, and a name with a star stands for all rooms inside it
 ALLOWED: dict[str, set[str]] = {

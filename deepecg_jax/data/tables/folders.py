@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.tables.files import read_planned
+from deepecg_jax.data.tables.recordings import read_planned
 from deepecg_jax.data.workers import start_server, worker_context
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.reading.hdf5 import SUFFIXES as HDF5_SUFFIXES

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from deepecg_jax.data.tables.cells import read_number
-from deepecg_jax.data.tables.labels import yes_or_no
-from deepecg_jax.data.tables.people import UNKNOWN_WORDS
+from deepecg_jax.cells import is_unknown, read_number, yes_or_no
 
 _DAY = 86400.0
 
@@ -48,7 +46,7 @@ def stated_follow_up(days: str, event: str) -> tuple[float, int, tuple[str, ...]
         event: 1 or 0 (true and false, yes and no), or "".
     """
     happened = yes_or_no(event)
-    if days.lower() in UNKNOWN_WORDS or happened == -1:
+    if is_unknown(days) or happened == -1:
         return math.nan, -1, ()
     time = read_number(days)
     if happened is None or not math.isfinite(time):

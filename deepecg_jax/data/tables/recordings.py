@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from deepecg_jax.cells import read_number
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.tables.cells import read_number
 from deepecg_jax.data.tables.paths import as_on_disk
 from deepecg_jax.data.tables.read import column_named, texts
 from deepecg_jax.errors import UserError
@@ -153,14 +153,17 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     if SPELLED in recording.meta:
         counts.append("path_spelled_otherwise_than_the_file")
     changes: dict[str, Any] = {}
+    strange = recording.meta.get("repairs", ())  # of the file's age and sex
     if math.isnan(record.age):
         if not math.isnan(recording.age) and "impossible_age" not in counts:
             changes["age"] = recording.age
+        counts += [word for word in strange if "sex" not in word and word not in counts]
     elif not math.isnan(recording.age) and abs(record.age - recording.age) > 1.5:
         counts.append("age_differs_from_the_file")
     if record.sex == "unknown":
         if "sex_not_understood" not in counts:  # such as a third sex
             changes["sex"] = recording.sex
+            counts += [word for word in strange if "sex" in word]
     elif recording.sex not in ("unknown", record.sex):
         counts.append("sex_differs_from_the_file")
     for name in ("site", "device", "report"):
