@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.labelling.label import said
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
 from deepecg_jax.labels.findings import FINDINGS
@@ -118,11 +119,11 @@ def explain_json(text: str, labels: Labels) -> dict[str, Any]:
     return {
         "language": labels.language,
         "findings": {
-            FINDINGS[i]: {
-                "state": labels.states[i].name,
-                "evidence": [list(span) for span in labels.evidence[i]],
-                "words": [text[start:end] for start, end in labels.evidence[i]],
+            name: {
+                "state": own.state,
+                "evidence": [list(span) for span in own.spans],
+                "words": list(own.words),
             }
-            for i in sorted(labels.states)
+            for name, own in said(text, labels).items()
         },
     }

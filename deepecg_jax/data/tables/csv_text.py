@@ -70,23 +70,24 @@ def not_readable(path: Path, encoding: str, error: Exception, option: str = OPTI
         return UserError(f"{path} is in UTF-16; give {option}utf-16 or save it as UTF-8.")
     what = " ".join(str(error).split())
     if "utf8" in what.lower() or isinstance(error, UnicodeError):
-        others = "cp1252 (Western Windows), latin-1 or the like"
+        wanted = "cp1252 (Western Windows), latin-1 or the like"
+        other = wanted if encoding.lower() in ("utf-8", "utf8") else "utf-8"
         return UserError(
-            f"{path} is not in {encoding}{_first_other(path, encoding)}; give {option}"
-            f"{others if encoding.lower() in ('utf-8', 'utf8') else 'utf-8'}, or save it as UTF-8."
+            f"{path} cannot be read in {encoding} ({_first_other(path, encoding) or what}); give "
+            f"{option}{other}, or save it as UTF-8."
         )
     return UserError(f"{path} cannot be read as a table in {encoding} ({what}).")
 
 
 def _first_other(path: Path, encoding: str) -> str:
-    """Where a file is in another encoding (``: line 2 has the byte 0xe4``), "" if unclear."""
+    """Where a file is in another encoding: ``line 2 has the byte 0xe4``; "" if unclear."""
     try:
         with _opened(path)(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     line.decode(encoding)
                 except UnicodeDecodeError as error:
-                    return f": line {number} has the byte 0x{line[error.start]:02x}"
+                    return f"line {number} has the byte 0x{line[error.start]:02x}"
     except (OSError, EOFError, zlib.error):  # the place only helps to find it
         return ""
     return ""

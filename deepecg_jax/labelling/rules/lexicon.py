@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from deepecg_jax.labelling.rules.items import AND, COMMA, NOR, OR, SLASH, Cue, Kind, Sign
-from deepecg_jax.labelling.rules.schema import Cues, LanguageFile, Rules, SitedPhrase
+from deepecg_jax.labelling.rules.rule_files import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labelling.text.folding import fold, variants
 from deepecg_jax.labelling.text.phrases import END, Meaning, Phrases
 from deepecg_jax.labelling.text.spelling import Speller

@@ -13,11 +13,13 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labels.findings import FINDINGS, read_table
-from deepecg_jax.labels.rules import FindingRules, label_vector, read_rules
+from deepecg_jax.labelling.tables.reports import Reports
+from deepecg_jax.labels.findings import FINDINGS, shipped_table
+from deepecg_jax.labels.maps import FindingRules, label_vector, read_map
 from deepecg_jax.labels.scp import finding_rules
 
 
@@ -36,7 +38,7 @@ def scp_report_rules() -> tuple[FindingRules, ...]:
     labeller makes an infarct the Q wave of its site, so here the statements do the same. The
     septal site cannot be compared: PTB-XL has ASMI for "anterior" and "anteroseptal" alike.
     """
-    return (*finding_rules(), *read_rules(read_table("scp_infarcts.csv"), "statements"))
+    return (*finding_rules(), *read_map(shipped_table("scp_infarcts.csv"), "statements"))
 
 
 def scp_reference(
@@ -140,14 +142,16 @@ def _scores(tp: int, fp: int, fn: int) -> dict[str, float | int | None]:
 
 
 def disagreements(
-    ids: Sequence[str],
-    texts: Sequence[str],
+    reports: Reports,
     labels: Sequence[Labels],
     reference: Mapping[str, np.ndarray],
     uncertain: Uncertain = Uncertain.present,
-) -> list[dict[str, str]]:
-    """Every pair where the report and the reference differ, with the words, to be read."""
-    rows = []
+) -> pa.Table:
+    """Every pair where the report and the reference differ, with the words, to be read.
+
+    Columns ``id``, ``finding``, ``reference``, ``report``, ``words`` and ``text``, all text.
+    """
+    rows: list[tuple[str, ...]] = []
     for name, known in reference.items():
         finding = FINDINGS.index(name)
         for i in np.flatnonzero(known >= 0).tolist():
@@ -157,15 +161,15 @@ def disagreements(
             doubted = state is State.uncertain and uncertain is Uncertain.present
             if (state is State.present or doubted) == bool(known[i]):
                 continue
-            spans = labels[i].evidence.get(finding, ())
-            rows.append(
-                {
-                    "id": ids[i],
-                    "finding": name,
-                    "reference": "present" if known[i] else "absent",
-                    "report": "not mentioned" if state is None else state.name,
-                    "words": " ... ".join(texts[i][start:end] for start, end in spans),
-                    "text": texts[i],
-                }
-            )
-    return rows
+            text = reports.texts[i]
+            words = [text[start:end] for start, end in labels[i].evidence.get(finding, ())]
+            truth = "present" if known[i] else "absent"
+            said = "not mentioned" if state is None else state.name
+            rows.append((reports.ids[i], name, truth, said, " ... ".join(words), text))
+    columns = ("id", "finding", "reference", "report", "words", "text")
+    return pa.table(
+        {
+            column: pa.array([row[j] for row in rows], pa.string())
+            for j, column in enumerate(columns)
+        }
+    )

@@ -238,7 +238,11 @@ def test_age_and_follow_up_from_dates(signals, tmp_path) -> None:
         ({"y": "01"}, {"labels": "z_label"}, "no column 'z_label' for option labels; it has path"),
         ({"AFIB": "01"}, {"labels": "afib"}, "did you mean 'AFIB'"),
         ({"y": "01"}, {"labels": "dx_*"}, "no column that fits 'dx_\\*'"),
-        ({"y": ["1", "0.5"]}, {"labels": "y"}, "column 'y' holds '0.5' in row 2; a label is present"),
+        (
+            {"y": ["1", "0.5"]},
+            {"labels": "y"},
+            "'y' holds '0.5' in row 3; a label is present",
+        ),
         ({"subject_id": "12"}, {}, "give --option patient_id=subject_id, or .*=none"),
         ({"sex": "01"}, {}, "codes sex as 0 and 1, .*sex_codes=0=...,1=..."),
         ({"sex": "11"}, {}, "codes sex as 1, which"),

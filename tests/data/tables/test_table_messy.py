@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from ecg_sources import write_wfdb
 
-from deepecg_jax.cells import read_number
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.builder import make_builder
 from deepecg_jax.data.catalogue import builder_file
@@ -220,24 +219,3 @@ def test_follow_up_and_births_as_spreadsheets_write_them(tmp_path) -> None:
         assert plan.records[0].age == pytest.approx(65.0, abs=0.05), form
     with pytest.raises(UserError, match="day numbers of Excel, give --option date_format=excel"):
         plan_of(tmp_path / "s", table.format("18386", "42127"))
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("3", 3),
-        ("-3.25", -3.25),
-        ("3,25", 3.25),
-        ("1,234.5", 1234.5),
-        ("1.234,5", 1234.5),
-        ("0,125", 0.125),
-        ("1e3", 1000),
-        ("1,234", np.nan),
-        ("inf", np.nan),
-        ("1_0", np.nan),
-        ("", np.nan),
-        ("٣", np.nan),
-    ],
-)
-def test_numbers(text: str, number: float) -> None:
-    assert read_number(text) == pytest.approx(number, nan_ok=True)
