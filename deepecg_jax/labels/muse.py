@@ -4,7 +4,7 @@ Machines write from a closed vocabulary: one basic rhythm, then what else their 
 map ``muse_to_findings.csv`` knows statements by their words; a statement that joins several
 ("sinus rhythm with PAC(s) with 1st degree A-V block") is read part by part. What is hedged
 (possible, probable, consider, borderline ...) is unknown, what is denied or compares with an
-earlier ECG is not read. For free text written by people use the rules of ``labels.reports``.
+earlier ECG is not read. For free text written by people use ``labelling``.
 """
 
 import re
