@@ -161,5 +161,5 @@ def _label(files: Files, reading: Reading, as_json: bool) -> None:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
     print_summary(result)
-    if known is not None:
+    if "evaluation" in result:
         print_comparison(result["evaluation"])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,32 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.bert.classifier import ReportClassifier
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labelling.tables.agreement import compare, disagreements
+from deepecg_jax.labelling.tables.agreement import Agreement, compare, disagreements
 from deepecg_jax.labelling.tables.reference import read_reference
 from deepecg_jax.labelling.tables.reports import EVIDENCE, Reports, id_array
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.training.metrics_log import progress_bar
+
+
+class FindingOfClassifier(TypedDict):
+    """How many reports reach a label's threshold."""
+
+    present: int
+    threshold: float
+
+
+class Summary(TypedDict):
+    """What ``deepecg label --method bert --json`` prints."""
+
+    n_reports: int
+    n_distinct: int
+    n_empty: int
+    n_without_finding: int
+    thresholds: str
+    findings: dict[str, FindingOfClassifier]
+    out: NotRequired[str]
+    disagreements: NotRequired[str]
+    evaluation: NotRequired[Agreement]
 
 
 def label(files: Files, model: Path, thresholds: Path | None, as_json: bool) -> None:
@@ -48,7 +69,7 @@ def label(files: Files, model: Path, thresholds: Path | None, as_json: bool) -> 
         scores = classifier.scores(reports.texts, lambda done: bar.advance(task, done))
     positive = classifier.positive(scores)
     has_text = ~np.isnan(scores[:, 0])
-    result: dict[str, Any] = {
+    result: Summary = {
         "n_reports": len(reports.texts),
         "n_distinct": len(set(reports.texts)),
         "n_empty": int((~has_text).sum()),
@@ -106,7 +127,7 @@ def as_labels(names: tuple[str, ...], positive: np.ndarray, has_text: np.ndarray
     ]
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: Summary) -> None:
     shown = Table(title=f"{result['n_reports']:,} reports", title_justify="left")
     shown.add_column("finding", overflow="fold")
     shown.add_column("present", justify="right", style="green")
@@ -124,8 +145,8 @@ def _print(result: dict[str, Any]) -> None:
     )
     if result["n_empty"]:
         console.print(f"[yellow]{result['n_empty']:,} reports have no text.[/yellow]")
-    for key in ("out", "disagreements"):
-        if key in result:
-            console.print(result[key], markup=False)
+    for written in (result.get("out"), result.get("disagreements")):
+        if written is not None:
+            console.print(written, markup=False)
     if "evaluation" in result:
         print_comparison(result["evaluation"])

@@ -10,7 +10,7 @@ no likelihood at all, as rhythm and form statements have it).
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,42 @@ from deepecg_jax.labelling.tables.reports import Reports
 from deepecg_jax.labels.findings import FINDINGS, shipped_table
 from deepecg_jax.labels.maps import FindingRules, label_vector, read_map
 from deepecg_jax.labels.scp import finding_rules
+
+
+class Counts(TypedDict):
+    """Agreement on one finding, or over several; a ratio without a denominator is None."""
+
+    n_positive: int
+    tp: int
+    fp: int
+    fn: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Macro(TypedDict):
+    """Mean of the F1 of findings with a reference positive, None if there is none."""
+
+    f1: float | None
+    n_findings: int
+
+
+class Measured(TypedDict):
+    """Agreement of ``n`` reports: by finding, over all pairs, and of the mentioned pairs only."""
+
+    n: int
+    findings: dict[str, Counts]
+    micro: Counts
+    micro_mentioned: Counts
+    macro: Macro
+
+
+class Agreement(Measured):
+    """The same of all reports, and by language; ``uncertain`` is what a doubt counted as."""
+
+    uncertain: str
+    languages: dict[str, Measured]
 
 
 class Uncertain(StrEnum):
@@ -64,7 +100,7 @@ def compare(
     labels: Sequence[Labels],
     reference: Mapping[str, np.ndarray],
     uncertain: Uncertain = Uncertain.present,
-) -> dict[str, Any]:
+) -> Agreement:
     """Precision, recall and F1 of N reports.
 
     Args:
@@ -73,24 +109,22 @@ def compare(
         uncertain: what an uncertain finding counts as.
 
     Returns:
-        ``findings`` (name -> counts), ``micro``, ``micro_mentioned`` (of the pairs that a report
-        mentions only), ``macro`` (over findings with a reference positive), ``languages`` (code ->
-        ``n`` and all of these). Counts are
-        ``n_positive``, ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; a ratio without
-        a denominator is null.
+        What can be written as JSON: by finding, over all pairs, over the pairs that a report
+        mentions, and by language (its code, or ``unknown``).
     """
     names = [name for name in FINDINGS if name in reference]
     known = np.stack([reference[name] for name in names], axis=1)
     found = found_table(labels, names)
     languages = np.array([own.language for own in labels])
     everyone = np.ones(len(labels), bool)
-    result = _measure(names, found, known, everyone, uncertain)
-    result["uncertain"] = uncertain.value
-    result["languages"] = {
-        code or "unknown": _measure(names, found, known, languages == code, uncertain)
-        for code in sorted(set(languages.tolist()))
+    return {
+        **_measure(names, found, known, everyone, uncertain),
+        "uncertain": uncertain.value,
+        "languages": {
+            code or "unknown": _measure(names, found, known, languages == code, uncertain)
+            for code in sorted(set(languages.tolist()))
+        },
     }
-    return result
 
 
 def found_table(labels: Sequence[Labels], names: Sequence[str]) -> np.ndarray:
@@ -106,7 +140,7 @@ def found_table(labels: Sequence[Labels], names: Sequence[str]) -> np.ndarray:
 
 def _measure(
     names: Sequence[str], found: np.ndarray, known: np.ndarray, rows: np.ndarray, kind: Uncertain
-) -> dict[str, Any]:
+) -> Measured:
     said, truth = found[rows], known[rows]
     positive = said == State.present
     counted = truth != -1
@@ -129,7 +163,7 @@ def _measure(
     }
 
 
-def _scores(tp: int, fp: int, fn: int) -> dict[str, float | int | None]:
+def _scores(tp: int, fp: int, fn: int) -> Counts:
     return {
         "n_positive": tp + fn,
         "tp": tp,

@@ -47,7 +47,7 @@ def unfinished(state):
     ("damage", "words"),
     [
         (lambda f: (f / "config.json").unlink(), "config.json does not exist"),
-        (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "config.json").write_text("{"), "is no JSON"),
         (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor pytorch"),
         (lambda f: cut(f / "model.safetensors"), "not a complete safetensors file"),
         (lambda f: edit_weights(f, lambda s: s.pop(POOLER)), f"missing {POOLER} (32, 32)"),
