@@ -23,13 +23,14 @@ from deepecg_jax.data.tables.folders import (
     patients_of_files,
     patients_of_folders,
 )
+from deepecg_jax.data.tables.follow_up import follow_ups
 from deepecg_jax.data.tables.label_columns import (
     choose_columns,
     label_name,
     label_values,
     read_labels,
 )
-from deepecg_jax.data.tables.people import ages, follow_ups, sexes
+from deepecg_jax.data.tables.people import ages, sexes
 from deepecg_jax.data.tables.read import column_names, read_columns, texts
 from deepecg_jax.data.tables.recordings import ReadingOptions, describe, read_planned
 from deepecg_jax.data.tables.roles import ROLES, columns_of_roles, find_table, overlooked

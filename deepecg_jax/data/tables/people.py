@@ -1,4 +1,4 @@
-"""Age, sex and follow-up of every row of a metadata table.
+"""Age and sex of every row of a metadata table.
 
 What one value means is ``signals.people``'s; here is what takes a column: what its codes mean, ages
 from two dates, and whether anything in it was understood at all.
@@ -6,15 +6,14 @@ from two dates, and whether anything in it was understood at all.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from deepecg_jax.cells import is_unknown, yes_or_no
+from deepecg_jax.cells import is_unknown
 from deepecg_jax.data.tables.dates import birth_in_its_century, read_dates, years_between
-from deepecg_jax.data.tables.follow_up import check_roles, follow_up, stated_follow_up
-from deepecg_jax.data.tables.read import texts
+from deepecg_jax.data.tables.read import some_understood, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.people import SEXES, Repairs, parse_age, parse_sex, sex_word
 
@@ -35,7 +34,7 @@ def ages(
     written = texts(table, roles["age"]) if "age" in roles else [""] * table.num_rows
     found = [parse_age(text, over_89) for text in written]
     if "age" in roles:
-        _some_understood(roles["age"], "age", written, [repairs for _, repairs in found])
+        some_understood(roles["age"], "age", written, [repairs for _, repairs in found])
     if "birth_date" not in roles:
         return found
     if "recorded" not in roles:
@@ -75,7 +74,7 @@ def sexes(
         notes.append(coding.note)
     known = {text: coding.read(text) for text in set(found)}
     read = [known[text] for text in found]
-    _some_understood(roles["sex"], "sex", found, [repairs for _, repairs in read])
+    some_understood(roles["sex"], "sex", found, [repairs for _, repairs in read])
     return read
 
 
@@ -143,58 +142,6 @@ def _stated_codes(stated: str) -> dict[str, str]:
             )
         meaning[_value(code)] = sex.strip()
     return meaning
-
-
-def follow_ups(
-    table: pa.Table, roles: Mapping[str, str], options: Mapping[str, str]
-) -> list[tuple[float, int, Repairs]]:
-    """Days, event and repairs of every row. UserError: columns that do not fit together."""
-    wrong = check_roles(list(roles))
-    if wrong:
-        raise UserError(
-            f"The follow-up columns do not fit together: {wrong} (--option ROLE=none leaves a "
-            "column of that name out)."
-        )
-    if "time_days" in roles:
-        pairs = list(
-            zip(texts(table, roles["time_days"]), texts(table, roles["event"]), strict=True)
-        )
-        stated = [stated_follow_up(*pair) for pair in pairs]
-        written = [
-            "" if is_unknown(days) or yes_or_no(event) == -1 else f"{days}, {event}"
-            for days, event in pairs
-        ]
-        columns = f"{roles['time_days']}, {roles['event']}"
-        repairs = [repairs for *_, repairs in stated]
-        _some_understood(columns, "follow-up (days, and 1 or 0)", written, repairs)
-        return stated
-    if "last_seen" not in roles:
-        return [(math.nan, -1, ())] * table.num_rows
-    dates = []
-    for role in ("recorded", "event_date", "last_seen"):
-        column = texts(table, roles[role]) if role in roles else [""] * table.num_rows
-        dates.append(read_dates(column, roles.get(role, role), options["date_format"]))
-    (recorded, s0), (event, s1), (seen, s2) = dates
-    found = []
-    for i in range(table.num_rows):
-        if s0[i] or s1[i] or s2[i]:  # a missing event date would make a case a control
-            found.append((math.nan, -1, ("date_not_understood",)))
-        else:
-            found.append(follow_up(recorded[i], event[i], seen[i]))
-    return found
-
-
-def _some_understood(
-    column: str, what: str, written: Sequence[str], repairs: Sequence[Repairs]
-) -> None:
-    """UserError if nothing that stands in a column was understood: it is another column, then."""
-    strange = [any(word.endswith("not_understood") for word in each) for each in repairs]
-    stated = sum(not is_unknown(text) for text in written)
-    if any(strange) and sum(strange) == stated:
-        raise UserError(
-            f"Nothing in column {column} can be read as {what} (such as "
-            f"{written[strange.index(True)]!r}); name another column, or none, by --option."
-        )
 
 
 def _number(text: str) -> float | None:

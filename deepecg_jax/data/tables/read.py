@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from deepecg_jax.cells import is_unknown
 from deepecg_jax.data.tables.csv_text import OPTION, not_readable, read_header
 from deepecg_jax.errors import UserError
 
@@ -107,6 +108,26 @@ def require_column(name: str, names: Sequence[str], path: Path, option: str) -> 
         else f"it has {shown}."
     )
     raise UserError(f"{path} has no column {name!r} for {option}; {hint}")
+
+
+def some_understood(
+    column: str, what: str, written: Sequence[str], repairs: Sequence[Sequence[str]]
+) -> None:
+    """UserError if nothing that stands in a column was understood: it is another column, then.
+
+    Args:
+        column: its name, for the sentence.
+        what: it was to be.
+        written: its N texts.
+        repairs: of each, with a word ``..._not_understood`` where it was not.
+    """
+    strange = [any(word.endswith("not_understood") for word in each) for each in repairs]
+    stated = sum(not is_unknown(text) for text in written)
+    if any(strange) and sum(strange) == stated:
+        raise UserError(
+            f"Nothing in column {column} can be read as {what} (such as "
+            f"{written[strange.index(True)]!r}); name another column, or none, by --option."
+        )
 
 
 def _text(column: pa.ChunkedArray, name: str, path: Path, trim: bool) -> pa.ChunkedArray:
