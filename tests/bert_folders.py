@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.config import BertConfig
 from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.labelling.bert.tokenizer import ReportTokenizer, read_tokenizer
@@ -55,7 +55,7 @@ def config(**changes) -> BertConfig:
 def tokenizer(folder, size=10**6, **settings) -> ReportTokenizer:
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
     if settings:
-        bert_folder.write_json(folder / "tokenizer_config.json", settings)
+        huggingface.write_json(folder / "tokenizer_config.json", settings)
     return read_tokenizer(folder, size)
 
 
@@ -73,7 +73,7 @@ def write_folder(folder, own: BertConfig | None = None, thresholds=None, seed: i
     own = config() if own is None else own
     folder.mkdir(parents=True, exist_ok=True)
     thresholds = {name: 0.5 for name in own.labels} if thresholds is None else thresholds
-    bert_folder.save(folder, own, random_params(own, seed), tokenizer(folder), thresholds)
+    huggingface.save(folder, own, random_params(own, seed), tokenizer(folder), thresholds)
     return folder
 
 

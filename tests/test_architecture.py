@@ -9,7 +9,7 @@ from pathlib import Path
 import deepecg_jax
 
 ROOT = Path(deepecg_jax.__file__).parent
-GROUND = {"errors", "files", "resources", "settings"}
+GROUND = {"cells", "errors", "files", "resources", "settings"}
 # room -> rooms it may import beside the ground floor and itself; a room is a folder or a module at
 # the top, and a name with a star stands for all rooms inside it
 ALLOWED: dict[str, set[str]] = {
@@ -82,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.processes": {"config"},
     "interop": {"signals*", "labels", "models*", "objectives*", "bundle"},
     "interop.templates": set(),
-    "labelling": set(),
+    "labelling": {"labels", "labelling.rules"},
     "labelling.text": set(),
     "labelling.rules": {"labels", "labelling.text"},
     "labelling.tables": {"labels", "data*", "labelling.rules", "labelling.text"},

@@ -67,7 +67,7 @@ def _names_outside_the_list(path: Path) -> dict[str, str]:
     wanted = ("Full Name", "Snomed_CT")
     there = column_names(path)
     for name in wanted:
-        require_column(name, there, path, "names of codes")
+        require_column(name, there, path, "the names of codes")
     table = read_columns(path, wanted)
     known = {code.code for code in snomed.codes()}
     codes = (code.lstrip("0").removesuffix(".0") for code in texts(table, "Snomed_CT"))

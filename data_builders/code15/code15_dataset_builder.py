@@ -17,12 +17,12 @@ from deepecg_jax.data.options import SHARES, BuildOptions, Option
 from deepecg_jax.data.records import Example, Plan, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split
 from deepecg_jax.data.tables.follow_up import stated_follow_up
-from deepecg_jax.data.tables.labels import label_values
-from deepecg_jax.data.tables.people import parse_age
+from deepecg_jax.data.tables.label_columns import label_values
 from deepecg_jax.data.tables.read import column_names, read_columns, require_column, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import code15
 from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.people import parse_age
 from deepecg_jax.signals.reading.fairseq_mat import read_fairseq_mat
 from deepecg_jax.signals.reading.hdf5 import SEPARATOR, close_files, read_hdf5, read_rows
 from deepecg_jax.signals.recording import Recording, SignalError
@@ -126,7 +126,7 @@ def _exams(source: Path) -> tuple[Path, pa.Table]:
     names = column_names(path)
     needed = ["exam_id", "patient_id", "age", "is_male", *code15.ABNORMALITIES]
     for name in needed:
-        require_column(name, names, path, "code15")
+        require_column(name, names, path, "builder code15")
     optional = (code15.NORMAL, "death", "timey", "trace_file", "save_file")
     table = read_columns(path, [*needed, *(name for name in optional if name in names)])
     if not table.num_rows:

@@ -15,10 +15,10 @@ from deepecg_jax.data.options import SHARES, Option, file
 from deepecg_jax.data.records import Plan, PlannedRecord
 from deepecg_jax.data.splits import hash_split
 from deepecg_jax.data.tables.dates import read_dates
-from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.data.tables.read import column_names, read_columns, texts
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import muse
+from deepecg_jax.signals.people import parse_age, parse_sex
 from deepecg_jax.signals.recording import Recording
 
 RECORDS, MEASUREMENTS = "record_list.csv", "machine_measurements.csv"
@@ -117,7 +117,7 @@ class Builder(WfdbBuilder):
         rows = zip(*(texts(table, name) for name in columns), strict=True)
         try:
             return {
-                subject: Person(parse_sex(sex), int(age), int(year))
+                subject: Person(parse_sex(sex)[0], int(age), int(year))
                 for subject, sex, age, year in rows
             }
         except ValueError as error:

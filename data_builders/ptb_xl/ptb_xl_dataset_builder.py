@@ -16,9 +16,9 @@ import tensorflow_datasets as tfds
 from deepecg_jax.data.building.wfdb_builder import WfdbBuilder
 from deepecg_jax.data.options import Option, choice
 from deepecg_jax.data.records import SPLITS, Plan, PlannedRecord
-from deepecg_jax.data.tables.people import parse_age
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels import scp
+from deepecg_jax.signals.people import parse_age
 
 DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
 PUBLISHED_FOLDS = {"train": range(1, 9), "validation": [9], "test": [10]}

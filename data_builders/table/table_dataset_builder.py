@@ -15,7 +15,6 @@ from deepecg_jax.data.building.builder import EcgBuilder
 from deepecg_jax.data.building.examples import examples_from
 from deepecg_jax.data.options import SHARES, BuildOptions, Option, text
 from deepecg_jax.data.records import UNLABELLED, Example, Plan, PlannedRecord, Reject
-from deepecg_jax.data.tables.files import ReadingOptions, describe, read_planned
 from deepecg_jax.data.tables.folders import (
     FROM_FILE,
     FROM_FOLDER,
@@ -24,9 +23,16 @@ from deepecg_jax.data.tables.folders import (
     patients_of_files,
     patients_of_folders,
 )
-from deepecg_jax.data.tables.labels import choose_columns, label_name, label_values
-from deepecg_jax.data.tables.people_columns import ages, follow_ups, sexes
+from deepecg_jax.data.tables.follow_up import follow_ups
+from deepecg_jax.data.tables.label_columns import (
+    choose_columns,
+    label_name,
+    label_values,
+    read_labels,
+)
+from deepecg_jax.data.tables.people import ages, sexes
 from deepecg_jax.data.tables.read import column_names, read_columns, texts
+from deepecg_jax.data.tables.recordings import ReadingOptions, describe, read_planned
 from deepecg_jax.data.tables.roles import ROLES, columns_of_roles, find_table, overlooked
 from deepecg_jax.data.tables.rows import filled_rows, ids, repeated_rows, splits_of_rows
 from deepecg_jax.errors import UserError
@@ -145,14 +151,12 @@ class Builder(EcgBuilder):
         kept, values = [], []
         for column in columns:
             assert table is not None
-            found, strange = label_values(table.column(column))
-            if option == AUTO and (strange is not None or not (found >= 0).any()):
-                continue
-            if strange is not None:
-                raise UserError(
-                    f"{self._path}: column {column!r} holds {strange!r}; a label is 1, 0, -1 or "
-                    "empty (unknown)."
-                )
+            if option == AUTO:
+                found, strange = label_values(table.column(column))
+                if strange is not None or not (found >= 0).any():
+                    continue
+            else:
+                found = read_labels(table, column, self._path)
             kept.append(column)
             values.append(found)
         twice = [n for n, k in Counter(label_name(column) for column in kept).items() if k > 1]

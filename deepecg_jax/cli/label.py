@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from deepecg_jax.cli.label_files import Files
 
 
 def command(
@@ -14,7 +17,7 @@ def command(
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column of unique ids.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of report texts.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet or CSV file to write.")] = None,
     language: Annotated[
         str | None, typer.Option(help="en, fr, de or sv. Default: detected for each report.")
     ] = None,
@@ -36,7 +39,7 @@ def command(
         ),
     ] = "present",
     disagreements: Annotated[
-        Path | None, typer.Option(help="With --evaluate: CSV of all disagreements, to read.")
+        Path | None, typer.Option(help="With --evaluate: table of all disagreements, to read.")
     ] = None,
     explain: Annotated[
         str | None, typer.Option(help="Show what this text says, with its words highlighted.")
@@ -58,10 +61,8 @@ def command(
     ] = None,
 ) -> None:
     """Label free-text ECG reports (English, French, German, Swedish) with the 77 findings."""
-    from deepecg_jax.cli.label_tables import explain_json, print_explanation
     from deepecg_jax.errors import UserError
-    from deepecg_jax.labelling.rules.schema import SHIPPED
-    from deepecg_jax.labelling.tables.read import make_labeller
+    from deepecg_jax.labelling.rules.rule_files import SHIPPED
 
     if method not in ("rules", "bert"):
         raise UserError(f"--method is rules or bert, not {method!r}.")
@@ -87,12 +88,9 @@ def command(
         shutil.copytree(SHIPPED, export_rules)
         typer.echo(f"{export_rules}: edit, then use --rules {export_rules}")
         return
+    reading = Reading(language, rules, workers, uncertain_as)
     if explain is not None:
-        labels = make_labeller(rules, language).label(explain)
-        if as_json:
-            typer.echo(json.dumps(explain_json(explain, labels), ensure_ascii=False))
-        else:
-            print_explanation(explain, labels)
+        _explain(explain, reading, as_json)
         return
     if reports is None or id_column is None or text is None:
         raise UserError("give REPORTS.csv with --id COLUMN and --text COLUMN, or --explain TEXT.")
@@ -100,71 +98,68 @@ def command(
         raise UserError("give --out labels.parquet for the labels (or --evaluate LABELS.csv).")
     if disagreements is not None and evaluate is None:
         raise UserError("--disagreements needs --evaluate LABELS.csv to disagree with.")
-    if model is not None:
-        from deepecg_jax.cli.label_bert import label
-        from deepecg_jax.labelling.tables.read import read_reports
-
-        read = read_reports(reports, id_column, text, encoding)
-        label(read, model, thresholds, out, evaluate, disagreements, encoding, as_json)
+    files = Files(reports, id_column, text, encoding, out, evaluate, disagreements)
+    if model is None:
+        _label(files, reading, as_json)
         return
-    _label(
-        reports,
-        id_column,
-        text,
-        out,
-        language,
-        encoding,
-        workers,
-        rules,
-        evaluate,
-        uncertain_as,
-        disagreements,
-        as_json,
-    )
+    from deepecg_jax.cli.label_bert import label
+
+    label(files, model, thresholds, as_json)
 
 
-def _label(
-    reports: Path,
-    id_column: str,
-    text: str,
-    out: Path | None,
-    language: str | None,
-    encoding: str | None,
-    workers: int,
-    rules: Path | None,
-    evaluate: Path | None,
-    uncertain_as: str,
-    disagreements: Path | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class Reading:
+    """How the rules read."""
+
+    language: str | None
+    rules: Path | None
+    workers: int
+    uncertain_as: str
+
+
+def _explain(text: str, reading: Reading, as_json: bool) -> None:
+    from deepecg_jax.cli.label_tables import explain_json, print_explanation
+    from deepecg_jax.labelling.rules.processes import make_labeller
+
+    labels = make_labeller(reading.rules, reading.language).label(text)
+    if as_json:
+        typer.echo(json.dumps(explain_json(text, labels), ensure_ascii=False))
+    else:
+        print_explanation(text, labels)
+
+
+def _label(files: Files, reading: Reading, as_json: bool) -> None:
     from deepecg_jax.cli.label_tables import print_comparison, print_summary, summary
+    from deepecg_jax.data.tables.write import write_table
     from deepecg_jax.errors import UserError
-    from deepecg_jax.labelling.tables import agreement as compare
-    from deepecg_jax.labelling.tables import read as table
-    from deepecg_jax.labelling.tables import reference
+    from deepecg_jax.labelling.rules.processes import label_texts
+    from deepecg_jax.labelling.tables.agreement import Uncertain, compare, disagreements
+    from deepecg_jax.labelling.tables.reference import read_reference
+    from deepecg_jax.labelling.tables.reports import to_table
 
-    kinds = [kind.value for kind in compare.Uncertain]
-    if uncertain_as not in kinds:
-        raise UserError(f"--uncertain-as is one of {', '.join(kinds)}, not {uncertain_as!r}.")
-    kind = compare.Uncertain(uncertain_as)
-    read = table.read_reports(reports, id_column, text, encoding)
+    kinds = [kind.value for kind in Uncertain]
+    if reading.uncertain_as not in kinds:
+        raise UserError(
+            f"--uncertain-as is one of {', '.join(kinds)}, not {reading.uncertain_as!r}."
+        )
+    kind = Uncertain(reading.uncertain_as)
+    reports = files.read()
     known = None
-    if evaluate is not None:  # before the labelling, so that its mistakes show at once
-        known = reference.read_reference(evaluate, id_column, read.ids, encoding, kind)
-    labels = table.label_texts(read.texts, language, rules, workers)
-    result = summary(read.texts, labels)
-    if out is not None:
-        table.write_labels(table.to_table(read, labels), out)
-        result["out"] = str(out)
+    if files.evaluate is not None:  # before the labelling, so that its mistakes show at once
+        known = read_reference(files.evaluate, files.id_column, reports.ids, files.encoding, kind)
+    labels = label_texts(reports.texts, reading.language, reading.rules, reading.workers)
+    result = summary(reports.texts, labels)
+    if files.out is not None:
+        write_table(to_table(reports, labels), files.out)
+        result["out"] = str(files.out)
     if known is not None:
-        result["evaluation"] = compare.compare(labels, known, kind)
-        if disagreements is not None:
-            rows = compare.disagreements(read.ids, read.texts, labels, known, kind)
-            table.write_rows(rows, disagreements)
-            result["disagreements"] = str(disagreements)
+        result["evaluation"] = compare(labels, known, kind)
+        if files.disagreements is not None:
+            write_table(disagreements(reports, labels, known, kind), files.disagreements)
+            result["disagreements"] = str(files.disagreements)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
     print_summary(result)
-    if known is not None:
+    if "evaluation" in result:
         print_comparison(result["evaluation"])

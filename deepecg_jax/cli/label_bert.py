@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -11,42 +11,57 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepecg_jax.cli.console import console, err
+from deepecg_jax.cli.label_files import Files
 from deepecg_jax.cli.label_tables import print_comparison
+from deepecg_jax.data.tables.write import write_table
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.bert.classifier import ReportClassifier
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labelling.tables import agreement as compare
-from deepecg_jax.labelling.tables import read as table
-from deepecg_jax.labelling.tables import reference
+from deepecg_jax.labelling.tables.agreement import Agreement, compare, disagreements
+from deepecg_jax.labelling.tables.reference import read_reference
+from deepecg_jax.labelling.tables.reports import EVIDENCE, Reports, id_array
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.training.metrics_log import progress_bar
 
 
-def label(
-    reports: table.Reports,
-    model: Path,
-    thresholds: Path | None,
-    out: Path | None,
-    evaluate: Path | None,
-    disagreements: Path | None,
-    encoding: str | None,
-    as_json: bool,
-) -> None:
+class FindingOfClassifier(TypedDict):
+    """How many reports reach a label's threshold."""
+
+    present: int
+    threshold: float
+
+
+class Summary(TypedDict):
+    """What ``deepecg label --method bert --json`` prints."""
+
+    n_reports: int
+    n_distinct: int
+    n_empty: int
+    n_without_finding: int
+    thresholds: str
+    findings: dict[str, FindingOfClassifier]
+    out: NotRequired[str]
+    disagreements: NotRequired[str]
+    evaluation: NotRequired[Agreement]
+
+
+def label(files: Files, model: Path, thresholds: Path | None, as_json: bool) -> None:
     """Score, decide, write and print."""
+    reports = files.read()
     classifier = ReportClassifier.load(model, thresholds)
     names = classifier.labels
-    taken = [name for name in names if name in (reports.id_name, table.EVIDENCE)]
+    taken = [name for name in names if name in (reports.id_name, EVIDENCE)]
     if taken:
         raise UserError(f"the classifier has a label {taken[0]!r}, which is another column's name.")
     known = None
-    if evaluate is not None:  # before the scoring, so that its mistakes show at once
-        known = reference.read_reference(evaluate, reports.id_name, reports.ids, encoding)
+    if files.evaluate is not None:  # before the scoring, so that its mistakes show at once
+        known = read_reference(files.evaluate, reports.id_name, reports.ids, files.encoding)
         known = {name: values for name, values in known.items() if name in names}
         if not known:
             raise UserError(
-                f"{evaluate} has none of the classifier's labels ({', '.join(names[:3])} ...), so "
-                "there is nothing to compare."
+                f"{files.evaluate} has none of the classifier's labels ({', '.join(names[:3])} "
+                "...), so there is nothing to compare."
             )
     distinct = len({text for text in reports.texts if text.strip()})
     with progress_bar(err) as bar:
@@ -54,7 +69,7 @@ def label(
         scores = classifier.scores(reports.texts, lambda done: bar.advance(task, done))
     positive = classifier.positive(scores)
     has_text = ~np.isnan(scores[:, 0])
-    result: dict[str, Any] = {
+    result: Summary = {
         "n_reports": len(reports.texts),
         "n_distinct": len(set(reports.texts)),
         "n_empty": int((~has_text).sum()),
@@ -65,17 +80,16 @@ def label(
             for j, name in enumerate(names)
         },
     }
-    if out is not None:
-        table.write_labels(to_table(reports, names, scores, positive), out)
-        result["out"] = str(out)
+    if files.out is not None:
+        write_table(to_table(reports, names, scores, positive), files.out)
+        result["out"] = str(files.out)
     if known is not None:
         labels = as_labels(names, positive, has_text)
-        result["evaluation"] = compare.compare(labels, known)
+        result["evaluation"] = compare(labels, known)
         result["evaluation"]["languages"] = {}  # a classifier knows none
-        if disagreements is not None:
-            rows = compare.disagreements(reports.ids, reports.texts, labels, known)
-            table.write_rows(rows, disagreements)
-            result["disagreements"] = str(disagreements)
+        if files.disagreements is not None:
+            write_table(disagreements(reports, labels, known), files.disagreements)
+            result["disagreements"] = str(files.disagreements)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
@@ -83,18 +97,18 @@ def label(
 
 
 def to_table(
-    reports: table.Reports, names: tuple[str, ...], scores: np.ndarray, positive: np.ndarray
+    reports: Reports, names: tuple[str, ...], scores: np.ndarray, positive: np.ndarray
 ) -> pa.Table:
     """The columns of the rule labeller, and ``score:<name>``; all null for a report without text.
 
     ``evidence`` is ``{}``: a classifier points at no words.
     """
     empty = np.isnan(scores[:, 0])
-    columns = {reports.id_name: table.id_column(reports.ids)}
+    columns = {reports.id_name: id_array(reports.ids)}
     for j, name in enumerate(names):
         states = np.where(positive[:, j], State.present.name, State.absent.name)
         columns[name] = pa.array(states.astype(object), pa.string(), mask=empty)
-    columns[table.EVIDENCE] = pa.array(["{}"] * len(scores), pa.string())
+    columns[EVIDENCE] = pa.array(["{}"] * len(scores), pa.string())
     for j, name in enumerate(names):
         columns[f"score:{name}"] = pa.array(np.ascontiguousarray(scores[:, j]), mask=empty)
     return pa.table(columns)
@@ -113,7 +127,7 @@ def as_labels(names: tuple[str, ...], positive: np.ndarray, has_text: np.ndarray
     ]
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: Summary) -> None:
     shown = Table(title=f"{result['n_reports']:,} reports", title_justify="left")
     shown.add_column("finding", overflow="fold")
     shown.add_column("present", justify="right", style="green")
@@ -131,8 +145,8 @@ def _print(result: dict[str, Any]) -> None:
     )
     if result["n_empty"]:
         console.print(f"[yellow]{result['n_empty']:,} reports have no text.[/yellow]")
-    for key in ("out", "disagreements"):
-        if key in result:
-            console.print(result[key], markup=False)
+    for written in (result.get("out"), result.get("disagreements")):
+        if written is not None:
+            console.print(written, markup=False)
     if "evaluation" in result:
         print_comparison(result["evaluation"])

@@ -1,23 +1,56 @@
 """What ``deepecg label`` prints: the findings of a table, a comparison, one explained text."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.labelling.label import said
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
+from deepecg_jax.labelling.tables.agreement import Agreement
 from deepecg_jax.labels.findings import FINDINGS
+
+
+class Summary(TypedDict):
+    """What ``deepecg label --json`` prints."""
+
+    n_reports: int
+    n_distinct: int
+    n_empty: int
+    n_language_unknown: int
+    n_without_finding: int
+    languages: dict[str, int]
+    findings: dict[str, dict[str, int]]
+    out: NotRequired[str]
+    disagreements: NotRequired[str]
+    evaluation: NotRequired[Agreement]
+
+
+class ExplainedFinding(TypedDict):
+    """State of a finding, and where the words stand that say so."""
+
+    state: str
+    evidence: list[list[int]]
+    words: list[str]
+
+
+class Explained(TypedDict):
+    """What ``deepecg label --explain --json`` prints."""
+
+    language: str
+    findings: dict[str, ExplainedFinding]
+
 
 _COLORS = {State.present: "green", State.uncertain: "yellow", State.absent: "red"}
 
 
-def summary(texts: Sequence[str], labels: Sequence[Labels]) -> dict[str, Any]:
+def summary(texts: Sequence[str], labels: Sequence[Labels]) -> Summary:
     """Counts of N labelled reports, for the table and for ``--json``."""
     counts = Counter(chain.from_iterable([own.states.items() for own in labels]))
     empty = sum(not text.strip() for text in texts)
@@ -37,7 +70,7 @@ def summary(texts: Sequence[str], labels: Sequence[Labels]) -> dict[str, Any]:
     }
 
 
-def print_summary(result: Mapping[str, Any]) -> None:
+def print_summary(result: Summary) -> None:
     """What was found, most frequent first, and what could not be read."""
     table = Table(title=f"{result['n_reports']:,} reports", title_justify="left")
     table.add_column("finding", overflow="fold")
@@ -61,12 +94,12 @@ def print_summary(result: Mapping[str, Any]) -> None:
             f"[yellow]{result['n_language_unknown']:,} reports have no word of a known language."
             "[/yellow]"
         )
-    for key in ("out", "disagreements"):
-        if key in result:
-            console.print(result[key], markup=False)
+    for written in (result.get("out"), result.get("disagreements")):
+        if written is not None:
+            console.print(written, markup=False)
 
 
-def print_comparison(result: Mapping[str, Any]) -> None:
+def print_comparison(result: Agreement) -> None:
     """Precision, recall and F1 by finding, then by language."""
     table = Table(
         title=f"against the reference (uncertain counts as {result['uncertain']})",
@@ -79,8 +112,8 @@ def print_comparison(result: Mapping[str, Any]) -> None:
     rows += [(f"{code} (micro)", own["micro"]) for code, own in result["languages"].items()]
     for name, own in rows:
         if own["f1"] is not None:
-            values = (_ratio(own[key]) for key in ("precision", "recall", "f1"))
-            table.add_row(escape(name), f"{own['n_positive']:,}", *values)
+            values = (own["precision"], own["recall"], own["f1"])
+            table.add_row(escape(name), f"{own['n_positive']:,}", *map(_ratio, values))
     console.print(table)
     macro = result["macro"]
     console.print(
@@ -113,16 +146,16 @@ def print_explanation(text: str, labels: Labels) -> None:
     console.print(table)
 
 
-def explain_json(text: str, labels: Labels) -> dict[str, Any]:
+def explain_json(text: str, labels: Labels) -> Explained:
     """The same for programs."""
     return {
         "language": labels.language,
         "findings": {
-            FINDINGS[i]: {
-                "state": labels.states[i].name,
-                "evidence": [list(span) for span in labels.evidence[i]],
-                "words": [text[start:end] for start, end in labels.evidence[i]],
+            name: {
+                "state": own.state,
+                "evidence": [list(span) for span in own.spans],
+                "words": list(own.words),
             }
-            for i in sorted(labels.states)
+            for name, own in said(text, labels).items()
         },
     }

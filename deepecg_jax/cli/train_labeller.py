@@ -1,9 +1,16 @@
 """``deepecg train-labeller``: labelled reports to a BERT classifier."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deepecg_jax.config import LabellerConfig
+    from deepecg_jax.labelling.training.data import LabelledReports
 
 
 def command(
@@ -68,26 +75,15 @@ def command(
         raise UserError(f"--empty-is is unknown or absent, not {empty_is!r}.")
     if not 0 < epochs < float("inf") or not 0 <= warmup < 1:
         raise UserError("--epochs is more than 0, and --warmup at least 0 and less than 1.")
-    wanted = tuple(name.strip() for name in labels.split(",") if name.strip())
-    columns = Columns(text, wanted, id_column, patient, split, shares, empty_is)
-    if not wanted:
+    if not labels.replace(",", "").strip():
         raise UserError("--labels names no column; give a,b or 'label:*'.")
+    # read_labelled puts names together again that hold commas
+    wanted = tuple(labels.split(","))
+    columns = Columns(text, wanted, id_column, patient, split, shares, empty_is)
     data = read_labelled(reports, columns, labels_from, encoding)
     shown = err if as_json else console
-    if data.n_without_text or data.n_unlabelled:
-        shown.print(
-            f"[yellow]{data.n_without_text:,} reports have no text and {data.n_unlabelled:,} no "
-            "known label; they are left out.[/yellow]"
-        )
-    if data.left_out:
-        shown.print(
-            f"left out, as not both present and absent in training: {', '.join(data.left_out)}",
-            style="yellow",
-            markup=False,
-        )
-    n_train = int((data.splits == "train").sum())
-    an_epoch = max(1, round(n_train / batch))
-    steps = max(2, round(epochs * n_train / batch))
+    _say_what_is_left_out(data, shown)
+    course = Course(epochs, batch, warmup, patience)
     rate = learning_rate
     if rate is None:
         rate = 3e-5 if init not in SIZES and Path(init).is_dir() else 5e-4
@@ -102,17 +98,8 @@ def command(
         vocab_size=vocab_size,
         max_length=max_length,
         threshold_method=threshold_method,
-        stopping={"evaluate_every": an_epoch, "patience": patience},
         optimizer={"learning_rate": rate, "beta2": 0.999, "epsilon": 1e-8, "decay_all": False},
-        schedule={"kind": "linear", "warmup_steps": min(int(warmup * steps), steps - 1)},
-        train={
-            "steps": steps,
-            "global_batch": batch,
-            "log_every": min(50, an_epoch),
-            "checkpoint_every": an_epoch,
-            "keep_checkpoints": 1,
-            "compute_dtype": compute_dtype,
-        },
+        **course.sections(int((data.splits == "train").sum()), compute_dtype),
     )
     metrics = train_labeller(config, data, out, shown)
     if as_json:
@@ -121,7 +108,49 @@ def command(
     _print(metrics, out)
 
 
-def _config(**values: Any) -> Any:
+@dataclass(frozen=True)
+class Course:
+    """How long is learned, in passes over the training reports."""
+
+    epochs: float
+    batch: int
+    warmup: float
+    patience: int
+
+    def sections(self, n_train: int, compute_dtype: str) -> dict[str, dict[str, Any]]:
+        """The config's sections that count in steps: ``stopping``, ``schedule``, ``train``."""
+        an_epoch = max(1, round(n_train / self.batch))
+        steps = max(2, round(self.epochs * n_train / self.batch))
+        warmup_steps = min(int(self.warmup * steps), steps - 1)
+        return {
+            "stopping": {"evaluate_every": an_epoch, "patience": self.patience},
+            "schedule": {"kind": "linear", "warmup_steps": warmup_steps},
+            "train": {
+                "steps": steps,
+                "global_batch": self.batch,
+                "log_every": min(50, an_epoch),
+                "checkpoint_every": an_epoch,
+                "keep_checkpoints": 1,
+                "compute_dtype": compute_dtype,
+            },
+        }
+
+
+def _say_what_is_left_out(data: "LabelledReports", shown: "Console") -> None:
+    if data.n_without_text or data.n_unlabelled:
+        shown.print(
+            f"[yellow]{data.n_without_text:,} reports have no text and {data.n_unlabelled:,} no "
+            "known label; they are left out.[/yellow]"
+        )
+    if data.left_out:
+        shown.print(
+            f"left out, as not both present and absent in training: {', '.join(data.left_out)}",
+            style="yellow",
+            markup=False,
+        )
+
+
+def _config(**values: Any) -> "LabellerConfig":
     from pydantic import ValidationError
 
     from deepecg_jax.config import LabellerConfig

@@ -1,1 +1,1 @@
-"""The 77 findings and the maps from SCP-ECG and SNOMED CT."""
+"""What do codes mean? The 77 findings, and maps to them from codes and machines' statements."""

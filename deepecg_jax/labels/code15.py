@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from deepecg_jax.labels.findings import read_table
-from deepecg_jax.labels.rules import UNKNOWN, FindingRules, label_vector, read_rules
+from deepecg_jax.labels.findings import shipped_table
+from deepecg_jax.labels.maps import UNKNOWN, FindingRules, label_vector, read_map
 
 ABNORMALITIES: tuple[str, ...] = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
 """The six abnormalities in the order of CODE's publications."""
@@ -16,7 +16,7 @@ NORMAL = "normal_ecg"
 @cache
 def finding_rules() -> tuple[FindingRules, ...]:
     """Rules for the findings (of the 77) that the labels define."""
-    return read_rules(read_table("code15_to_findings.csv"), "code")
+    return read_map(shipped_table("code15_to_findings.csv"), "code")
 
 
 @cache

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 
 
-def read_table(name: str) -> list[dict[str, str]]:
+def shipped_table(name: str) -> list[dict[str, str]]:
     """Rows of one of the shipped label tables (``labels/data/NAME``), as dictionaries."""
     text = (resources.files("deepecg_jax.labels") / "data" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
@@ -13,7 +13,7 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 @cache
 def _findings() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    rows = sorted(read_table("findings.csv"), key=lambda row: int(row["index"]))
+    rows = sorted(shipped_table("findings.csv"), key=lambda row: int(row["index"]))
     return tuple((row["finding"], tuple(row["categories"].split("|"))) for row in rows)
 
 

@@ -4,7 +4,7 @@ Machines write from a closed vocabulary: one basic rhythm, then what else their 
 map ``muse_to_findings.csv`` knows statements by their words; a statement that joins several
 ("sinus rhythm with PAC(s) with 1st degree A-V block") is read part by part. What is hedged
 (possible, probable, consider, borderline ...) is unknown, what is denied or compares with an
-earlier ECG is not read. For free text written by people use the rules of ``labels.reports``.
+earlier ECG is not read. For free text written by people use ``labelling``.
 """
 
 import re
@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from deepecg_jax.labels.findings import read_table
-from deepecg_jax.labels.rules import PRESENT, UNKNOWN, FindingRules, label_vector, read_rules
+from deepecg_jax.labels.findings import shipped_table
+from deepecg_jax.labels.maps import PRESENT, UNKNOWN, FindingRules, label_vector, read_map
 
 NORMAL_LABEL = "machine:normal ECG"
 """1 if the program calls the ECG normal; 0 if abnormal, borderline or otherwise normal."""
@@ -72,7 +72,7 @@ class Statements:
 @cache
 def finding_rules() -> tuple[FindingRules, ...]:
     """Rules for the findings (of the 77) that machine statements define."""
-    return read_rules(read_table("muse_to_findings.csv"), "statement")
+    return read_map(shipped_table("muse_to_findings.csv"), "statement")
 
 
 @cache

@@ -10,13 +10,13 @@ from functools import cache
 
 import numpy as np
 
-from deepecg_jax.labels.findings import read_table
-from deepecg_jax.labels.rules import UNKNOWN
+from deepecg_jax.labels.findings import shipped_table
+from deepecg_jax.labels.maps import UNKNOWN
 
 
 @cache
 def _classes() -> dict[str, str]:
-    return {row["reason"]: row["diagnosis"] for row in read_table("ptb_diagnoses.csv")}
+    return {row["reason"]: row["diagnosis"] for row in shipped_table("ptb_diagnoses.csv")}
 
 
 @cache

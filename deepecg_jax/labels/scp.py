@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from deepecg_jax.labels.findings import read_table
-from deepecg_jax.labels.rules import FindingRules, label_vector, read_rules
+from deepecg_jax.labels.findings import shipped_table
+from deepecg_jax.labels.maps import FindingRules, label_vector, read_map
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def statements() -> tuple[Statement, ...]:
             row["superclass"],
             row["subclass"],
         )
-        for row in read_table("scp_statements.csv")
+        for row in shipped_table("scp_statements.csv")
     )
 
 
@@ -68,7 +68,7 @@ def _groups(field: str, order: tuple[str, ...]) -> dict[str, frozenset[str]]:
 @cache
 def finding_rules() -> tuple[FindingRules, ...]:
     """Rules for the findings (of the 77) that SCP-ECG statements define."""
-    return read_rules(read_table("scp_to_findings.csv"), "statements")
+    return read_map(shipped_table("scp_to_findings.csv"), "statements")
 
 
 @cache

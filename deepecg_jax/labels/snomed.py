@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from deepecg_jax.labels.findings import read_table
-from deepecg_jax.labels.rules import PRESENT, UNKNOWN, FindingRules, label_vector, read_rules
+from deepecg_jax.labels.findings import shipped_table
+from deepecg_jax.labels.maps import PRESENT, UNKNOWN, FindingRules, label_vector, read_map
 
 SITES: tuple[str, ...] = (
     "cpsc",
@@ -61,7 +61,7 @@ def codes() -> tuple[Code, ...]:
             row["scored"] == "1",
             {site: int(row[f"n_{site}"]) for site in SITES},
         )
-        for row in read_table("snomed_codes.csv")
+        for row in shipped_table("snomed_codes.csv")
     )
 
 
@@ -81,7 +81,7 @@ def label_names() -> tuple[str, ...]:
     """``snomed:CODE`` for the 133 codes, then the names of the findings that codes define."""
     return (
         *(f"snomed:{code.code}" for code in codes()),
-        *dict.fromkeys(row["finding"] for row in read_table("snomed_to_findings.csv")),
+        *dict.fromkeys(row["finding"] for row in shipped_table("snomed_to_findings.csv")),
     )
 
 
@@ -94,12 +94,12 @@ def _site_rules(site: str) -> tuple[FindingRules, ...]:
     still speak: sinus rhythm excludes fibrillation at a site without a code for fibrillation.
     """
     used = {code.code for code in codes() if code.counts.get(site, 0) > 0}
-    rows = read_table("snomed_to_findings.csv")
+    rows = shipped_table("snomed_to_findings.csv")
     rows = [row for row in rows if not site or site not in row["except_sites"].split("|")]
     spoken = {row["finding"] for row in rows if row["value"] == "1" and row["code"] in used}
     return tuple(
         rule if rule.finding in spoken else replace(rule, default=UNKNOWN)
-        for rule in read_rules(rows, "code")
+        for rule in read_map(rows, "code")
     )
 
 

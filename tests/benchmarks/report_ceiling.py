@@ -22,7 +22,7 @@ import numpy as np
 from deepecg_jax.labelling.rules.labeller import shipped_labeller
 from deepecg_jax.labelling.rules.statements import State
 from deepecg_jax.labelling.tables.agreement import found_table, scp_reference
-from deepecg_jax.labelling.tables.read import read_table
+from deepecg_jax.labelling.tables.reports import read_table
 
 RHYTHM = ("Sinusal", "Bradycardia", "Afib", "Premature ventricular complex")
 OTHERS = (
@@ -49,9 +49,9 @@ def main() -> None:
     parser.add_argument("--text", default="report")
     parser.add_argument("--at-least", type=int, nargs="+", default=[2, 3, 5, 10])
     options = parser.parse_args()
-    table = read_table(options.reports)
-    texts = [str(text) for text in table[options.text]]
-    reference = scp_reference([ast.literal_eval(codes) for codes in table["scp_codes"]])
+    table = read_table(options.reports, [options.text, "scp_codes"])
+    texts = table[options.text].to_pylist()
+    reference = scp_reference([ast.literal_eval(codes) for codes in table["scp_codes"].to_pylist()])
     names = [*RHYTHM, *OTHERS]
     truth = np.stack([reference[name] for name in names], axis=1)
     said = found_table(shipped_labeller().label_all(texts), names)

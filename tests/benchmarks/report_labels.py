@@ -24,8 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deepecg_jax.labelling.rules.labeller import Labeller
-from deepecg_jax.labelling.rules.schema import SHIPPED, read_rules
-from deepecg_jax.labelling.tables.read import label_texts, read_table
+from deepecg_jax.labelling.rules.processes import label_texts
+from deepecg_jax.labelling.rules.rule_files import SHIPPED, read_rules
+from deepecg_jax.labelling.tables.reports import read_table
 
 
 def rate(count: int, work: Callable[[], object]) -> tuple[float, float]:
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--copies", type=int, default=40)
     options = parser.parse_args()
-    texts = [str(text) for text in read_table(options.reports)[options.text]]
+    texts = read_table(options.reports, [options.text])[options.text].to_pylist()
     distinct = list(dict.fromkeys(texts))
     numbered = [f"{text} {1000 + i}" for i in range(options.copies) for text in distinct]
     many = texts * options.copies

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.label import command
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels.findings import FINDINGS
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(command)
@@ -33,6 +34,26 @@ def test_labels_a_file(file, tmp_path):
     assert pd.read_parquet(out)["Afib"].tolist()[0] == "absent"
     for words in ("Afib", "1 reports have no text", "1 reports have no word of a known language"):
         assert words in result.stdout
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
+def test_labels_are_written_by_the_suffix(file, tmp_path, name):
+    out = tmp_path / name
+    assert run(file, "--id", "id", "--text", "text", "--out", out).exit_code == 0
+    table = pd.read_csv(out) if out.suffix == ".csv" else pd.read_parquet(out)
+    assert list(table)[:2] == ["id", FINDINGS[0]] and table["id"].tolist() == [1, 2, 3]
+    assert json.loads(table["evidence"][0]) == {"Afib": [[0, 2], [3, 5]]}
+    refused = run(file, "--id", "id", "--text", "text", "--out", tmp_path / "labels.xlsx")
+    assert "would be no table" in str(refused.exception)
+
+
+def test_spans_point_into_the_text_of_the_file(tmp_path):
+    text = "  No AF "
+    (tmp_path / "r.csv").write_text(f"id;text\n1;{text}\n")
+    out = tmp_path / "l.parquet"
+    run(tmp_path / "r.csv", "--id", "id", "--text", "text", "--out", out)
+    spans = json.loads(pd.read_parquet(out)["evidence"][0])["Afib"]
+    assert [text[start:end] for start, end in spans] == ["No", "AF"]
 
 
 def test_json_and_evaluation(file, tmp_path):

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from deepecg_jax.labels.findings import CATEGORIES, FINDINGS, read_table
-from deepecg_jax.labels.rules import label_vector, read_rules
+from deepecg_jax.labels.findings import CATEGORIES, FINDINGS, shipped_table
+from deepecg_jax.labels.maps import label_vector, read_map
 from deepecg_jax.labels.titles import title_of
 
 
@@ -37,7 +37,7 @@ def test_findings_equal_the_published_table(shared) -> None:
     ("name", "column"), [("scp_to_findings.csv", "statements"), ("snomed_to_findings.csv", "code")]
 )
 def test_every_line_of_a_map_is_sound_and_says_its_source(name: str, column: str) -> None:
-    rows = read_table(name)
+    rows = shipped_table(name)
     assert all(row["source"].strip() for row in rows)
     assert {row["finding"] for row in rows} <= set(FINDINGS)
     assert len({(row["finding"], row[column]) for row in rows}) == len(rows)
@@ -45,7 +45,7 @@ def test_every_line_of_a_map_is_sound_and_says_its_source(name: str, column: str
         assert any(row["value"] == "1" for row in rows if row["finding"] == finding), finding
 
 
-RULES = read_rules(
+RULES = read_map(
     [
         {"finding": "A", "code": code, "value": value}
         for code, value in (("yes", "1"), ("no", "0"), ("maybe", "-1"), ("x&y", "1"), ("*", "-1"))
@@ -82,7 +82,7 @@ def test_present_beats_absent_beats_unknown_beats_default(codes, expected) -> No
 )
 def test_a_broken_map_is_refused(rows, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        read_rules(
+        read_map(
             [dict(zip(("finding", "code", "value"), row, strict=True)) for row in rows], "code"
         )
 

@@ -4,7 +4,7 @@ import pytest
 
 from deepecg_jax.labelling.rules.labeller import Labeller
 from deepecg_jax.labels import code15, muse
-from deepecg_jax.labels.findings import FINDINGS, read_table
+from deepecg_jax.labels.findings import FINDINGS, shipped_table
 
 
 def labels(*statements: str) -> dict[str, int]:
@@ -81,7 +81,7 @@ def test_statements_mean_what_the_rules_for_reports_read_in_them() -> None:
     labeller = Labeller(language="en")
     known = {"acute", "ectopic atrial bradycardia", "electronic atrial pacemaker"}
     stated: dict[str, set[str]] = {}
-    for row in read_table("muse_to_findings.csv"):
+    for row in shipped_table("muse_to_findings.csv"):
         if row["value"] == "1" and "&" not in row["statement"]:
             stated.setdefault(row["statement"], set()).add(row["finding"])
     assert len(stated) > 100
@@ -102,7 +102,7 @@ def test_what_is_not_stated_is_absent_but_only_if_something_is_stated() -> None:
 
 def test_maps_name_findings_and_a_source_for_every_line() -> None:
     for name, column in (("muse_to_findings.csv", "statement"), ("code15_to_findings.csv", "code")):
-        rows = read_table(name)
+        rows = shipped_table(name)
         assert {row["finding"] for row in rows} <= set(FINDINGS)
         assert all(row["source"].strip() and row["value"] in ["1", "0", "-1"] for row in rows)
         pairs = [(row["finding"], row[column]) for row in rows]

@@ -12,8 +12,8 @@ from deepecg_jax.data.building.examples import wfdb_examples
 from deepecg_jax.data.options import BuildOptions
 from deepecg_jax.data.records import Example, PlannedRecord, Reject
 from deepecg_jax.data.splits import hash_split
-from deepecg_jax.data.tables.people import parse_age, parse_sex
 from deepecg_jax.errors import UserError
+from deepecg_jax.signals.people import age_and_sex_of_comments
 from deepecg_jax.signals.recording import Recording, SignalError
 
 
@@ -92,12 +92,12 @@ def described_by_header(
         over_89: the source's code for an age over 89.
     """
     comments = recording.meta["comments"]
-    age, repairs = parse_age(comments.get("age", ""), over_89)
+    age, sex, repairs = age_and_sex_of_comments(comments, over_89)
     return replace(
         record,
         labels=labels,
         age=age,
-        sex=parse_sex(comments.get("sex", "")),
+        sex=sex,
         report=report,
         counts=(*repairs, *counts),
     )

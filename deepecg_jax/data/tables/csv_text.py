@@ -4,18 +4,22 @@ import csv
 import gzip
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, cast
+from typing import IO, Any, TextIO, cast
 
+from deepecg_jax.cells import delimiter_of
 from deepecg_jax.errors import UserError
 
-_DELIMITERS = ",;\t|"
 _SEP = re.compile(r'^"?sep=(.)"?$', re.IGNORECASE)
-_QUOTED = re.compile(r'"[^"]*"')
 _LONGEST_HEADER = 100  # lines, where names hold line breaks
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """The first bytes of ``.xlsx`` and ``.ods`` (zip archives) and of ``.xls``."""
+
+
+OPTION = "--option encoding="
+"""How builders are told an encoding; other commands have an option of their own."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,10 @@ class Header:
     lines_before: int
 
 
-def read_header(path: Path, encoding: str) -> Header:
+def read_header(path: Path, encoding: str, option: str = OPTION) -> Header:
     """The line of column names; a line ``sep=;`` before it, as Excel writes, states the delimiter.
 
-    UserError if the file is absent, empty, no text, or in another encoding.
+    UserError if the file is absent, empty, no text, or in another encoding, which ``option`` tells.
     """
     if _head(path).startswith(_WORKBOOKS):  # which Latin-1 would read as letters
         raise UserError(
@@ -46,27 +50,47 @@ def read_header(path: Path, encoding: str) -> Header:
                 if line.count('"') % 2 == 0 or not (more := file.readline()):
                     break
                 line += more
-        delimiter = delimiter or _delimiter(line)
+        delimiter = delimiter or delimiter_of(line)
         names = next(csv.reader([line], delimiter=delimiter), [])
     # gzip raises EOFError and zlib.error on damaged files.
     except (OSError, UnicodeError, LookupError, EOFError, zlib.error, csv.Error) as error:
-        raise not_readable(path, encoding, error) from error
+        raise not_readable(path, encoding, error, option) from error
     if not any(name.strip() for name in names):
         raise UserError(f"{path} is empty; its first line must name the columns.")
     return Header(tuple(name.strip() for name in names), delimiter, before)
 
 
-def not_readable(path: Path, encoding: str, error: Exception) -> UserError:
+def not_readable(path: Path, encoding: str, error: Exception, option: str = OPTION) -> UserError:
     """The sentence about a file that cannot be read as text in an encoding."""
-    what = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"There is no file {path}.")
+    if isinstance(error, LookupError):
+        return UserError(f"There is no encoding {encoding!r}; common are utf-8, cp1252, utf-16.")
     if _head(path).startswith((b"\xff\xfe", b"\xfe\xff")) and encoding != "utf-16":
-        return UserError(f"{path} is in UTF-16; give --option encoding=utf-16 or save it as UTF-8.")
+        return UserError(f"{path} is in UTF-16; give {option}utf-16 or save it as UTF-8.")
+    what = " ".join(str(error).split())
     if "utf8" in what.lower() or isinstance(error, UnicodeError):
+        wanted = "cp1252 (Western Windows), latin-1 or the like"
+        other = wanted if encoding.lower() in ("utf-8", "utf8") else "utf-8"
         return UserError(
-            f"{path} cannot be read in {encoding} ({what}); say what it is in by --option "
-            "encoding=cp1252 (Western Windows), latin-1 or the like."
+            f"{path} cannot be read in {encoding} ({_first_other(path, encoding) or what}); give "
+            f"{option}{other}, or save it as UTF-8."
         )
     return UserError(f"{path} cannot be read as a table in {encoding} ({what}).")
+
+
+def _first_other(path: Path, encoding: str) -> str:
+    """Where a file is in another encoding: ``line 2 has the byte 0xe4``; "" if unclear."""
+    try:
+        with _opened(path)(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    line.decode(encoding)
+                except UnicodeDecodeError as error:
+                    return f"line {number} has the byte 0x{line[error.start]:02x}"
+    except (OSError, EOFError, zlib.error):  # the place only helps to find it
+        return ""
+    return ""
 
 
 def _head(path: Path) -> bytes:
@@ -79,10 +103,8 @@ def _head(path: Path) -> bytes:
 
 
 def _open(path: Path, encoding: str) -> TextIO:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    return cast(TextIO, opened(path, "rt", encoding=encoding, newline=""))
+    return cast(TextIO, _opened(path)(path, "rt", encoding=encoding, newline=""))
 
 
-def _delimiter(header: str) -> str:
-    """The one of , ; tab | that stands most often in the line of column names, outside quotes."""
-    return max(_DELIMITERS, key=_QUOTED.sub("", header).count)
+def _opened(path: Path) -> Callable[..., IO[Any]]:
+    return gzip.open if path.suffix.lower() == ".gz" else open

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from deepecg_jax.data.tables.people import UNKNOWN_WORDS
+from deepecg_jax.cells import is_unknown
 from deepecg_jax.errors import UserError
 
 _ISO = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ].*)?$")
@@ -52,7 +52,7 @@ def read_dates(
         UserError: the column can be read in two ways, contradicts itself, or holds no date at all.
     """
     values = [text.strip() for text in texts]
-    known = [value.lower() not in UNKNOWN_WORDS for value in values]
+    known = [not is_unknown(value) for value in values]
     day_first = _day_first(values, where) if form in ("", EXCEL) else None
     dates = [
         _read(value, form, day_first) if there else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.tables.files import read_planned
+from deepecg_jax.data.tables.recordings import read_planned
 from deepecg_jax.data.workers import worker_pool
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.reading.hdf5 import SUFFIXES as HDF5_SUFFIXES

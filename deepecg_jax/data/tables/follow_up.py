@@ -1,15 +1,58 @@
-"""Follow-up from dates: days from the recording to the event, or to the last news."""
+"""Follow-up of every row: days from the recording to the event, or to the last news."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from deepecg_jax.data.tables.cells import read_number
-from deepecg_jax.data.tables.labels import yes_or_no
-from deepecg_jax.data.tables.people import UNKNOWN_WORDS
+import pyarrow as pa
+
+from deepecg_jax.cells import is_unknown, read_number, yes_or_no
+from deepecg_jax.data.tables.dates import read_dates
+from deepecg_jax.data.tables.read import some_understood, texts
+from deepecg_jax.errors import UserError
+from deepecg_jax.signals.people import Repairs
 
 _DAY = 86400.0
+
+
+def follow_ups(
+    table: pa.Table, roles: Mapping[str, str], options: Mapping[str, str]
+) -> list[tuple[float, int, Repairs]]:
+    """Days, event and repairs of every row. UserError: columns that do not fit together."""
+    wrong = check_roles(list(roles))
+    if wrong:
+        raise UserError(
+            f"The follow-up columns do not fit together: {wrong} (--option ROLE=none leaves a "
+            "column of that name out)."
+        )
+    if "time_days" in roles:
+        pairs = list(
+            zip(texts(table, roles["time_days"]), texts(table, roles["event"]), strict=True)
+        )
+        stated = [stated_follow_up(*pair) for pair in pairs]
+        written = [
+            "" if is_unknown(days) or yes_or_no(event) == -1 else f"{days}, {event}"
+            for days, event in pairs
+        ]
+        columns = f"{roles['time_days']}, {roles['event']}"
+        repairs = [repairs for *_, repairs in stated]
+        some_understood(columns, "follow-up (days, and 1 or 0)", written, repairs)
+        return stated
+    if "last_seen" not in roles:
+        return [(math.nan, -1, ())] * table.num_rows
+    dates = []
+    for role in ("recorded", "event_date", "last_seen"):
+        column = texts(table, roles[role]) if role in roles else [""] * table.num_rows
+        dates.append(read_dates(column, roles.get(role, role), options["date_format"]))
+    (recorded, s0), (event, s1), (seen, s2) = dates
+    found = []
+    for i in range(table.num_rows):
+        if s0[i] or s1[i] or s2[i]:  # a missing event date would make a case a control
+            found.append((math.nan, -1, ("date_not_understood",)))
+        else:
+            found.append(follow_up(recorded[i], event[i], seen[i]))
+    return found
 
 
 def follow_up(
@@ -48,7 +91,7 @@ def stated_follow_up(days: str, event: str) -> tuple[float, int, tuple[str, ...]
         event: 1 or 0 (true and false, yes and no), or "".
     """
     happened = yes_or_no(event)
-    if days.lower() in UNKNOWN_WORDS or happened == -1:
+    if is_unknown(days) or happened == -1:
         return math.nan, -1, ()
     time = read_number(days)
     if happened is None or not math.isfinite(time):

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from deepecg_jax.data.tables.csv_text import not_readable, read_header
+from deepecg_jax.cells import is_unknown
+from deepecg_jax.data.tables.csv_text import OPTION, not_readable, read_header
 from deepecg_jax.errors import UserError
 
-_PARQUET, _TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
-_SUFFIXES = (*_PARQUET, *_TEXT, *(suffix + ".gz" for suffix in _TEXT))
+PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
+_SUFFIXES = (*PARQUET, *TEXT, *(suffix + ".gz" for suffix in TEXT))
 
 
 def is_table(path: Path) -> bool:
@@ -22,30 +23,44 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES)
 
 
-def column_names(path: Path, encoding: str = "utf-8") -> tuple[str, ...]:
+def column_names(path: Path, encoding: str = "utf-8", option: str = OPTION) -> tuple[str, ...]:
     """The columns of a table, without surrounding blanks and without columns that have no name.
 
-    UserError if the table is absent, unreadable, or names one twice.
+    UserError if the table is absent, unreadable, or names one twice; ``option`` is how an encoding
+    is told, for the sentence.
     """
-    names = tuple(filter(None, _all_names(path, encoding)))
+    names = tuple(filter(None, _all_names(path, encoding, option)))
     twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
     if twice is not None:
         raise UserError(f"{path} has two columns {twice!r}; rename one.")
     return names
 
 
-def read_columns(path: Path, names: Sequence[str], encoding: str = "utf-8") -> pa.Table:
-    """Columns of a table as text; an empty cell is "".
+def read_columns(
+    path: Path,
+    names: Sequence[str],
+    encoding: str = "utf-8",
+    option: str = OPTION,
+    as_written: Sequence[str] = (),
+) -> pa.Table:
+    """Columns of a table as text without surrounding blanks; an empty cell is "".
 
     Numbers, dates and true and false of a Parquet file become text as Arrow writes them
     (``56.0``, ``2020-03-04``, ``true``).
+
+    Args:
+        path: CSV or Parquet, by its suffix.
+        names: the columns.
+        encoding: of a CSV file.
+        option: how an encoding is told, for the sentence.
+        as_written: columns that keep their blanks, such as reports into which spans point.
 
     Raises:
         UserError: the file cannot be read, or a column holds lists or the like.
     """
     names = list(dict.fromkeys(names))
-    if path.suffix.lower() in _PARQUET:
-        there = _all_names(path, encoding)
+    if path.suffix.lower() in PARQUET:
+        there = _all_names(path, encoding, option)
         try:
             table = pq.read_table(path, columns=[_raw_name(path, there, name) for name in names])
             table.validate(full=True)  # texts that are no UTF-8 would only fail when they are read
@@ -53,8 +68,10 @@ def read_columns(path: Path, names: Sequence[str], encoding: str = "utf-8") -> p
             raise _no_parquet(path, error) from error
         table = table.rename_columns([name.strip() for name in table.column_names])
     else:
-        table = _read_csv(path, names, encoding)
-    return pa.table({name: _text(table.column(name), name, path) for name in names})
+        table = _read_csv(path, names, encoding, option)
+    return pa.table(
+        {name: _text(table.column(name), name, path, name not in as_written) for name in names}
+    )
 
 
 def texts(table: pa.Table, name: str) -> list[str]:
@@ -76,7 +93,10 @@ def plain_name(name: str) -> str:
 
 
 def require_column(name: str, names: Sequence[str], path: Path, option: str) -> str:
-    """``name`` if the table has it; UserError with the nearest column otherwise."""
+    """``name`` if the table has it; UserError with the nearest column otherwise.
+
+    ``option`` says who wants it: ``option path``, ``--id``.
+    """
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
@@ -87,10 +107,30 @@ def require_column(name: str, names: Sequence[str], path: Path, option: str) -> 
         if lowered or near
         else f"it has {shown}."
     )
-    raise UserError(f"{path} has no column {name!r} for option {option}; {hint}")
+    raise UserError(f"{path} has no column {name!r} for {option}; {hint}")
 
 
-def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+def some_understood(
+    column: str, what: str, written: Sequence[str], repairs: Sequence[Sequence[str]]
+) -> None:
+    """UserError if nothing that stands in a column was understood: it is another column, then.
+
+    Args:
+        column: its name, for the sentence.
+        what: it was to be.
+        written: its N texts.
+        repairs: of each, with a word ``..._not_understood`` where it was not.
+    """
+    strange = [any(word.endswith("not_understood") for word in each) for each in repairs]
+    stated = sum(not is_unknown(text) for text in written)
+    if any(strange) and sum(strange) == stated:
+        raise UserError(
+            f"Nothing in column {column} can be read as {what} (such as "
+            f"{written[strange.index(True)]!r}); name another column, or none, by --option."
+        )
+
+
+def _text(column: pa.ChunkedArray, name: str, path: Path, trim: bool) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     try:
@@ -99,12 +139,13 @@ def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
         raise UserError(
             f"{path}: column {name!r} holds {column.type}, which is no text and no number."
         ) from error
-    return pc.call_function("utf8_trim_whitespace", [pc.fill_null(column, "")])
+    filled = pc.fill_null(column, "")
+    return pc.call_function("utf8_trim_whitespace", [filled]) if trim else filled
 
 
-def _all_names(path: Path, encoding: str) -> tuple[str, ...]:
-    if path.suffix.lower() not in _PARQUET:
-        return read_header(path, encoding).names
+def _all_names(path: Path, encoding: str, option: str) -> tuple[str, ...]:
+    if path.suffix.lower() not in PARQUET:
+        return read_header(path, encoding, option).names
     try:
         return tuple(name.strip() for name in pq.read_schema(path).names)
     except (OSError, UnicodeError, pa.ArrowException) as error:
@@ -112,6 +153,8 @@ def _all_names(path: Path, encoding: str) -> tuple[str, ...]:
 
 
 def _no_parquet(path: Path, error: Exception) -> UserError:
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"There is no file {path}.")
     return UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}).")
 
 
@@ -119,8 +162,8 @@ def _raw_name(path: Path, there: Sequence[str], name: str) -> str:
     return pq.read_schema(path).names[there.index(name)]
 
 
-def _read_csv(path: Path, names: Sequence[str], encoding: str) -> pa.Table:
-    header = read_header(path, encoding)
+def _read_csv(path: Path, names: Sequence[str], encoding: str, option: str) -> pa.Table:
+    header = read_header(path, encoding, option)
     # Nameless columns, which spreadsheets leave behind, get names that no other has.
     unique = [name or f"\0{number}" for number, name in enumerate(header.names)]
     try:
@@ -140,4 +183,4 @@ def _read_csv(path: Path, names: Sequence[str], encoding: str) -> pa.Table:
             ),
         )
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError, UnicodeError, LookupError) as error:
-        raise not_readable(path, encoding, error) from error
+        raise not_readable(path, encoding, error, option) from error

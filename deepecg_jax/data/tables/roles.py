@@ -103,7 +103,7 @@ def columns_of_roles(
                 "--option table=FILE."
             )
         if stated:
-            found[role] = require_column(stated, names, path, role)
+            found[role] = require_column(stated, names, path, f"option {role}")
         elif column := column_named(role, names):
             found[role] = column
     if "path" not in found:

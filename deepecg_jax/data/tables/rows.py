@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from deepecg_jax.cells import is_unknown
 from deepecg_jax.data.records import SPLITS
 from deepecg_jax.data.splits import Shares, hash_split
-from deepecg_jax.data.tables.people import UNKNOWN_WORDS
 from deepecg_jax.data.tables.read import texts
 from deepecg_jax.errors import UserError
 
@@ -34,7 +34,7 @@ def ids(table: pa.Table, column: str | None, path: Path) -> list[str]:
     for row, text in enumerate(texts(table, column), 2):
         if text.isdigit():  # as most are
             pass
-        elif text.lower() in UNKNOWN_WORDS:
+        elif is_unknown(text):
             text = ""
         elif whole := _WHOLE.fullmatch(text):
             text = whole[1]
@@ -63,15 +63,26 @@ def splits_of_rows(
         )
         return splits, {}, [note] if empty and splits else []
     found = texts(table, column)
-    for row, text in enumerate(found, 2):
-        if text and text.lower() not in _SPLITS:
-            raise UserError(
-                f"{path}: column {column!r} holds {text!r} in row {row}, which is none "
-                "of train, validation and test; give --option split=none to split by patient."
-            )
-    splits = [_SPLITS.get(text.lower(), "") for text in found]
+    splits = [
+        split_of(text, f"{path}: column {column!r}", row, "give --option split=none")
+        for row, text in enumerate(found, 2)
+    ]
     left_out = splits.count("")
     return splits, {"rows_without_split": left_out} if left_out else {}, []
+
+
+def split_of(text: str, where: str, row: int, otherwise: str) -> str:
+    """``train``, ``validation`` or ``test`` from a cell (``dev``, ``Val`` ...), "" if empty.
+
+    UserError for another word; ``otherwise`` is what splits by patient instead.
+    """
+    split = _SPLITS.get(text.strip().lower(), "")
+    if text.strip() and not split:
+        raise UserError(
+            f"{where} holds {text!r} in row {row}; a split is train, validation or test; "
+            f"{otherwise} to split by patient."
+        )
+    return split
 
 
 def filled_rows(table: pa.Table) -> pa.Table:

@@ -8,10 +8,10 @@ import numpy as np
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import align_thresholds, read_thresholds
 from deepecg_jax.evaluation.resampling.tallies import comparable_thresholds
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.config import are_generic
 from deepecg_jax.labelling.bert.scorer import BertScorer
-from deepecg_jax.labels.findings import FINDINGS, read_table
+from deepecg_jax.labels.findings import FINDINGS, shipped_table
 
 _CHUNK = 32_768  # texts that are tokenized at once: bounds the memory
 
@@ -27,7 +27,7 @@ class ReportClassifier:
 
     def __init__(
         self,
-        folder: bert_folder.BertFolder,
+        folder: huggingface.BertFolder,
         thresholds: Mapping[str, float],
         thresholds_source: str,
     ):
@@ -48,16 +48,16 @@ class ReportClassifier:
         Raises:
             UserError: the folder is damaged, or there are no thresholds for its labels.
         """
-        loaded = bert_folder.load(folder)
+        loaded = huggingface.load(folder)
         names = output_names(loaded.config.labels)
         if thresholds is not None:
             return cls(loaded, read_thresholds(thresholds), str(thresholds))
         if loaded.thresholds is not None:
-            return cls(loaded, loaded.thresholds, str(Path(folder) / bert_folder.THRESHOLDS))
+            return cls(loaded, loaded.thresholds, str(Path(folder) / huggingface.THRESHOLDS))
         if names == FINDINGS:
             return cls(loaded, published_thresholds(), "the published thresholds")
         raise UserError(
-            f"{folder} has no {bert_folder.THRESHOLDS}, and there are published thresholds only "
+            f"{folder} has no {huggingface.THRESHOLDS}, and there are published thresholds only "
             "for a classifier of the 77 findings; give --thresholds FILE.json (label -> number)."
         )
 
@@ -92,5 +92,5 @@ def output_names(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 def published_thresholds() -> dict[str, float]:
     """The thresholds of DeepECG's report classifier, finding -> probability."""
-    rows = read_table("bert_thresholds.csv")
+    rows = shipped_table("bert_thresholds.csv")
     return {row["finding"]: float(row["threshold"]) for row in rows}

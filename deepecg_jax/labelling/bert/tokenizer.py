@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_LENGTH = 512
 FILE, SETTINGS, VOCABULARY = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
@@ -30,7 +33,9 @@ class ReportTokenizer:
         max_length: tokens of a text, [CLS] and [SEP] among them; what is beyond is cut off.
     """
 
-    def __init__(self, tokenizer: Any, settings: dict[str, Any], max_length: int = MAX_LENGTH):
+    def __init__(
+        self, tokenizer: "Tokenizer", settings: dict[str, Any], max_length: int = MAX_LENGTH
+    ):
         self._tokenizer, self.settings = tokenizer, settings
         self.max_length = max_length
         tokenizer.no_padding()
@@ -174,7 +179,9 @@ def _special(settings: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _word_pieces(library: ModuleType, vocabulary: dict[str, int], settings: dict[str, Any]) -> Any:
+def _word_pieces(
+    library: ModuleType, vocabulary: dict[str, int], settings: dict[str, Any]
+) -> "Tokenizer":
     """BERT's tokenizer: clean text, split at spaces and punctuation, longest pieces first."""
     special = _special(settings)
     tokenizer = library.Tokenizer(
@@ -195,7 +202,7 @@ def _word_pieces(library: ModuleType, vocabulary: dict[str, int], settings: dict
     return tokenizer
 
 
-def _from_json(library: ModuleType, path: Path, settings: dict[str, Any]) -> Any:
+def _from_json(library: ModuleType, path: Path, settings: dict[str, Any]) -> "Tokenizer":
     try:
         tokenizer = library.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
@@ -215,7 +222,7 @@ def _from_json(library: ModuleType, path: Path, settings: dict[str, Any]) -> Any
     return tokenizer
 
 
-def _from_vocabulary(library: ModuleType, path: Path, settings: dict[str, Any]) -> Any:
+def _from_vocabulary(library: ModuleType, path: Path, settings: dict[str, Any]) -> "Tokenizer":
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:

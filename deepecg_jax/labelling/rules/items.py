@@ -29,7 +29,11 @@ TARGETS = frozenset({Kind.FINDING, Kind.CONCEPT, Kind.OTHER})
 
 
 class Item(NamedTuple):
-    """A phrase in a text: its kind and meaning, first token and the token after its last."""
+    """A phrase in a text: its kind and meaning, first token and the token after its last.
+
+    What ``value`` is depends on the kind: pairs of finding and state (FINDING), a `Sign` (CONCEPT),
+    sites (SITE), leads (LEADS), an age, a `Cue`, a joining word, a quantity's name, or None.
+    """
 
     kind: int
     value: Any

@@ -2,7 +2,7 @@
 
 import gc
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.rules.lexicon import Lexicon
 from deepecg_jax.labelling.rules.memory import Reader
-from deepecg_jax.labelling.rules.schema import Rules, shipped_rules
+from deepecg_jax.labelling.rules.rule_files import Rules, shipped_rules
 from deepecg_jax.labelling.rules.statements import KNOWN, Interpreter, Span, State, Statement
 from deepecg_jax.labelling.text.cutting import Pieces, cut
 from deepecg_jax.labelling.text.folding import needs_repair, repair
@@ -19,7 +19,6 @@ from deepecg_jax.labelling.text.tokens import END_OF_SENTENCE
 from deepecg_jax.labels.findings import FINDINGS
 
 _REMEMBERED = 100_000
-_FROZEN_BY_PYTHON = 1000
 _STATES = tuple(State)
 
 
@@ -42,7 +41,7 @@ class Labels:
         """Finding -> ``present``, ``uncertain`` or ``absent``, in the order of ``FINDINGS``."""
         return {FINDINGS[i]: self.states[i].name for i in sorted(self.states)}
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Callable[..., "Labels"], tuple[Any, ...]]:
         # processes send millions of these: as plain bytes and tuples it takes a tenth of the time
         found = bytes(self.states), bytes(self.states.values())
         return _restore, (*found, tuple([self.evidence[i] for i in self.states]), self.language)
@@ -219,8 +218,8 @@ def _merge(
 def no_collection() -> Iterator[None]:
     """Without looking for cycles meanwhile: labelling makes millions of objects, and no cycle.
 
-    Looking takes a sixth of the time of labelling, and most of the time of receiving labels. So
-    that all new objects are not looked through at once afterwards, they count as old ones then.
+    Python's collector looks through all of them again and again, and finds nothing: with it texts
+    are read at 0.6 of the speed (README.md beside this file).
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -228,10 +227,6 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if was_on:
-            # what others froze must stay so; Python 3.12 freezes some hundred objects of its own
-            if gc.get_freeze_count() < _FROZEN_BY_PYTHON:
-                gc.freeze()
-                gc.unfreeze()  # into the oldest generation
             gc.enable()
 
 

@@ -5,10 +5,10 @@ phrase wins. A word is looked up, folded and corrected the first time it is seen
 """
 
 import re
-from typing import Any
+from collections.abc import Hashable
 
 from deepecg_jax.labelling.rules.items import AND, COMMA, NOR, OR, SLASH, Cue, Kind, Sign
-from deepecg_jax.labelling.rules.schema import Cues, LanguageFile, Rules, SitedPhrase
+from deepecg_jax.labelling.rules.rule_files import Cues, LanguageFile, Rules, SitedPhrase
 from deepecg_jax.labelling.text.folding import fold, variants
 from deepecg_jax.labelling.text.phrases import END, Meaning, Phrases
 from deepecg_jax.labelling.text.spelling import Speller
@@ -176,7 +176,7 @@ class Lexicon:
         for concept, own in file.concepts.items():
             for phrase in own:
                 self._add_sign(concept, phrase, language)
-        plain: list[tuple[int, Any, list[str]]] = [
+        plain: list[tuple[int, Hashable, list[str]]] = [
             (Kind.OTHER, None, file.other),
             (Kind.LEAD_WORD, None, file.lead_words),
             (Kind.PLACE, None, file.place_words),
@@ -208,7 +208,7 @@ class Lexicon:
         return frozenset(self.common.composite_sites.get(name, [name]))
 
 
-def _cues(effect: str, cues: Cues) -> list[tuple[int, Any, list[str]]]:
+def _cues(effect: str, cues: Cues) -> list[tuple[int, Hashable, list[str]]]:
     return [
         (Kind.CUE, Cue(effect, direction), getattr(cues, direction))
         for direction in ("before", "after", "either", "contrast", "swap")

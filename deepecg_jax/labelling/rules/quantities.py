@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from deepecg_jax.labelling.rules.schema import Quantity
+from deepecg_jax.labelling.rules.rule_files import Quantity
 
 # small words and signs ("is about", ":", "="), a number, perhaps the end of a range; not "by": a
 # change of a rate is no rate

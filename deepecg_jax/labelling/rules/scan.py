@@ -1,7 +1,7 @@
 """A text to the items of the rules: one pass over its words."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from deepecg_jax.labelling.rules.items import Kind
 from deepecg_jax.labelling.rules.lexicon import Lexicon
@@ -36,7 +36,7 @@ class Segment(NamedTuple):
     looked: int
     part: tuple[int, ...]
     base: int
-    measured: tuple[tuple[Any, int, int], ...]
+    measured: tuple[tuple[str, int, int], ...]
 
 
 def unpack(item: int) -> tuple[int, int, int]:
@@ -56,7 +56,7 @@ def scan(text: str, tokens: Tokens, start: int, spoken: int, lexicon: Lexicon) -
     """
     words = tokens.words
     part: list[int] = []
-    measured: list[tuple[Any, int, int]] = []
+    measured: list[tuple[str, int, int]] = []
     base = looked = at = start
     count, after_target = len(words), False
     while at < count:

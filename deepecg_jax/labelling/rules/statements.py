@@ -8,8 +8,8 @@ from deepecg_jax.labelling.rules.body_sites import Target, share_sites, targets_
 from deepecg_jax.labelling.rules.context import apply_cues
 from deepecg_jax.labelling.rules.items import Item, Kind, Sign
 from deepecg_jax.labelling.rules.quantities import read_quantity
+from deepecg_jax.labelling.rules.rule_files import CommonFile
 from deepecg_jax.labelling.rules.scan import unpack
-from deepecg_jax.labelling.rules.schema import CommonFile
 from deepecg_jax.labels.findings import FINDINGS
 
 Span = tuple[int, int]

@@ -10,15 +10,53 @@ no likelihood at all, as rhythm and form statements have it).
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+import pyarrow as pa
 
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labels.findings import FINDINGS, read_table
-from deepecg_jax.labels.rules import FindingRules, label_vector, read_rules
+from deepecg_jax.labelling.tables.reports import Reports
+from deepecg_jax.labels.findings import FINDINGS, shipped_table
+from deepecg_jax.labels.maps import FindingRules, label_vector, read_map
 from deepecg_jax.labels.scp import finding_rules
+
+
+class Counts(TypedDict):
+    """Agreement on one finding, or over several; a ratio without a denominator is None."""
+
+    n_positive: int
+    tp: int
+    fp: int
+    fn: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Macro(TypedDict):
+    """Mean of the F1 of findings with a reference positive, None if there is none."""
+
+    f1: float | None
+    n_findings: int
+
+
+class Measured(TypedDict):
+    """Agreement of ``n`` reports: by finding, over all pairs, and of the mentioned pairs only."""
+
+    n: int
+    findings: dict[str, Counts]
+    micro: Counts
+    micro_mentioned: Counts
+    macro: Macro
+
+
+class Agreement(Measured):
+    """The same of all reports, and by language; ``uncertain`` is what a doubt counted as."""
+
+    uncertain: str
+    languages: dict[str, Measured]
 
 
 class Uncertain(StrEnum):
@@ -36,7 +74,7 @@ def scp_report_rules() -> tuple[FindingRules, ...]:
     labeller makes an infarct the Q wave of its site, so here the statements do the same. The
     septal site cannot be compared: PTB-XL has ASMI for "anterior" and "anteroseptal" alike.
     """
-    return (*finding_rules(), *read_rules(read_table("scp_infarcts.csv"), "statements"))
+    return (*finding_rules(), *read_map(shipped_table("scp_infarcts.csv"), "statements"))
 
 
 def scp_reference(
@@ -62,7 +100,7 @@ def compare(
     labels: Sequence[Labels],
     reference: Mapping[str, np.ndarray],
     uncertain: Uncertain = Uncertain.present,
-) -> dict[str, Any]:
+) -> Agreement:
     """Precision, recall and F1 of N reports.
 
     Args:
@@ -71,24 +109,22 @@ def compare(
         uncertain: what an uncertain finding counts as.
 
     Returns:
-        ``findings`` (name -> counts), ``micro``, ``micro_mentioned`` (of the pairs that a report
-        mentions only), ``macro`` (over findings with a reference positive), ``languages`` (code ->
-        ``n`` and all of these). Counts are
-        ``n_positive``, ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; a ratio without
-        a denominator is null.
+        What can be written as JSON: by finding, over all pairs, over the pairs that a report
+        mentions, and by language (its code, or ``unknown``).
     """
     names = [name for name in FINDINGS if name in reference]
     known = np.stack([reference[name] for name in names], axis=1)
     found = found_table(labels, names)
     languages = np.array([own.language for own in labels])
     everyone = np.ones(len(labels), bool)
-    result = _measure(names, found, known, everyone, uncertain)
-    result["uncertain"] = uncertain.value
-    result["languages"] = {
-        code or "unknown": _measure(names, found, known, languages == code, uncertain)
-        for code in sorted(set(languages.tolist()))
+    return {
+        **_measure(names, found, known, everyone, uncertain),
+        "uncertain": uncertain.value,
+        "languages": {
+            code or "unknown": _measure(names, found, known, languages == code, uncertain)
+            for code in sorted(set(languages.tolist()))
+        },
     }
-    return result
 
 
 def found_table(labels: Sequence[Labels], names: Sequence[str]) -> np.ndarray:
@@ -104,7 +140,7 @@ def found_table(labels: Sequence[Labels], names: Sequence[str]) -> np.ndarray:
 
 def _measure(
     names: Sequence[str], found: np.ndarray, known: np.ndarray, rows: np.ndarray, kind: Uncertain
-) -> dict[str, Any]:
+) -> Measured:
     said, truth = found[rows], known[rows]
     positive = said == State.present
     counted = truth != -1
@@ -127,7 +163,7 @@ def _measure(
     }
 
 
-def _scores(tp: int, fp: int, fn: int) -> dict[str, float | int | None]:
+def _scores(tp: int, fp: int, fn: int) -> Counts:
     return {
         "n_positive": tp + fn,
         "tp": tp,
@@ -140,14 +176,16 @@ def _scores(tp: int, fp: int, fn: int) -> dict[str, float | int | None]:
 
 
 def disagreements(
-    ids: Sequence[str],
-    texts: Sequence[str],
+    reports: Reports,
     labels: Sequence[Labels],
     reference: Mapping[str, np.ndarray],
     uncertain: Uncertain = Uncertain.present,
-) -> list[dict[str, str]]:
-    """Every pair where the report and the reference differ, with the words, to be read."""
-    rows = []
+) -> pa.Table:
+    """Every pair where the report and the reference differ, with the words, to be read.
+
+    Columns ``id``, ``finding``, ``reference``, ``report``, ``words`` and ``text``, all text.
+    """
+    rows: list[tuple[str, ...]] = []
     for name, known in reference.items():
         finding = FINDINGS.index(name)
         for i in np.flatnonzero(known >= 0).tolist():
@@ -157,15 +195,15 @@ def disagreements(
             doubted = state is State.uncertain and uncertain is Uncertain.present
             if (state is State.present or doubted) == bool(known[i]):
                 continue
-            spans = labels[i].evidence.get(finding, ())
-            rows.append(
-                {
-                    "id": ids[i],
-                    "finding": name,
-                    "reference": "present" if known[i] else "absent",
-                    "report": "not mentioned" if state is None else state.name,
-                    "words": " ... ".join(texts[i][start:end] for start, end in spans),
-                    "text": texts[i],
-                }
-            )
-    return rows
+            text = reports.texts[i]
+            words = [text[start:end] for start, end in labels[i].evidence.get(finding, ())]
+            truth = "present" if known[i] else "absent"
+            said = "not mentioned" if state is None else state.name
+            rows.append((reports.ids[i], name, truth, said, " ... ".join(words), text))
+    columns = ("id", "finding", "reference", "report", "words", "text")
+    return pa.table(
+        {
+            column: pa.array([row[j] for row in rows], pa.string())
+            for j, column in enumerate(columns)
+        }
+    )

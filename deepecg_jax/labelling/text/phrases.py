@@ -4,7 +4,7 @@ A symbol is a number for a word's spelling. A pattern is entered as it is writte
 so that what its phrases begin with alike is walked once: they are many times the patterns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
 from deepecg_jax.labelling.text.folding import variants
@@ -12,6 +12,7 @@ from deepecg_jax.labelling.text.patterns import Phrase, parse
 from deepecg_jax.labelling.text.tokens import words_of
 
 Node = dict[int, Any]
+"""Symbol -> the next node; under ``END`` the meanings of the phrase that ends here."""
 END = -1
 _SHORT = 4
 
@@ -41,32 +42,34 @@ class Phrases:
 
     def __init__(self) -> None:
         self.root: Node = {}
-        self.meanings: list[tuple[int, Any]] = []
+        self.meanings: list[tuple[int, Any]] = []  # what a value is depends on the kind
         self.symbols: dict[str, int] = {}
         self.prefixes: dict[str, int] = {}
         self.spoken: dict[str, int] = {}
-        self._codes: dict[tuple[int, Any], int] = {}
+        self._codes: dict[tuple[int, Hashable], int] = {}
         self._pieces: dict[tuple[int, str], list[list[int]]] = {}
         self._short: set[int] = set()
 
-    def code_of(self, kind: int, value: Any) -> int:
+    def code_of(self, kind: int, value: Hashable) -> int:
         """The number that stands for a kind of item with its value; equal ones have the same."""
         code = self._codes.setdefault((kind, value), len(self.meanings))
         if code == len(self.meanings):
             self.meanings.append((kind, value))
         return code
 
-    def add(self, patterns: Iterable[str], language: int, kind: int, value: Any) -> None:
+    def add(self, patterns: Iterable[str], language: int, kind: int, value: Hashable) -> None:
         """Enter patterns of a language (its bit) that stand for an item."""
         meaning = Meaning(language, False, kind, self.code_of(kind, value))
         for pattern in patterns:
             for node in self._ends(pattern, language):
                 _mean(node, meaning)
 
-    def add_together(self, patterns: Iterable[tuple[str, Any]], language: int, kind: int) -> None:
+    def add_together(
+        self, patterns: Iterable[tuple[str, Hashable]], language: int, kind: int
+    ) -> None:
         """Enter patterns with a value each; a phrase of several stands for all their values."""
         nodes: dict[int, Node] = {}
-        together: dict[int, tuple[Any, ...]] = {}
+        together: dict[int, tuple[Hashable, ...]] = {}
         for pattern, value in patterns:
             alone = (value,)
             for node in self._ends(pattern, language):
@@ -75,7 +78,7 @@ class Phrases:
                     nodes[id(node)], together[id(node)] = node, alone
                 elif value not in before:
                     together[id(node)] = before + alone
-        known: dict[tuple[Any, ...], Meaning] = {}
+        known: dict[tuple[Hashable, ...], Meaning] = {}
         for node, values in zip(nodes.values(), together.values(), strict=True):
             meaning = known.get(values)
             if meaning is None:

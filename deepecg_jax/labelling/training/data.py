@@ -2,22 +2,32 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from deepecg_jax.data.records import SPLITS
 from deepecg_jax.data.splits import hash_split, parse_shares
+from deepecg_jax.data.tables.label_columns import (
+    PREFIX,
+    choose_columns,
+    label_name,
+    read_labels,
+    split_names,
+)
+from deepecg_jax.data.tables.read import require_column, texts
+from deepecg_jax.data.tables.rows import split_of
 from deepecg_jax.errors import UserError
-from deepecg_jax.labelling.tables.read import read_table, require_column, require_unique
-from deepecg_jax.labelling.tables.reference import label_column
-from deepecg_jax.labels.select import select_labels
-
-_PREFIX = "label:"
+from deepecg_jax.labelling.tables.reports import (
+    EVIDENCE,
+    columns_of,
+    read_table,
+    require_unique,
+    rows_of,
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,8 @@ class Columns:
 
     Attributes:
         text: the reports.
-        labels: label columns; a name with * takes all that fit.
+        labels: label columns; a name with * takes all that fit. Parts of a name that was cut at
+            its commas ("Q wave (lateral- I, aVL, V5-V6)") are put together again.
         id: unique ids; needed to join labels from another file.
         patient: patients, none of whom is in two splits; without it every report is its own.
         split: ``train``, ``validation`` or ``test`` of each row; without it patients are parted
@@ -89,7 +100,6 @@ def read_labelled(
         UserError: a column or value is missing or wrong, a patient is in two splits, a split is
             empty, or a label lacks one class among the training reports.
     """
-    table = read_table(path, encoding)
     options = {
         "--text": columns.text,
         "--id": columns.id,
@@ -98,18 +108,20 @@ def read_labelled(
     }
     for option, column in options.items():
         if column is not None:
-            require_column(table, column, path, option)
-    ids = _texts(table[columns.id]) if columns.id else [str(i) for i in range(len(table))]
+            require_column(column, columns_of(path, encoding), path, option)
+    used = [column for column in options.values() if column is not None]
+    table = read_table(path, used, encoding, as_written=(columns.text,))
+    ids = texts(table, columns.id) if columns.id else [str(i) for i in range(table.num_rows)]
     if columns.id:
         require_unique(ids, columns.id, path)
-    names, labels = _labels(table, path, columns, ids, labels_from, encoding)
-    texts = _texts(table[columns.text])
+    names, labels, wanted = _labels(path, columns, ids, labels_from, encoding)
+    reports = texts(table, columns.text)
     patients = ids
     if columns.patient:  # a report without a patient is its own
-        own = _texts(table[columns.patient])
+        own = texts(table, columns.patient)
         patients = [patient or f"report {i}" for patient, i in zip(own, ids, strict=True)]
     splits = _splits(table, path, columns, patients)
-    has_text = np.array([bool(text.strip()) for text in texts], bool)
+    has_text = np.array([bool(text.strip()) for text in reports], bool)
     labelled = (labels >= 0).any(1)
     rows = np.flatnonzero(has_text & labelled)
     for split in SPLITS[:2]:
@@ -121,7 +133,7 @@ def read_labelled(
     learned = labels[rows][splits[rows] == "train"]
     both = (learned == 1).any(0) & (learned == 0).any(0)
     for name, fine in zip(names, both.tolist(), strict=True):
-        if not fine and (name in columns.labels or _PREFIX + name in columns.labels):
+        if not fine and (name in wanted or PREFIX + name in wanted):
             raise UserError(
                 f"{path}: the label {name!r} is not both present and absent among the training "
                 "reports, so nothing can be learned; leave it out of --labels."
@@ -136,7 +148,7 @@ def read_labelled(
             )
         )
     return LabelledReports(
-        texts=tuple(texts[i] for i in rows),
+        texts=tuple(reports[i] for i in rows),
         names=tuple(np.array(names, object)[both]),
         labels=labels[rows][:, both],
         splits=splits[rows],
@@ -146,77 +158,61 @@ def read_labelled(
     )
 
 
-def _texts(values: Iterable[Any]) -> list[str]:
-    return ["" if value is None or value != value else str(value) for value in values]
-
-
 def _labels(
-    table: pd.DataFrame,
     path: Path,
     columns: Columns,
     ids: Sequence[str],
     labels_from: Path | None,
     encoding: str | None,
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and (N, C) int8, in the order of the table."""
-    order = np.arange(len(table))
-    if labels_from is not None:
-        if columns.id is None:
-            raise UserError("--labels-from joins two files by --id COLUMN; give it.")
-        table, path = read_table(labels_from, encoding), labels_from
-        require_column(table, columns.id, path, "--id")
-        own = _texts(table[columns.id])
-        require_unique(own, columns.id, path)
-        rows = {value: row for row, value in enumerate(own)}
-        order = np.array([rows.get(value, -1) for value in ids])
-        if not (order >= 0).any():
-            raise UserError(f"{path} and the reports have no {columns.id} in common.")
-    others = {columns.text, columns.id, columns.patient, columns.split, "evidence"}
-    available = [
-        str(name)
-        for name in table.columns
-        if name not in others and not str(name).startswith("score:")
-    ]
-    wanted = [
-        name if name in available or _PREFIX + name not in available else _PREFIX + name
-        for name in columns.labels
-    ]
-    chosen, _ = select_labels(wanted, available, str(path))
+) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
+    """Names, (N, C) int8 in the order of the table, and the names and patterns that were asked."""
+    if labels_from is not None and columns.id is None:
+        raise UserError("--labels-from joins two files by --id COLUMN; give it.")
+    source = labels_from or path
+    there = columns_of(source, encoding)
+    if labels_from is not None and columns.id is not None:
+        require_column(columns.id, there, source, "--id")
+    others = {columns.text, columns.id, columns.patient, columns.split, EVIDENCE}
+    free = [name for name in there if name not in others and not name.startswith("score:")]
+    wanted = split_names(",".join(columns.labels), there)
+    chosen = choose_columns(wanted, free, there, source, "--labels")
+    join = [columns.id] if labels_from is not None and columns.id is not None else []
+    table = read_table(source, [*join, *chosen], encoding)
+    order = np.arange(table.num_rows)
+    if join:
+        order = rows_of(texts(table, join[0]), source, join[0], ids)
     parts = []
     for column in chosen:
-        values = label_column(table[column], path, column)
+        values = read_labels(table, column, source)
         if columns.empty_is == "absent":
-            values = np.where(_is_empty(table[column]), 0, values)
+            values = np.where([not text for text in texts(table, column)], 0, values)
         parts.append(np.where(order >= 0, values[order], -1).astype(np.int8))
-    names = tuple(column.removeprefix(_PREFIX) for column in chosen)
+    names = tuple(label_name(column) for column in chosen)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise UserError(f"{path} has the label {twice[0]!r} twice; keep one.")
-    return names, np.stack(parts, 1)
+        raise UserError(f"{source} has the label {twice[0]!r} twice; keep one.")
+    return names, np.stack(parts, 1), wanted
 
 
-def _is_empty(values: Iterable[Any]) -> np.ndarray:
-    return np.array([not text.strip() for text in _texts(values)], bool)
-
-
-def _splits(
-    table: pd.DataFrame, path: Path, columns: Columns, patients: Sequence[str]
-) -> np.ndarray:
+def _splits(table: pa.Table, path: Path, columns: Columns, patients: Sequence[str]) -> np.ndarray:
     """(N,) split of each row; no patient is in two."""
     if columns.split is None:
         shares = parse_shares(columns.shares)
         return np.array([hash_split(patient, shares) for patient in patients], object)
-    splits = _texts(table[columns.split])
+    where = f"{path}: column {columns.split!r}"
+    splits: list[str] = []
     home: dict[str, str] = {}
-    for row, (patient, split) in enumerate(zip(patients, splits, strict=True), 2):
-        if split not in SPLITS:
+    written = texts(table, columns.split)
+    for row, (patient, text) in enumerate(zip(patients, written, strict=True), 2):
+        split = split_of(text, where, row, "leave --split out")
+        if not split:
             raise UserError(
-                f"{path}: column {columns.split!r} has {split!r} in row {row}; a split is "
-                f"{', '.join(SPLITS)}."
+                f"{where} is empty in row {row}; leave --split out to split by patient."
             )
         if home.setdefault(patient, split) != split:
             raise UserError(
                 f"{path}: patient {patient!r} is in the splits {home[patient]} and {split}; put "
                 "all reports of a patient into one."
             )
+        splits.append(split)
     return np.array(splits, object)

@@ -18,7 +18,7 @@ from deepecg_jax.evaluation.discrimination.threshold_metrics import threshold_me
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds, unfitted
 from deepecg_jax.evaluation.resampling.tallies import Tallies, tally
 from deepecg_jax.files import read_json, whole_folder, write_json
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.config import SIZES, BertConfig
 from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.labelling.bert.scorer import BertScorer, bucket_lengths
@@ -171,7 +171,7 @@ def train_labeller(
     if len(scores["test"]):
         metrics["test"] = _measure_test(data, scores["test"], thresholds)
     with whole_folder(out, METRICS) as part:
-        bert_folder.save(part, start.config, best["params"], start.tokenizer, thresholds)
+        huggingface.save(part, start.config, best["params"], start.tokenizer, thresholds)
         write_json(part / METRICS, metrics)
         shutil.copy(workdir / "config.yaml", part / "training.yaml")
         shutil.copy(workdir / "metrics.jsonl", part / "training.jsonl")
@@ -188,12 +188,12 @@ def starting_point(config: LabellerConfig, texts: Sequence[str], names: tuple[st
     """
     path = Path(config.init)
     if config.init not in SIZES and path.is_dir():  # a folder called tiny is ./tiny
-        own = bert_folder.read_config(path)
+        own = huggingface.read_config(path)
         shape = own.model_copy(update={"labels": names})
-        tokenizer = bert_folder.read_folder_tokenizer(path, own).cut_to(config.max_length)
+        tokenizer = huggingface.read_folder_tokenizer(path, own).cut_to(config.max_length)
         if own.labels == names:
-            return Start(shape, bert_folder.load(path).params, tokenizer, f"classifier of {path}")
-        params, fresh = bert_folder.load_encoder(path, shape)
+            return Start(shape, huggingface.load(path).params, tokenizer, f"classifier of {path}")
+        params, fresh = huggingface.load_encoder(path, shape)
         return Start(shape, params, tokenizer, f"encoder of {path}, new {' and '.join(fresh)}")
     if config.init in SIZES:
         tokenizer = train_tokenizer(texts, config.vocab_size, config.max_length)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepecg_jax.cells import delimiter_of, read_number
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.leads import canonical_lead
 from deepecg_jax.signals.reading.limits import check_file, check_values
@@ -24,8 +25,9 @@ def read_array(
 
     ``leads`` names the columns in order; the axis of that length is the lead axis. A CSV may open
     with a line of lead names, which must then agree with ``leads``; between columns stands a comma,
-    or a semicolon or tab, and then decimals may have a comma. UserError if arguments and
-    file contradict each other; SignalError if the file is damaged or the unit is no voltage.
+    or a semicolon, tab or bar, and then decimals may have a comma.
+    UserError if arguments and file contradict each other; SignalError if the file is damaged or the
+    unit is no voltage.
     """
     path = Path(path)
     leads = tuple(leads)
@@ -77,7 +79,7 @@ def _read_csv(path: Path, leads: tuple[str, ...]) -> np.ndarray:
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = list(file)
     first = next((line for line in lines if line.strip()), "")
-    delimiter = next((mark for mark in ";\t" if mark in first), ",")
+    delimiter = delimiter_of(first)
     rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     if rows and any(canonical_lead(cell) for cell in rows[0]):
         names = [cell.strip() for cell in rows.pop(0)]
@@ -88,6 +90,12 @@ def _read_csv(path: Path, leads: tuple[str, ...]) -> np.ndarray:
                 f"{path} opens with the leads {', '.join(names)}, but the leads given are "
                 f"{', '.join(leads)}."
             )
-    if delimiter != ",":  # then a comma stands before the decimals
-        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
-    return np.array([[float(cell) for cell in row] for row in rows])
+    # where something else parts the columns, a comma stands before the decimals
+    return np.array([[_number(cell, delimiter != ",") for cell in row] for row in rows])
+
+
+def _number(cell: str, decimal_comma: bool) -> float:
+    number = read_number(cell, decimal_comma)
+    if math.isnan(number) and cell.strip().lower() != "nan":  # which the checks refuse
+        raise ValueError(f"{cell!r} is no number")
+    return number

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from deepecg_jax.signals.people import parse_sex, parse_years
+from deepecg_jax.signals.people import Repairs, parse_age, parse_sex
 from deepecg_jax.signals.reading.limits import check_values
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
@@ -55,14 +55,16 @@ def read_cardiosoft(path: Path, root: Element) -> Recording:
         if element.tag in ("DiagnosisText", "ConclusionText") and (text := _text(element))
     ]
     device = root.find("ClinicalInfo/DeviceInfo")
+    age, strange_age = _age(patient, date)
+    sex, strange_sex = parse_sex(_text_of(patient, "Gender"))
     return Recording(
         signal=(np.stack(counts) * step).astype(np.float32).T,
         leads=tuple(names),
         sampling_rate=rate,
         record_id=path.stem,
         patient_id=_text_of(patient, "PID"),
-        age=_age(patient, date),
-        sex=parse_sex(_text_of(patient, "Gender")),
+        age=age,
+        sex=sex,
         site=_text_of(root, "PatientVisit/ServicingFacility/Name"),
         device=" ".join(filter(None, (_text_of(device, "Desc"), _text_of(device, "SoftwareVer")))),
         report="\n".join(diagnoses),
@@ -71,6 +73,7 @@ def read_cardiosoft(path: Path, root: Element) -> Recording:
             "microvolts_per_count": [1000 * step] * len(names),
             "date": date.isoformat(sep=" ") if date else "",
             "statements": diagnoses,
+            "repairs": (*strange_age, *strange_sex),
             "measurements": _measurements(root.find("RestingECGMeasurements")),
         },
     )
@@ -124,15 +127,17 @@ def _count(path: Path, strip: Element, tag: str) -> int:
     return int(text)
 
 
-def _age(patient: Element | None, date: datetime | None) -> float:
-    """The stated age in years, else whole years from birth to the recording."""
-    age = patient.find("Age") if patient is not None else None
-    if age is not None and (age.get("units") or "").strip().lower() in ("years", "year", "yrs"):
-        return parse_years(_text(age))
+def _age(patient: Element | None, date: datetime | None) -> tuple[float, Repairs]:
+    """The stated age in years, else whole years from birth to the recording; and repairs."""
+    stated = patient.find("Age") if patient is not None else None
+    units = (stated.get("units") or "").strip() if stated is not None else ""
+    age, repairs = parse_age(_text(stated), unit=units) if units else (math.nan, ())
     birth = _date(patient.find("BirthDateTime")) if patient is not None else None
-    if birth is None or date is None or birth > date:
-        return math.nan
-    return float(date.year - birth.year - ((date.month, date.day) < (birth.month, birth.day)))
+    if not math.isnan(age) or birth is None or date is None or birth > date:
+        return age, repairs
+    whole = date.year - birth.year - ((date.month, date.day) < (birth.month, birth.day))
+    age, more = parse_age(str(whole))
+    return age, (*repairs, *more)
 
 
 def _date(element: Element | None) -> datetime | None:

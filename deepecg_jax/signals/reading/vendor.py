@@ -20,6 +20,7 @@ import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.leads import canonical_lead
+from deepecg_jax.signals.people import parse_age, parse_sex
 from deepecg_jax.signals.reading import cardiosoft, vendor_guards
 from deepecg_jax.signals.reading.limits import check_file, check_values
 from deepecg_jax.signals.reading.safe_xml import looks_like_xml, read_xml
@@ -53,7 +54,6 @@ _PACKED = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
 }
-_MAX_AGE = 130.0
 _SUFFIXED = re.compile(r"(?P<name>.+)_\d+")
 
 
@@ -62,7 +62,8 @@ def read_vendor(path: Path) -> Recording:
 
     ``meta`` holds ``format``, ``microvolts_per_count`` and ``offset_millivolts`` (leads,), ``date``
     (ISO, empty if unknown), ``statements`` and ``machine_statements`` (what the device said if a
-    physician changed it), ``measurements``, ``filters``, ``checksum_verified`` and ``warnings``.
+    physician changed it), ``measurements``, ``filters``, ``checksum_verified``,
+    ``warnings`` and ``repairs`` (of age and sex).
 
     Raises:
         SignalError: ``unknown_format``, ``compressed`` (an archive), ``unreadable``, ``unit`` (the
@@ -149,14 +150,16 @@ def _recording(path: Path, record: Any, messages: list[str], root: Element | Non
     device, interpretation = record.recording.device, record.interpretation
     statements = _lines(interpretation.statements)
     date = record.recording.date
+    age, strange_age = parse_age("" if record.patient.age is None else str(record.patient.age))
+    sex, strange_sex = parse_sex(record.patient.sex or "")
     return Recording(
         signal=np.stack(columns).T,
         leads=tuple(names),
         sampling_rate=rate,
         record_id=path.stem,
         patient_id=record.patient.patient_id.strip(),
-        age=_age(record.patient.age),
-        sex={"M": "male", "F": "female"}.get(record.patient.sex, "unknown"),
+        age=age,
+        sex=sex,
         site=(device.institution or record.recording.location).strip(),
         device=_device(device),
         report="\n".join(statements),
@@ -166,6 +169,7 @@ def _recording(path: Path, record: Any, messages: list[str], root: Element | Non
             "offset_millivolts": offsets,
             "date": date.isoformat(sep=" ") if date else _text(record, "acquisition_date"),
             "statements": statements,
+            "repairs": (*strange_age, *strange_sex),
             "statements_by": interpretation.source,
             "machine_statements": _text(record, "", "machine_interpretation").splitlines(),
             "measurements": _stated(record.measurements.to_dict()),
@@ -246,10 +250,6 @@ def _rate(path: Path, record: Any, lead: Any) -> float:
     if not math.isfinite(rate) or rate <= 0 or meta.get("sampling_rate_stated") is False:
         raise SignalError("read", "unknown_rate", f"{path} does not state a sampling rate.")
     return rate
-
-
-def _age(years: Any) -> float:
-    return float(years) if years is not None and 0 <= years <= _MAX_AGE else math.nan
 
 
 def _device(device: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.signals.people import parse_sex, parse_years
+from deepecg_jax.signals.people import age_and_sex_of_comments
 from deepecg_jax.signals.reading.limits import check_file, check_values
 from deepecg_jax.signals.reading.wfdb_header import WfdbHeader, read_header
 from deepecg_jax.signals.reading.wfdb_samples import plain_signals, read_digital, to_millivolts
@@ -19,7 +19,8 @@ def read_wfdb(path_without_ext: str | Path) -> Recording:
     """Read a WFDB record (the path may also carry ``.hea``, ``.dat`` or ``.mat``).
 
     Samples become millivolts by the header's gain and unit; age and sex are taken from ``# Age:``
-    and ``# Sex:`` comments, all ``# key: value`` comments stand in ``meta["comments"]``;
+    and ``# Sex:`` comments (``signals.people``; what was not understood stands in
+    ``meta["repairs"]``), all ``# key: value`` comments stand in ``meta["comments"]``;
     ``meta["checksum_verified"]`` says whether the header's checksums could be compared,
     ``meta["microvolts_per_count"]`` (leads,) how the file is scaled.
 
@@ -38,16 +39,18 @@ def read_wfdb(path_without_ext: str | Path) -> Recording:
     else:
         signal, leads = to_millivolts(digital, plain, header.to_millivolts), plain.names
     verified = _verify(path, header, digital)
+    age, sex, repairs = age_and_sex_of_comments(header.comments)
     return Recording(
         signal=signal.T,
         leads=leads,
         sampling_rate=header.sampling_rate,
         record_id=path.name,
-        age=parse_years(header.comments.get("age", "")),
-        sex=parse_sex(header.comments.get("sex", "")),
+        age=age,
+        sex=sex,
         meta={
             "format": "WFDB",
             "comments": header.comments,
+            "repairs": repairs,
             "checksum_verified": verified,
             "microvolts_per_count": [1000 * step for step in header.units_per_count],
         },

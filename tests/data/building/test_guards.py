@@ -13,9 +13,10 @@ from deepecg_jax.data.catalogue import builder_file, load_builder_class
 from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.data.tables.dates import read_dates
 from deepecg_jax.data.tables.follow_up import follow_up
-from deepecg_jax.data.tables.people import parse_age, sex_coding
+from deepecg_jax.data.tables.people import sex_coding
 from deepecg_jax.errors import UserError
 from deepecg_jax.labels.findings import FINDINGS
+from deepecg_jax.signals.people import parse_age
 
 DX = "# Age: 300\n# Sex: F\n# Dx: 426783006\n"
 

@@ -31,23 +31,23 @@ def test_a_folder_without_a_table(signals, tmp_path) -> None:
 
 def test_patients_in_files_by_several_processes(signals, tmp_path, monkeypatch) -> None:
     """WFDB states no patient; the order and the number of answers are those of the files."""
-    from deepecg_jax.data.tables import folders as table_scan
+    from deepecg_jax.data.tables import folders
 
-    monkeypatch.setattr(table_scan, "_ALONE", 1)
+    monkeypatch.setattr(folders, "_ALONE", 1)
     records = []
     for i in range(3):
         write_wfdb(tmp_path / f"{i}", signals[i])
         records.append(PlannedRecord(str(i), "", "", str(tmp_path / f"{i}.hea")))
     (tmp_path / "1.dat").unlink()
-    assert table_scan.patients_of_files(records, 2) == ["", "", ""]
+    assert folders.patients_of_files(records, 2) == ["", "", ""]
     monkeypatch.setattr(
-        table_scan,
+        folders,
         "read_planned",
         lambda record: Recording(
             signals[0], STANDARD_LEADS, 250.0, patient_id=f" p{record.record_id} "
         ),
     )
-    assert table_scan.patients_of_files(records, 1) == ["p0", "p1", "p2"]
+    assert folders.patients_of_files(records, 1) == ["p0", "p1", "p2"]
 
 
 @pytest.mark.real

@@ -14,10 +14,9 @@ from deepecg_jax.data.building.build import build
 from deepecg_jax.data.building.builder import make_builder
 from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.records import Plan
-from deepecg_jax.data.tables.cells import read_number
-from deepecg_jax.data.tables.files import describe
 from deepecg_jax.data.tables.follow_up import stated_follow_up
 from deepecg_jax.data.tables.paths import as_on_disk
+from deepecg_jax.data.tables.recordings import describe
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.recording import Recording
 
@@ -168,7 +167,7 @@ def test_of_two_spellings_none_is_guessed(tmp_path) -> None:
     ("header", "row", "options", "words"),
     [
         ("patient_id", "1,23457E+11", {}, "a number that a spreadsheet has rounded"),
-        ("AF", "x", {"labels": "AF"}, "column 'AF' holds 'x'; a label is"),
+        ("AF", "x", {"labels": "AF"}, "column 'AF' holds 'x' in row 2; a label is"),
         ("age", "old", {}, "Nothing in column age can be read as age .such as 'old'."),
         ("sex", "5", {}, "Nothing in column sex can be read as sex .such as '5'."),
         ("time_days;event", "3;dead", {}, "can be read as follow-up .* .such as '3, dead'."),
@@ -220,24 +219,3 @@ def test_follow_up_and_births_as_spreadsheets_write_them(tmp_path) -> None:
         assert plan.records[0].age == pytest.approx(65.0, abs=0.05), form
     with pytest.raises(UserError, match="day numbers of Excel, give --option date_format=excel"):
         plan_of(tmp_path / "s", table.format("18386", "42127"))
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("3", 3),
-        ("-3.25", -3.25),
-        ("3,25", 3.25),
-        ("1,234.5", 1234.5),
-        ("1.234,5", 1234.5),
-        ("0,125", 0.125),
-        ("1e3", 1000),
-        ("1,234", np.nan),
-        ("inf", np.nan),
-        ("1_0", np.nan),
-        ("", np.nan),
-        ("٣", np.nan),
-    ],
-)
-def test_numbers(text: str, number: float) -> None:
-    assert read_number(text) == pytest.approx(number, nan_ok=True)

@@ -10,7 +10,7 @@ from bert_folders import TEXTS, VOCABULARY, config, write_folder
 from safetensors.numpy import load_file, save_file
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.classifier import ReportClassifier, published_thresholds
 from deepecg_jax.labelling.bert.tokenizer import train_tokenizer
 from deepecg_jax.labels.findings import FINDINGS
@@ -47,7 +47,7 @@ def unfinished(state):
     ("damage", "words"),
     [
         (lambda f: (f / "config.json").unlink(), "config.json does not exist"),
-        (lambda f: (f / "config.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "config.json").write_text("{"), "is no JSON"),
         (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor pytorch"),
         (lambda f: cut(f / "model.safetensors"), "not a complete safetensors file"),
         (lambda f: edit_weights(f, lambda s: s.pop(POOLER)), f"missing {POOLER} (32, 32)"),
@@ -78,7 +78,7 @@ def test_all_wrong_tensors_are_named(folder):
 
     edit_weights(folder, change)
     with pytest.raises(UserError) as caught:
-        bert_folder.load(folder)
+        huggingface.load(folder)
     wrong = [
         "missing classifier.bias (3,)",
         "missing bert.embeddings.LayerNorm.weight (32,)",
@@ -91,14 +91,14 @@ def test_all_wrong_tensors_are_named(folder):
 def test_a_tokenizer_of_another_model(folder):
     edit_config(folder, vocab_size=len(VOCABULARY) - 1)
     with pytest.raises(UserError, match=f"has {len(VOCABULARY)} tokens, but the model only"):
-        bert_folder.read_folder_tokenizer(folder, bert_folder.read_config(folder))
+        huggingface.read_folder_tokenizer(folder, huggingface.read_config(folder))
 
 
 def test_a_tokenizer_without_cls_and_sep(folder):
     values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     (folder / "tokenizer.json").write_text(json.dumps(values | {"post_processor": None}))
     with pytest.raises(UserError, match=r"does not put \[CLS\] and \[SEP\]"):
-        bert_folder.load(folder)
+        huggingface.load(folder)
 
 
 @pytest.mark.parametrize(("text", "words"), [("[PAD]\n[UNK]\n", "[CLS]"), ("a\na\n", "'a' twice")])
@@ -106,18 +106,18 @@ def test_a_vocabulary_that_is_none(folder, text, words):
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text(text)
     with pytest.raises(UserError) as caught:
-        bert_folder.load(folder)
+        huggingface.load(folder)
     assert words in str(caught.value)
 
 
 def test_without_the_library(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match=r"pip install 'deepecg_jax\[bert\]'"):
-        bert_folder.load(folder)
+        huggingface.load(folder)
 
 
 def test_old_names_and_constants(folder):
-    new = bert_folder.load(folder).params
+    new = huggingface.load(folder).params
 
     def age(state):
         for name in [name for name in state if "LayerNorm" in name]:
@@ -127,7 +127,7 @@ def test_old_names_and_constants(folder):
 
     edit_weights(folder, age)
     assert "bert.embeddings.LayerNorm.gamma" in load_file(folder / "model.safetensors")
-    same = jax.tree.map(np.array_equal, bert_folder.load(folder).params, new)
+    same = jax.tree.map(np.array_equal, huggingface.load(folder).params, new)
     assert all(jax.tree.leaves(same))
 
 
@@ -135,27 +135,27 @@ def test_half_precision_weights_are_widened(folder):
     state = load_file(folder / "model.safetensors")
     halves = {name: value.astype(np.float16) for name, value in state.items()}
     save_file(halves, folder / "model.safetensors")
-    kernel = bert_folder.load(folder).params["pooler"]["kernel"]
+    kernel = huggingface.load(folder).params["pooler"]["kernel"]
     assert kernel.dtype == np.float32
     np.testing.assert_array_equal(kernel.T, halves[POOLER].astype(np.float32))
 
 
 def test_pytorch_file_and_a_pickle_that_runs_code(folder):
     torch = pytest.importorskip("torch")
-    expected = bert_folder.load(folder).params["pooler"]["kernel"]
+    expected = huggingface.load(folder).params["pooler"]["kernel"]
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     path = folder / "pytorch_model.bin"
     torch.save({name: torch.tensor(value) for name, value in state.items()}, path)
-    np.testing.assert_array_equal(bert_folder.load(folder).params["pooler"]["kernel"], expected)
+    np.testing.assert_array_equal(huggingface.load(folder).params["pooler"]["kernel"], expected)
     torch.save({"a": print}, path)
     with pytest.raises(UserError, match="could run code when loaded"):
-        bert_folder.load(folder)
+        huggingface.load(folder)
 
 
 @pytest.mark.parametrize("kind", ["bare", "masked_language_model"])
 def test_encoder_of_other_folders(folder, kind):
-    own = bert_folder.load(folder)
+    own = huggingface.load(folder)
 
     def change(state):
         for name in list(state):
@@ -169,7 +169,7 @@ def test_encoder_of_other_folders(folder, kind):
 
     edit_weights(folder, change)
     other = config(labels=("a", "b"))
-    params, fresh = bert_folder.load_encoder(folder, other)
+    params, fresh = huggingface.load_encoder(folder, other)
     assert fresh == (["classifier"] if kind == "bare" else ["classifier", "pooler"])
     assert set(params) == {"embeddings", "encoder", "pooler"} - set(fresh)
     np.testing.assert_array_equal(params["embeddings"]["word"], own.params["embeddings"]["word"])

@@ -6,7 +6,7 @@ import pytest
 from bert_folders import TEXTS, VOCABULARY, config, need_transformers, random_params, tokenizer
 from flax import nnx
 
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.labelling.bert.scorer import BertScorer
 from deepecg_jax.labelling.bert.tokenizer import read_tokenizer
@@ -52,7 +52,7 @@ def test_logits_of_a_folder_written_by_transformers(tmp_path, changes):
     model.save_pretrained(tmp_path)
     tokenizer(tmp_path)
 
-    loaded = bert_folder.load(tmp_path)
+    loaded = huggingface.load(tmp_path)
     assert loaded.config.labels == own.labels and loaded.config.hidden_act == own.hidden_act
     rng = np.random.default_rng(1)
     n = min(40, own.max_position_embeddings)
@@ -72,13 +72,13 @@ def test_folder_written_here_and_read_by_transformers(tmp_path):
     transformers = need_transformers()
     own = config()
     params = random_params(own)
-    bert_folder.save(tmp_path, own, params, tokenizer(tmp_path), dict.fromkeys(own.labels, 0.5))
+    huggingface.save(tmp_path, own, params, tokenizer(tmp_path), dict.fromkeys(own.labels, 0.5))
     model = transformers.BertForSequenceClassification.from_pretrained(tmp_path).eval()
     assert [model.config.id2label[i] for i in range(3)] == list(own.labels)
     encode = transformers.AutoTokenizer.from_pretrained(tmp_path)
     batch = encode(TEXTS, padding=True, truncation=True, max_length=512, return_tensors="np")
     expected = 1 / (1 + np.exp(-oracle_logits(model, batch["input_ids"], batch["attention_mask"])))
-    loaded = bert_folder.load(tmp_path)
+    loaded = huggingface.load(tmp_path)
     scorer = BertScorer(own)
     found = scorer(scorer.place(loaded.params), loaded.tokenizer.encode(TEXTS))
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)

@@ -1,6 +1,6 @@
 """What the phrases of the rules name: every finding in every language, none by mistake."""
 
-from deepecg_jax.labelling.rules.schema import shipped_rules
+from deepecg_jax.labelling.rules.rule_files import shipped_rules
 from deepecg_jax.labelling.text.folding import fold
 from deepecg_jax.labelling.text.patterns import expand
 from deepecg_jax.labelling.text.tokens import words_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.rules.labeller import Labeller, shipped_labeller
 from deepecg_jax.labelling.rules.memory import Reader
-from deepecg_jax.labelling.rules.schema import SHIPPED, read_rules
+from deepecg_jax.labelling.rules.rule_files import SHIPPED, read_rules
 from deepecg_jax.labelling.text.folding import fold, needs_repair, repair, variants
 from deepecg_jax.labelling.text.patterns import PatternError, expand
 from deepecg_jax.labelling.text.spelling import Speller, distance

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.train_labeller import command
 from deepecg_jax.config import LabellerConfig, ScheduleConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.labelling.bert import folder as bert_folder
+from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.classifier import ReportClassifier
 from deepecg_jax.labelling.training.batches import ReportBatches
 from deepecg_jax.labelling.training.data import Columns, read_labelled
@@ -254,7 +254,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_same(real):
 
 def test_starts_from_a_folder(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "bert", config(num_hidden_layers=1))
-    own = bert_folder.load(folder)
+    own = huggingface.load(folder)
 
     def start(names, init=folder):
         values = {

@@ -6,7 +6,7 @@ uncertainty, sites and small words. Which file a phrase stands in makes no diffe
 """
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -34,7 +34,7 @@ class _TextLoader(_Loader):
     """Every scalar is text (`no` is a word of reports), and a key that stands twice is a mistake:
     YAML would forget the phrases of the first."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -54,7 +54,7 @@ def _finding(name: str) -> str:
     return name
 
 
-def _pattern(text: Any) -> str:
+def _pattern(text: object) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no phrase")
     try:

@@ -7,11 +7,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from deepecg_jax.data.tables.write import write_table
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.rules.labeller import shipped_labeller
+from deepecg_jax.labelling.rules.processes import label_texts
 from deepecg_jax.labelling.tables.agreement import Uncertain, compare, disagreements, scp_reference
-from deepecg_jax.labelling.tables.read import label_texts, read_reports, to_table, write_labels
 from deepecg_jax.labelling.tables.reference import read_reference
+from deepecg_jax.labelling.tables.reports import Reports, read_reports, to_table
 from deepecg_jax.labels.findings import CATEGORIES, FINDINGS
 
 TEXTS = ["Sinus rhythm. No AF", "", "possible LBBB", "Sinus rhythm. No AF"]
@@ -27,7 +29,7 @@ def file(tmp_path):
 def test_the_table_is_as_documented(file, tmp_path):
     reports = read_reports(file, "ecg", "report")
     out = tmp_path / "deep" / "labels.parquet"
-    write_labels(to_table(reports, label_texts(reports.texts)), out)
+    write_table(to_table(reports, label_texts(reports.texts)), out)
     table = pq.read_table(out)
     assert table.column_names == ["ecg", *FINDINGS, "evidence"]
     assert table["ecg"].to_pylist() == [7, 8, 9, 10]
@@ -57,10 +59,10 @@ def test_ids_that_are_no_plain_integers_stay_text(tmp_path):
         (b"id,text\n1,\n2, \n", "no row has a text"),
         (
             "id,text\n1,Ischämie\n".encode("latin-1"),
-            "line 2 has the byte 0xe4; give --encoding cp1252",
+            "line 2 has the byte 0xe4); give --encoding cp1252",
         ),
         ("id,text\n1,AF\n".encode("utf-16"), "--encoding utf-16"),
-        (b"", "cannot be read as a table"),
+        (b"", "is empty"),
     ],
 )
 def test_bad_tables(tmp_path, content, words):
@@ -75,17 +77,17 @@ def test_other_encodings_and_formats(tmp_path):
     path = tmp_path / "r.csv"
     path.write_bytes("id,text\n1,überdrehter Linkstyp\n".encode("latin-1"))
     assert read_reports(path, "id", "text", "latin-1").texts == ["überdrehter Linkstyp"]
-    with pytest.raises(UserError, match="no encoding 'latin-17'"):
+    with pytest.raises(UserError, match="There is no encoding 'latin-17'"):
         read_reports(path, "id", "text", "latin-17")
     parquet = tmp_path / "r.parquet"
     pd.DataFrame({"id": [1, 2], "text": ["AF", None]}).to_parquet(parquet)
     assert read_reports(parquet, "id", "text").texts == ["AF", ""]
-    with pytest.raises(UserError, match="no file"):
+    with pytest.raises(UserError, match="There is no file"):
         read_reports(tmp_path / "none.csv", "id", "text")
 
 
 def test_processes_give_the_same_as_one(monkeypatch):
-    monkeypatch.setattr("deepecg_jax.labelling.tables.read._WORTH_A_PROCESS", 2)
+    monkeypatch.setattr("deepecg_jax.labelling.rules.processes._WORTH_A_PROCESS", 2)
     texts = [f"HR {rate}. No AF" for rate in range(40, 80)] * 2
     assert label_texts(texts, workers=2) == label_texts(texts)
 
@@ -112,7 +114,7 @@ def test_comparison_counts():
     of_mentioned = compare(unmentioned, reference([1, 1, 1]))
     assert of_mentioned["micro"]["fn"] == 2 and of_mentioned["micro_mentioned"]["fn"] == 0
     assert sum(own["n"] for own in result["languages"].values()) == 6
-    rows = disagreements(list("abcdef"), ["AF"] * 6, labels, known)
+    rows = disagreements(Reports("id", list("abcdef"), ["AF"] * 6), labels, known).to_pylist()
     assert [(row["id"], row["reference"], row["report"]) for row in rows] == [
         ("c", "present", "absent"),
         ("e", "absent", "present"),
@@ -196,7 +198,7 @@ def test_agreement_with_the_statements_of_ptb_xl(shared):
         assert compare(own, both)["micro"]["f1"] >= 0.91
         named = {n: part[n] for n in common if any(n in names for names in kinds.values())}
         result = compare(own, named)
-        assert result["micro"]["f1"] >= 0.87  # what a text can give, see labels/reports/README.md
+        assert result["micro"]["f1"] >= 0.87  # what a text can give, see docs/labelling.md
         assert result["micro_mentioned"]["f1"] >= 0.95
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from deepecg_jax.cells import read_number
 from deepecg_jax.data.records import PlannedRecord
-from deepecg_jax.data.tables.cells import read_number
 from deepecg_jax.data.tables.paths import as_on_disk
 from deepecg_jax.data.tables.read import column_named, texts
 from deepecg_jax.errors import UserError
@@ -27,6 +27,9 @@ _SILENT = (".npy", ".csv")
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 """How absolute paths of Windows begin: a drive, or the two strokes before a server's name."""
+
+Told = float | str | tuple[str, ...]
+"""What a reader is told: a rate in Hz, a unit, names of leads."""
 
 SPELLED = "spelled_otherwise"
 
@@ -103,7 +106,7 @@ class ReadingOptions:
             found = _inside(found, table, roles)
         return found
 
-    def arguments(self, table: pa.Table, files: Sequence[str]) -> list[dict[str, Any]]:
+    def arguments(self, table: pa.Table, files: Sequence[str]) -> list[dict[str, Told]]:
         """What the reader is told about each recording: ``sampling_rate``, ``unit``, ``leads``.
 
         Nothing about files that state these themselves (WFDB, vendor formats).
@@ -112,17 +115,18 @@ class ReadingOptions:
             name: texts(table, value) if is_column else [value] * table.num_rows
             for name, (value, is_column) in self.given.items()
         }
-        parsed: dict[tuple[str, str], Any] = {}  # few distinct values, many rows
+        parsed: dict[tuple[str, str], Told | None] = {}  # few distinct values, many rows
         found = []
         for i, file in enumerate(files):
-            row = {}
+            row: dict[str, Told] = {}
             told = columns if _is_told(file) else {}
             for name, values in told.items():
                 key = (name, values[i])
                 if key not in parsed:
                     parsed[key] = _parse(*key)
-                if parsed[key] is not None:
-                    row[name] = parsed[key]
+                value = parsed[key]
+                if value is not None:
+                    row[name] = value
             found.append(row)
         return found
 
@@ -153,14 +157,17 @@ def describe(record: PlannedRecord, recording: Recording) -> PlannedRecord:
     if SPELLED in recording.meta:
         counts.append("path_spelled_otherwise_than_the_file")
     changes: dict[str, Any] = {}
+    strange = recording.meta.get("repairs", ())  # of the file's age and sex
     if math.isnan(record.age):
         if not math.isnan(recording.age) and "impossible_age" not in counts:
             changes["age"] = recording.age
+        counts += [word for word in strange if "sex" not in word and word not in counts]
     elif not math.isnan(recording.age) and abs(record.age - recording.age) > 1.5:
         counts.append("age_differs_from_the_file")
     if record.sex == "unknown":
         if "sex_not_understood" not in counts:  # such as a third sex
             changes["sex"] = recording.sex
+            counts += [word for word in strange if "sex" in word]
     elif recording.sex not in ("unknown", record.sex):
         counts.append("sex_differs_from_the_file")
     for name in ("site", "device", "report"):
@@ -204,7 +211,7 @@ def _inside(found: list[str], table: pa.Table, roles: Mapping[str, str]) -> list
     return located
 
 
-def _parse(name: str, value: str) -> Any:
+def _parse(name: str, value: str) -> Told | None:
     if not value:
         return None
     if name == "sampling_rate":

@@ -30,7 +30,7 @@ class FindingRules:
         return max(values, key=_STRENGTH.__getitem__) if values else self.default
 
 
-def read_rules(rows: Iterable[Mapping[str, str]], code_column: str) -> tuple[FindingRules, ...]:
+def read_map(rows: Iterable[Mapping[str, str]], code_column: str) -> tuple[FindingRules, ...]:
     """Group the lines of a map by finding, in the order in which the findings first appear.
 
     Raises:
