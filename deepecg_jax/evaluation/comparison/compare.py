@@ -11,7 +11,7 @@ from deepecg_jax.evaluation.comparison.multiplicity import adjust
 from deepecg_jax.evaluation.comparison.permutation import Swaps, permutation_p, permuted
 from deepecg_jax.evaluation.comparison.reclassification import reclassify
 from deepecg_jax.evaluation.comparison.results import (
-    Averages,
+    CategoryComparison,
     ComparisonResult,
     DecisionCurves,
     DeLongTests,
@@ -82,7 +82,7 @@ def compare(
     each = [metric_values(part.findings) for part in swept]
     each_swapped = swapped and [metric_values(part.findings) for part in swapped]
 
-    def aggregate(findings: Sequence[int], pool: str) -> Averages:
+    def aggregate(findings: Sequence[int], pool: str) -> CategoryComparison:
         def mean(parts: Sequence[Bootstrap]) -> list[Values]:
             return [_macro(part.findings, findings) for part in parts]
 
@@ -244,7 +244,10 @@ def _decision_curve(
 
 
 def _adjust(
-    findings: Mapping[str, FindingEntry], overall: Averages, clustered: bool, weighted: bool
+    findings: Mapping[str, FindingEntry],
+    overall: CategoryComparison,
+    clustered: bool,
+    weighted: bool,
 ) -> dict[str, Family]:
     """Add ``p_holm`` and ``p_bh``; tell which p-values they adjust, over which family."""
     kind = "p_bootstrap" if weighted else "p_delong_clustered" if clustered else "p_delong"

@@ -72,7 +72,7 @@ class MacroEntry(Entry):
     reclassification: dict[str, Estimate]
 
 
-class Averages(TypedDict):
+class CategoryComparison(TypedDict):
     """Of a category of findings."""
 
     macro: Entry
@@ -107,4 +107,4 @@ class ComparisonResult(Matched):
     findings: dict[str, FindingEntry]
     macro: MacroEntry
     micro: Entry
-    categories: dict[str, Averages]
+    categories: dict[str, CategoryComparison]
