@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import contextlib
 import json
@@ -44,10 +44,29 @@ def whole_folder(target: str | Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Indented JSON; NaN and infinity, which JSON lacks, become null."""
-    text = json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write beside the file, then rename; its folder is made if absent.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}).") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, values: Any, indent: int = 2) -> None:
+    """Indented JSON, whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    text = json.dumps(_finite(values), indent=indent, ensure_ascii=False, allow_nan=False)
+    write_whole(path, (text + "\n").encode())
 
 
 def read_json(path: Path, kind: type = dict, remedy: str = "") -> Any:

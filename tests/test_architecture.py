@@ -37,33 +37,30 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"evaluation*", "labels"},
     "evaluation.table": {"labels"},
     "evaluation.resampling": set(),
-    "evaluation.discrimination": {"evaluation.table", "evaluation.resampling"},
-    "evaluation.calibration": {
+    "evaluation.metrics": {"evaluation.resampling"},
+    "evaluation.discrimination": {
         "evaluation.table",
         "evaluation.resampling",
-        "evaluation.discrimination",
+        "evaluation.metrics",
     },
-    "evaluation.fairness": {
-        "evaluation.table",
-        "evaluation.resampling",
-        "evaluation.discrimination",
-    },
+    "evaluation.calibration": {"evaluation.table", "evaluation.resampling"},
+    "evaluation.fairness": {"evaluation.resampling", "evaluation.metrics"},
     "evaluation.comparison": {
-        "evaluation",
         "evaluation.table",
         "evaluation.resampling",
+        "evaluation.metrics",
         "evaluation.discrimination",
     },
-    "evaluation.sites": {"evaluation.table", "evaluation.resampling", "evaluation.discrimination"},
-    "evaluation.survival": {
+    "evaluation.sites": {
         "evaluation.table",
         "evaluation.resampling",
+        "evaluation.metrics",
         "evaluation.discrimination",
     },
+    "evaluation.survival": {"evaluation.table", "evaluation.resampling"},
     "evaluation.privacy": {
         "evaluation.table",
         "evaluation.resampling",
-        "evaluation.discrimination",
         "evaluation.calibration",
     },
     "evaluation.report": {"evaluation*", "labels"},

@@ -1,8 +1,6 @@
 """The recalibration of a bundle: ``calibration.json`` beside its weights."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from deepecg_jax.bundle.bundle import CONFIG, LABELS, find
 from deepecg_jax.errors import UserError
@@ -10,12 +8,13 @@ from deepecg_jax.evaluation.calibration.recalibration_file import (
     read_recalibration,
     write_recalibration,
 )
+from deepecg_jax.evaluation.calibration.results import Recalibration
 from deepecg_jax.files import read_json
 
 FILE = "calibration.json"
 
 
-def check_calibration(bundle: str | Path, recalibration: Mapping[str, Any]) -> Path:
+def check_calibration(bundle: str | Path, recalibration: Recalibration) -> Path:
     """The bundle's folder, if the mappings belong to its labels.
 
     Raises:
@@ -40,7 +39,7 @@ def check_calibration(bundle: str | Path, recalibration: Mapping[str, Any]) -> P
     return folder
 
 
-def store_calibration(bundle: str | Path, recalibration: Mapping[str, Any]) -> Path:
+def store_calibration(bundle: str | Path, recalibration: Recalibration) -> Path:
     """Write ``calibration.json`` into a bundle, tied to its weights by their fingerprint."""
     folder = check_calibration(bundle, recalibration)
     fingerprint = read_json(folder / CONFIG, dict).get("fingerprint")
@@ -48,7 +47,7 @@ def store_calibration(bundle: str | Path, recalibration: Mapping[str, Any]) -> P
     return folder / FILE
 
 
-def load_calibration(bundle: str | Path) -> dict[str, Any] | None:
+def load_calibration(bundle: str | Path) -> Recalibration | None:
     """The recalibration stored in a bundle, ``None`` if there is none.
 
     Raises:

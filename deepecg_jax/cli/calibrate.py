@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-class Method(StrEnum):
+class MappingKind(StrEnum):
     """How scores are mapped."""
 
     temperature = "temperature"
@@ -24,7 +24,7 @@ def command(
         Path, typer.Option(help="calibration.json; with --apply, the recalibrated Parquet.")
     ],
     method: Annotated[
-        Method | None, typer.Option(help="The mapping to fit, one a finding.")
+        MappingKind | None, typer.Option(help="The mapping to fit, one a finding.")
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Also store calibration.json in this bundle.")
@@ -57,7 +57,9 @@ def command(
         _apply(apply, predictions, out, as_json)
 
 
-def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_json: bool) -> None:
+def _fit(
+    predictions: Path, method: MappingKind, bundle: Path | None, out: Path, as_json: bool
+) -> None:
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.calibration.recalibration import fit_recalibration, unfitted
@@ -81,7 +83,7 @@ def _fit(predictions: Path, method: Method, bundle: Path | None, out: Path, as_j
     for name, reason in kept.items():
         err.print(f"{name} keeps its scores: {reason}.", style="yellow", markup=False)
     for name, mapping in fitted["findings"].items():
-        if mapping.get("slope", 1.0) < 0:
+        if mapping["method"] == "platt" and mapping["slope"] < 0:
             err.print(
                 f"{name}: the slope is negative, so recalibration turns its ranking round.",
                 style="yellow",

@@ -6,15 +6,25 @@ from typing import Annotated
 
 import typer
 
-from deepecg_jax.cli.evaluate import Cluster, Interval
+from deepecg_jax.cli.resampling_options import (
+    RESAMPLES,
+    SEED,
+    Cluster,
+    Interval,
+    IntervalKind,
+    NumberOfDevices,
+    Resamples,
+    Stratify,
+    resampling,
+)
 
 
 def command(
     a: Annotated[Path, typer.Argument(help="Predictions of model A (Parquet).")],
     b: Annotated[Path, typer.Argument(help="Predictions of model B for the same record_id.")],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json, .csv and .html.")],
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and permutations.")] = 0,
+    resamples: Resamples = RESAMPLES,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and permutations.")] = SEED,
     permutations: Annotated[
         int | None,
         typer.Option(min=0, help="Permutations; 0 leaves the test out. Default: as --resamples."),
@@ -22,12 +32,8 @@ def command(
     cluster: Annotated[
         Cluster, typer.Option(help="Draw and swap whole patients, or single records (none).")
     ] = Cluster.patient_id,
-    stratify: Annotated[
-        str, typer.Option(help="Draw within the values of this column, such as site, or none.")
-    ] = "none",
-    interval: Annotated[
-        Interval, typer.Option(help="Percentile, or bias-corrected and accelerated (bca).")
-    ] = Interval.percentile,
+    stratify: Stratify = "none",
+    interval: IntervalKind = Interval.percentile,
     thresholds: Annotated[
         Path | None, typer.Option(help="Thresholds of both models (JSON or CSV). Default: 0.5.")
     ] = None,
@@ -37,22 +43,19 @@ def command(
     thresholds_b: Annotated[
         Path | None, typer.Option(help="Thresholds of model B, instead of --thresholds.")
     ] = None,
-    devices: Annotated[
-        int, typer.Option(min=0, help="Spread the resamples over so many devices; 0 for all.")
-    ] = 1,
+    devices: NumberOfDevices = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print comparison.json instead of a table.")
     ] = False,
 ) -> None:
     """Compare two models on the same ECGs: paired intervals, DeLong, permutation, Holm, NRI."""
     from deepecg_jax.cli.console import console
-    from deepecg_jax.evaluation.comparison.compare import CompareOptions, compare
+    from deepecg_jax.evaluation.comparison.compare import compare
     from deepecg_jax.evaluation.comparison.files import write_comparison
-    from deepecg_jax.evaluation.discrimination.thresholds import read_thresholds
-    from deepecg_jax.evaluation.evaluate import Thresholds
+    from deepecg_jax.evaluation.comparison.results import ComparisonResult
+    from deepecg_jax.evaluation.discrimination.thresholds import Thresholds, read_thresholds
     from deepecg_jax.evaluation.report.comparison_page import write_comparison_report
     from deepecg_jax.evaluation.report.comparison_table import print_comparison
-    from deepecg_jax.evaluation.resampling.devices import choose_devices
     from deepecg_jax.evaluation.table.pairing import pair
     from deepecg_jax.evaluation.table.predictions import read_predictions
 
@@ -61,17 +64,14 @@ def command(
         return Thresholds() if chosen is None else Thresholds(read_thresholds(chosen), chosen.name)
 
     both = limits(thresholds_a), limits(thresholds_b)
-    options = CompareOptions(
-        resamples=resamples,
-        permutations=resamples if permutations is None else permutations,
-        seed=seed,
-        cluster=None if cluster is Cluster.none else cluster.value,
-        interval=interval.value,
-        stratify=None if stratify == "none" else stratify,
-        devices=choose_devices(devices),
-    )
+    drawn = resampling(resamples, seed, cluster, stratify, interval, devices)
     joined = pair(read_predictions(a), read_predictions(b), str(a), str(b))
-    comparison = {"a": str(a.name), "b": str(b.name)} | compare(joined, both, options)
+    number = resamples if permutations is None else permutations
+    comparison: ComparisonResult = {
+        "a": a.name,
+        "b": b.name,
+        **compare(joined, both, drawn, number),
+    }
     write_comparison(comparison, out)
     write_comparison_report(comparison, out / "comparison.html")
     if as_json:

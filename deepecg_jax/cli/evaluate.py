@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-
-class Cluster(StrEnum):
-    """What a bootstrap resample draws."""
-
-    patient_id = "patient_id"
-    none = "none"
-
-
-class Interval(StrEnum):
-    """How an interval is made from resamples."""
-
-    percentile = "percentile"
-    bca = "bca"
+from deepecg_jax.cli.resampling_options import (
+    RESAMPLES,
+    SEED,
+    Cluster,
+    Interval,
+    IntervalKind,
+    NumberOfDevices,
+    Resamples,
+    Seed,
+    Stratify,
+    Unit,
+    resampling,
+)
 
 
 class FairnessDefinition(StrEnum):
@@ -34,17 +34,11 @@ def command(
         Path, typer.Argument(help="Parquet: record_id, patient_id, age, sex, label:X, score:X.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
-    cluster: Annotated[
-        Cluster, typer.Option(help="Resample whole patients, or single records (none).")
-    ] = Cluster.patient_id,
-    stratify: Annotated[
-        str, typer.Option(help="Draw within the values of this column, such as site, or none.")
-    ] = "none",
-    interval: Annotated[
-        Interval, typer.Option(help="Percentile, or bias-corrected and accelerated (bca).")
-    ] = Interval.percentile,
+    resamples: Resamples = RESAMPLES,
+    seed: Seed = SEED,
+    cluster: Unit = Cluster.patient_id,
+    stratify: Stratify = "none",
+    interval: IntervalKind = Interval.percentile,
     thresholds: Annotated[
         Path | None,
         typer.Option(
@@ -84,9 +78,7 @@ def command(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set that holds the signals.")] = None,
     split: Annotated[str, typer.Option(help="Split of that data set.")] = "test",
-    devices: Annotated[
-        int, typer.Option(min=0, help="Spread the resamples over so many devices; 0 for all.")
-    ] = 1,
+    devices: NumberOfDevices = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print metrics.json instead of tables.")
     ] = False,
@@ -95,24 +87,25 @@ def command(
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.discrimination.fitted import fit_for
-    from deepecg_jax.evaluation.discrimination.thresholds import Method, read_thresholds
-    from deepecg_jax.evaluation.evaluate import Options, Thresholds, evaluate, write_metrics
+    from deepecg_jax.evaluation.discrimination.thresholds import (
+        ThresholdMethod,
+        Thresholds,
+        read_thresholds,
+    )
+    from deepecg_jax.evaluation.evaluate import Options, evaluate, write_metrics
     from deepecg_jax.evaluation.report.page import write_report
     from deepecg_jax.evaluation.report.terminal import print_metrics
-    from deepecg_jax.evaluation.resampling.devices import choose_devices
     from deepecg_jax.evaluation.table.finding_sets import read_groups
     from deepecg_jax.evaluation.table.predictions import read_predictions
 
     if thresholds is not None and fit_thresholds is not None:
         raise UserError("Give --thresholds or --fit-thresholds, not both.")
-    method = Method.parse(threshold_method)
+    method = ThresholdMethod.parse(threshold_method)
+    drawn = resampling(resamples, seed, cluster, stratify, interval, devices)
     options = Options(
-        interval=interval.value,
-        stratify=None if stratify == "none" else stratify,
         groups={} if groups is None else read_groups(groups),
         by=tuple(by or ()),
         fairness_definition=fairness_definition.value,
-        devices=choose_devices(devices),
         survival=tuple(survival or ()),
         horizon_years=horizon_years,
     )
@@ -123,22 +116,13 @@ def command(
         from deepecg_jax.cli.draw_errors import drawer
 
         draw = drawer(data_dir, dataset, split)
-    unit = None if cluster is Cluster.none else cluster.value
     table = read_predictions(predictions)
     limits = Thresholds()
     if fit_thresholds is not None:
-        fitted = fit_for(
-            read_predictions(fit_thresholds),
-            fit_thresholds.name,
-            table,
-            method,
-            resamples,
-            seed,
-            unit,
-        )
-        limits = Thresholds(fitted.values, fitted.source, fitted.about)
-        if fitted.warning:
-            err.print(f"[yellow]{fitted.warning}[/yellow]")
+        own = read_predictions(fit_thresholds)
+        limits, warning = fit_for(own, fit_thresholds.name, table, method, drawn)
+        if warning:
+            err.print(f"[yellow]{warning}[/yellow]")
     elif thresholds is not None:
         limits = Thresholds(read_thresholds(thresholds), thresholds.name)
     else:
@@ -152,7 +136,7 @@ def command(
             "[yellow]There are time_days and event: give --survival FINDING for the time-to-event "
             "analysis of its score.[/yellow]"
         )
-    metrics = evaluate(table, limits, resamples, seed, unit, options)
+    metrics = evaluate(table, limits, drawn, options)
     write_metrics(metrics, out / "metrics.json")
     write_report(table, metrics, out / "report.html", predictions.name, draw)
     if as_json:

@@ -1,18 +1,23 @@
 """``deepecg privacy``: what a model gives away about those it was trained on."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepecg_jax.cli.resampling_options import (
+    RESAMPLES,
+    SEED,
+    Cluster,
+    Resamples,
+    Unit,
+    resampling,
+)
 
-class Cluster(StrEnum):
-    """What a bootstrap resample draws."""
-
-    patient_id = "patient_id"
-    none = "none"
+if TYPE_CHECKING:
+    from deepecg_jax.evaluation.privacy.results import Attack, NoAttack, PrivacyResult, Rate, Spread
+    from deepecg_jax.evaluation.resampling.intervals import Estimate
 
 
 def command(
@@ -40,11 +45,9 @@ def command(
     queries: Annotated[
         int | None, typer.Option(min=1, help="Search for so many recordings at most.")
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of resampling and attackers.")] = 0,
-    cluster: Annotated[
-        Cluster, typer.Option(help="Resample whole patients, or single records (none).")
-    ] = Cluster.patient_id,
+    resamples: Resamples = RESAMPLES,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of resampling and attackers.")] = SEED,
+    cluster: Unit = Cluster.patient_id,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print privacy.json instead of a table.")
     ] = False,
@@ -52,10 +55,10 @@ def command(
     """Attack a model: membership from its predictions, identity from its embeddings."""
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.evaluate import write_metrics
     from deepecg_jax.evaluation.privacy.analysis import privacy
     from deepecg_jax.evaluation.privacy.embeddings import read_embeddings
     from deepecg_jax.evaluation.table.predictions import read_predictions
+    from deepecg_jax.files import write_json
 
     if more and not reference:
         raise UserError(f"{more[0]} is one argument too many; give models after --reference.")
@@ -65,12 +68,10 @@ def command(
         None if non_members is None else read_predictions(non_members),
         [read_predictions(path) for path in tables],
         None if embeddings is None else read_embeddings(embeddings),
-        resamples,
-        seed,
-        None if cluster is Cluster.none else cluster.value,
+        resampling(resamples, seed, cluster),
         queries,
     )
-    write_metrics(result, out / "privacy.json")
+    write_json(out / "privacy.json", result, indent=1)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
@@ -78,20 +79,21 @@ def command(
     console.print(str(out / "privacy.json"), markup=False)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: "PrivacyResult") -> None:
     from rich.table import Table
 
     from deepecg_jax.cli.console import console
 
     membership = result["membership"]
     if membership is not None:
-        ratio = membership["likelihood_ratio"] or {}
-        attacks = {
+        ratio = membership["likelihood_ratio"]
+        attacks: dict[str, Attack | NoAttack] = {
             "loss": membership["loss"],
             "learned, new patients": membership["learned"]["by_patient"],
-            "likelihood ratio, offline": ratio.get("offline", {}),
-            "likelihood ratio, online": ratio.get("online", {}),
         }
+        if ratio is not None:
+            attacks["likelihood ratio, offline"] = ratio["offline"]
+            attacks["likelihood ratio, online"] = ratio["online"]
         table = Table("attack", "AUROC", "TPR at FPR 0.1 %", "TPR at FPR 1 %")
         for name, part in attacks.items():
             if "auroc" in part:
@@ -117,9 +119,9 @@ def _print(result: dict[str, Any]) -> None:
         )
 
 
-def _cell(estimate: dict[str, Any]) -> str:
+def _cell(estimate: "Estimate | Rate | Spread") -> str:
     if estimate["value"] is None:
-        return estimate.get("reason", "–")
+        return str(estimate.get("reason", "–"))
     if estimate["low"] is None:
         return f"{estimate['value']:.3f}"
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,12 +62,14 @@ def command(
 
     from deepecg_jax.bundle import bundle as bundles
     from deepecg_jax.bundle.predict import predict_split
-    from deepecg_jax.cli.quickstart_page import write_page
+    from deepecg_jax.cli.quickstart_page import Outcome, write_page
     from deepecg_jax.config import FinetuneConfig, PretrainConfig
     from deepecg_jax.config_files import load_config
     from deepecg_jax.data.building.build import build
-    from deepecg_jax.evaluation.evaluate import Thresholds, evaluate, write_metrics
+    from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
+    from deepecg_jax.evaluation.evaluate import evaluate, write_metrics
     from deepecg_jax.evaluation.report.page import write_report
+    from deepecg_jax.evaluation.resampling.options import Resampling
     from deepecg_jax.evaluation.table.predictions import read_predictions
     from deepecg_jax.interop.torch_export import export_torch
     from deepecg_jax.training.finetune import finetune
@@ -94,7 +96,7 @@ def command(
     encoder = pretrain(pretraining, console)
 
     stage(3, "fine-tuning and comparing")
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Outcome] = {}
     for comparison in comparisons(encoder):
         console.print(f"[bold]{comparison.title}[/bold]")
         workdir = out / comparison.name
@@ -110,10 +112,10 @@ def command(
         predict_split(loaded, data_dir, "synthetic", "test", table_file, 64, console)
         table = read_predictions(table_file)
         limits = Thresholds(loaded.thresholds, "thresholds.json of the bundle (validation data)")
-        metrics = evaluate(table, limits, RESAMPLES, 0, "patient_id")
+        metrics = evaluate(table, limits, Resampling(RESAMPLES))
         write_metrics(metrics, folder / "evaluation" / "metrics.json")
         write_report(table, metrics, folder / "evaluation" / "report.html", comparison.title)
-        results[comparison.name] = {"title": comparison.title, "metrics": metrics}
+        results[comparison.name] = Outcome(comparison.title, metrics)
         auroc = metrics["macro"]["auroc"]
         console.print(
             f"  {comparison.title}: macro AUROC {auroc['value']:.3f} "

@@ -1,8 +1,9 @@
 """The page that `deepecg quickstart` ends with."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,7 +11,9 @@ from markupsafe import Markup
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.evaluation.metrics.table import shown
 from deepecg_jax.evaluation.report.charts import ACCENT, GRID, INK, SECOND, forest, line, svg, text
+from deepecg_jax.evaluation.results import Evaluation
 from deepecg_jax.evaluation.table.predictions import read_predictions
 from deepecg_jax.signals.drawing.svg import ecg_svg
 from deepecg_jax.training.metrics_log import read_metrics
@@ -23,15 +26,22 @@ _CURVES = (
 )
 
 
+class Outcome(NamedTuple):
+    """How a comparison is called, and its evaluation."""
+
+    title: str
+    metrics: Evaluation
+
+
 def write_page(
     out: Path,
     pretraining: PretrainConfig,
-    results: dict[str, dict[str, Any]],
+    results: Mapping[str, Outcome],
     export_note: str,
 ) -> Path:
     """Write ``out/index.html`` (self-contained) and return its path.
 
-    results: comparison name -> {"title", "metrics"}; "finetuned" is shown in detail.
+    results: comparison name -> its outcome; "finetuned" is shown in detail.
     """
     rows = read_metrics(Path(pretraining.workdir) / "metrics.jsonl")
     curves = [
@@ -39,13 +49,12 @@ def write_page(
         for key, title in _CURVES
         if any(key in row for row in rows)
     ]
-    detail = results["finetuned"]["metrics"]
+    detail = results["finetuned"].metrics
     findings = [
         (name, values["auroc"], False)
         for name, values in sorted(
             detail["findings"].items(), key=lambda item: -(item[1]["auroc"]["value"] or 0)
         )
-        if values["auroc"]["value"] is not None
     ]
     drawing, present = _example(out, pretraining.data.dir)
     environment = Environment(
@@ -64,11 +73,12 @@ def write_page(
         curves=[Markup(c) for c in curves],
         comparison=Markup(
             forest(
-                [(r["title"], r["metrics"]["macro"]["auroc"], False) for r in results.values()],
+                [(r.title, r.metrics["macro"]["auroc"], False) for r in results.values()],
                 "macro AUROC on the test split",
             )
         ),
         findings=Markup(forest(findings, "AUROC of each finding")),
+        gap_metrics=shown("gaps"),
         gaps=[
             (attribute, detail["fairness"][attribute])
             for attribute in ("sex", "age")

@@ -3,24 +3,22 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepecg_jax.cli.resampling_options import RESAMPLES, SEED, Cluster, Seed, Unit, resampling
 
-class Method(StrEnum):
+if TYPE_CHECKING:
+    from deepecg_jax.evaluation.sites.results import SitesResult
+
+
+class Tau2Method(StrEnum):
     """How the variance between sites is estimated."""
 
     reml = "reml"
     paule_mandel = "paule_mandel"
     dersimonian_laird = "dersimonian_laird"
-
-
-class Cluster(StrEnum):
-    """What a bootstrap resample draws."""
-
-    patient_id = "patient_id"
-    none = "none"
 
 
 def command(
@@ -34,35 +32,33 @@ def command(
     thresholds: Annotated[
         Path | None, typer.Option(help="JSON finding -> threshold. Default: 0.5.")
     ] = None,
-    method: Annotated[Method, typer.Option(help="Of the variance between sites.")] = Method.reml,
-    resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
-    cluster: Annotated[
-        Cluster, typer.Option(help="Resample whole patients, or single records (none).")
-    ] = Cluster.patient_id,
+    method: Annotated[
+        Tau2Method, typer.Option(help="Of the variance between sites.")
+    ] = Tau2Method.reml,
+    resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples.")] = RESAMPLES,
+    seed: Seed = SEED,
+    cluster: Unit = Cluster.patient_id,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print sites.json instead of tables.")
     ] = False,
 ) -> None:
     """Measure stability across sites: each site, random effects, and without each site."""
     from deepecg_jax.cli.console import console
-    from deepecg_jax.evaluation.discrimination.thresholds import read_thresholds
-    from deepecg_jax.evaluation.evaluate import write_metrics
+    from deepecg_jax.evaluation.discrimination.thresholds import Thresholds, read_thresholds
     from deepecg_jax.evaluation.sites.across import across_sites
     from deepecg_jax.evaluation.table.predictions import read_predictions
+    from deepecg_jax.files import write_json
 
     result = across_sites(
         read_predictions(predictions),
         metric,
         site_column,
         finding,
-        None if thresholds is None else read_thresholds(thresholds),
+        None if thresholds is None else Thresholds(read_thresholds(thresholds), thresholds.name),
         method.value,
-        resamples,
-        seed,
-        None if cluster is Cluster.none else cluster.value,
+        resampling(resamples, seed, cluster),
     )
-    write_metrics(result, out / "sites.json")
+    write_json(out / "sites.json", result, indent=1)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
@@ -70,7 +66,7 @@ def command(
     console.print(str(out / "sites.json"), markup=False)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: "SitesResult") -> None:
     from rich.table import Table
 
     from deepecg_jax.cli.console import console

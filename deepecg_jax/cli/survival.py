@@ -3,16 +3,23 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepecg_jax.cli.resampling_options import (
+    RESAMPLES,
+    SEED,
+    Cluster,
+    Resamples,
+    Seed,
+    Unit,
+    resampling,
+)
 
-class Cluster(StrEnum):
-    """What a bootstrap resample draws."""
-
-    patient_id = "patient_id"
-    none = "none"
+if TYPE_CHECKING:
+    from deepecg_jax.evaluation.resampling.intervals import Estimate
+    from deepecg_jax.evaluation.survival.results import SurvivalResult
 
 
 class Rule(StrEnum):
@@ -45,11 +52,9 @@ def command(
     blanking_rule: Annotated[
         Rule, typer.Option(help="Leave ECGs that end before that day out, or censor their events.")
     ] = Rule.exclude,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
-    cluster: Annotated[
-        Cluster, typer.Option(help="Resample whole patients, or single records (none).")
-    ] = Cluster.patient_id,
+    resamples: Resamples = RESAMPLES,
+    seed: Seed = SEED,
+    cluster: Unit = Cluster.patient_id,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print survival.json instead of tables.")
     ] = False,
@@ -76,9 +81,7 @@ def command(
         horizon_years=horizon_years,
         blanking_days=blanking_days,
         blanking_rule=blanking_rule.value,
-        resamples=resamples,
-        seed=seed,
-        cluster=None if cluster is Cluster.none else cluster.value,
+        resampling=resampling(resamples, seed, cluster),
     )
     files = write_survival(result, out)
     if as_json:
@@ -88,7 +91,7 @@ def command(
     console.print("  ".join(str(file) for file in files), markup=False)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: "SurvivalResult") -> None:
     from rich.table import Table
 
     from deepecg_jax.cli.console import console
@@ -132,8 +135,9 @@ def _print(result: dict[str, Any]) -> None:
     at = result["threshold"]
     if at is not None:
         ratio = at["hazard_ratio"]
-        hazard = ratio.get("reason")
-        if hazard is None:
+        if "reason" in ratio:
+            hazard = ratio["reason"]
+        else:
             high = ratio["covariates"]["high"]
             hazard = f"{high['hazard_ratio']:.2f} [{high['low']:.2f}, {high['high']:.2f}]"
         console.print(
@@ -145,7 +149,7 @@ def _print(result: dict[str, Any]) -> None:
         )
 
 
-def _cell(estimate: dict[str, Any]) -> str:
+def _cell(estimate: "Estimate") -> str:
     if estimate["value"] is None:
         return "–"
     if estimate["low"] is None:

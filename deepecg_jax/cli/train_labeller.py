@@ -65,12 +65,12 @@ def command(
     """
     from deepecg_jax.cli.console import console, err
     from deepecg_jax.errors import UserError
-    from deepecg_jax.evaluation.discrimination.thresholds import Method
+    from deepecg_jax.evaluation.discrimination.thresholds import ThresholdMethod
     from deepecg_jax.labelling.bert.config import SIZES
     from deepecg_jax.labelling.training.data import Columns, read_labelled
     from deepecg_jax.labelling.training.train import train_labeller
 
-    Method.parse(threshold_method)
+    ThresholdMethod.parse(threshold_method)
     if empty_is not in ("unknown", "absent"):
         raise UserError(f"--empty-is is unknown or absent, not {empty_is!r}.")
     if not 0 < epochs < float("inf") or not 0 <= warmup < 1:

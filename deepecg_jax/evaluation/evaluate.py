@@ -1,26 +1,32 @@
 """From a predictions table to ``metrics.json``."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.calibration.calibrate import calibrate
-from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS, all_metrics
-from deepecg_jax.evaluation.discrimination.thresholds import DEFAULT, align_thresholds
+from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
 from deepecg_jax.evaluation.fairness.gaps import Definition, compare_groups
+from deepecg_jax.evaluation.metrics.table import values as metric_values
 from deepecg_jax.evaluation.resampling.bootstrap import Resampled, bootstrap
-from deepecg_jax.evaluation.resampling.devices import Devices
-from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
-from deepecg_jax.evaluation.resampling.intervals import IntervalMethod, interval, macro_interval
+from deepecg_jax.evaluation.resampling.intervals import (
+    Estimate,
+    MacroEstimate,
+    interval,
+    macro_interval,
+)
+from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.results import Confusion, Evaluation, Finding, SetOfFindings
 from deepecg_jax.evaluation.survival.analysis import survival
 from deepecg_jax.evaluation.table.finding_sets import category_members, group_members
 from deepecg_jax.evaluation.table.grouping import column, groups_of
 from deepecg_jax.evaluation.table.predictions import Predictions
+from deepecg_jax.files import write_json
 
 SCHEMA = 1
 CALIBRATION_RESAMPLES = 200
@@ -28,41 +34,20 @@ CALIBRATION_RESAMPLES = 200
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Thresholds and where they come from.
-
-    Attributes:
-        values: finding -> threshold; ``None`` means 0.5 for every finding.
-        source: what the report says about them.
-        fit: how they were fitted, if this run fitted them (see `threshold_fit`).
-    """
-
-    values: dict[str, float] | None = None
-    source: str = f"{DEFAULT} (none given)"
-    fit: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
 class Options:
     """What `evaluate` can do beyond its defaults.
 
     Attributes:
-        interval: ``percentile``, or ``bca`` (bias-corrected and accelerated).
-        stratify: a column within whose values patients are drawn, such as ``site``.
         groups: name -> findings, further sets to average over.
         by: further columns whose groups are compared, such as ``site`` or ``device``.
-        fairness_definition: ``range``, or ``original`` (see `fairness`).
-        devices: spread the resamples over these devices.
+        fairness_definition: ``range``, or ``original`` (see `fairness.gaps`).
         survival: findings or columns whose scores are held against ``time_days`` and ``event``.
         horizon_years: how far the survival analysis looks.
     """
 
-    interval: IntervalMethod = "percentile"
-    stratify: str | None = None
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     by: Sequence[str] = ()
     fairness_definition: Definition = "range"
-    devices: Devices | None = None
     survival: Sequence[str] = ()
     horizon_years: float = 5.0
 
@@ -70,19 +55,15 @@ class Options:
 def evaluate(
     predictions: Predictions,
     thresholds: Thresholds | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    cluster: str | None = "patient_id",
+    resampling: Resampling | None = None,
     options: Options | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Everything that ``metrics.json`` holds.
 
     Args:
         predictions: the table.
         thresholds: fixed from elsewhere (validation data); 0.5 if not given.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
-        cluster: ``patient_id`` resamples whole patients, ``None`` single records.
+        resampling: how the bootstrap draws; 1,000 resamples of whole patients if not given.
         options: everything else.
 
     Raises:
@@ -90,18 +71,12 @@ def evaluate(
             an option names a column or a finding that is not there.
     """
     thresholds, options = thresholds or Thresholds(), options or Options()
+    resampling = resampling or Resampling()
     names, labels, scores = predictions.names, predictions.labels, predictions.scores
     if not (labels >= 0).any():
         raise UserError("No finding has a known label, so there is nothing to evaluate.")
-    if options.interval not in ("percentile", "bca"):
-        raise UserError(f"interval is '{options.interval}'; use percentile or bca.")
-    if thresholds.values is None:
-        limits = np.full(len(names), DEFAULT)
-    else:
-        limits = align_thresholds(thresholds.values, names, thresholds.source)
-    sweep, strata = make_sweep(
-        predictions, resamples, seed, cluster, options.stratify, options.interval == "bca"
-    )
+    limits = thresholds.of(names)
+    sweep, strata = resampling.sweep(predictions.patient_id, partial(column, predictions))
     sets = {"": list(range(len(names)))}
     categories = category_members(names)
     groups = group_members(options.groups, names)
@@ -117,11 +92,11 @@ def evaluate(
         | {f"group/{name}": members for name, members in groups.items()},
         groups={f"{a}/{g}": mask for a, own in masks.items() for g, mask in own.items()},
         weights=predictions.weight,
-        devices=options.devices,
+        devices=resampling.devices,
     )
     jackknife = sweep.jackknife_rows
 
-    def averages(members: dict[str, list[int]], kind: str) -> dict[str, Any]:
+    def averages(members: dict[str, list[int]], kind: str) -> dict[str, SetOfFindings]:
         return {
             name: {
                 "macro": _macro(result.findings, findings, jackknife),
@@ -134,11 +109,11 @@ def evaluate(
     return {
         "schema": SCHEMA,
         "n_records": len(predictions),
-        "n_patients": sweep.resampler.n_clusters if cluster else predictions.n_patients,
-        "resamples": resamples,
-        "seed": seed,
-        "cluster": cluster,
-        "interval": options.interval,
+        "n_patients": sweep.resampler.n_clusters if resampling.cluster else predictions.n_patients,
+        "resamples": resampling.resamples,
+        "seed": resampling.seed,
+        "cluster": resampling.cluster,
+        "interval": resampling.interval,
         "stratify": strata,
         "weighted": predictions.weight is not None,
         "thresholds": thresholds.source,
@@ -159,77 +134,49 @@ def evaluate(
             for attribute, own in masks.items()
         },
         "calibration": calibrate(
-            labels, scores, names, sweep.resampler, min(resamples, CALIBRATION_RESAMPLES)
+            labels, scores, names, sweep.resampler, min(sweep.resamples, CALIBRATION_RESAMPLES)
         ),
         "survival": {
             name: survival(
                 predictions,
                 name,
                 horizon_years=options.horizon_years,
-                resamples=resamples,
-                seed=seed,
-                cluster=cluster,
+                resampling=resampling.plain(),
             )
             for name in options.survival
         },
     }
 
 
-def make_sweep(
-    predictions: Predictions,
-    resamples: int,
-    seed: int,
-    cluster: str | None,
-    stratify: str | None = None,
-    with_jackknife: bool = False,
-) -> tuple[Sweep, dict[str, Any] | None]:
-    """The resamples of a table, and what ``metrics.json`` says about their strata.
-
-    Raises:
-        UserError: an argument is out of range, or a record has no patient.
-    """
-    if resamples < 1:
-        raise UserError(f"resamples is {resamples}; at least 1 is needed for an interval.")
-    if seed < 0:
-        raise UserError(f"seed is {seed}; it must be 0 or more.")
-    if cluster not in (None, "patient_id"):
-        raise UserError(f"cluster is '{cluster}'; use patient_id or none.")
-    if cluster is None:
-        resampler = Resampler.of_records(len(predictions), seed)
-    else:
-        resampler = Resampler.of_patients(predictions.patient_id, seed)
-    strata = None
-    if stratify is not None:
-        if stratify == cluster:
-            raise UserError(f"Cannot stratify by {stratify}, which is what is drawn.")
-        resampler, about = resampler.stratified(column(predictions, stratify))
-        strata = {"column": stratify} | about
-    return Sweep(resampler, resamples, with_jackknife), strata
-
-
-def write_metrics(metrics: dict[str, Any], path: str | Path) -> None:
-    """Write the metrics as JSON; the same metrics give the same bytes."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+def write_metrics(metrics: Evaluation, path: str | Path) -> None:
+    """Write ``metrics.json``; the same metrics give the same bytes."""
+    write_json(path, metrics, indent=1)
 
 
 def _findings(
     resampled: Resampled, names: Sequence[str], limits: np.ndarray, jackknife: int
-) -> dict[str, dict[str, Any]]:
-    values = all_metrics(resampled)
-    return {
+) -> dict[str, Finding]:
+    values = metric_values(resampled)
+    findings = {
         name: {
             "n": int(resampled.n[j]),
             "n_positive": int(resampled.n_positive[j]),
             "threshold": float(limits[j]),
-            "confusion": {
-                cell: _count(getattr(resampled.tallies, cell)[0, j])
-                for cell in ("true_positive", "false_negative", "false_positive", "true_negative")
-            },
+            "confusion": _confusion(resampled, j),
         }
-        | {metric: interval(values[metric][:, j], jackknife) for metric in METRICS}
+        | {metric: interval(own[:, j], jackknife) for metric, own in values.items()}
         for j, name in enumerate(names)
+    }
+    return cast(dict[str, Finding], findings)
+
+
+def _confusion(resampled: Resampled, j: int) -> Confusion:
+    sums = resampled.tallies
+    return {
+        "true_positive": _count(sums.true_positive[0, j]),
+        "false_negative": _count(sums.false_negative[0, j]),
+        "false_positive": _count(sums.false_positive[0, j]),
+        "true_negative": _count(sums.true_negative[0, j]),
     }
 
 
@@ -238,15 +185,18 @@ def _count(total: float) -> int | float:
     return int(total) if float(total).is_integer() else float(total)
 
 
-def _macro(resampled: Resampled, findings: list[int], jackknife: int) -> dict[str, Any]:
-    both = resampled.tallies.both_classes()[:, findings]
-    values = all_metrics(resampled)
+def _macro(
+    resampled: Resampled, findings: Sequence[int], jackknife: int
+) -> dict[str, MacroEstimate]:
+    columns = list(findings)
+    both = resampled.tallies.both_classes()[:, columns]
     return {
-        metric: macro_interval(values[metric][:, findings], both, jackknife) for metric in METRICS
+        metric: macro_interval(values[:, columns], both, jackknife)
+        for metric, values in metric_values(resampled).items()
     }
 
 
-def _micro(pool: Resampled, jackknife: int) -> dict[str, Any]:
+def _micro(pool: Resampled, jackknife: int) -> dict[str, Estimate]:
     return {
-        metric: interval(values[:, 0], jackknife) for metric, values in all_metrics(pool).items()
+        metric: interval(values[:, 0], jackknife) for metric, values in metric_values(pool).items()
     }

@@ -8,11 +8,14 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS
-from deepecg_jax.evaluation.evaluate import Thresholds, evaluate, write_metrics
+from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
+from deepecg_jax.evaluation.evaluate import evaluate, write_metrics
+from deepecg_jax.evaluation.metrics.table import names as metric_names
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.defined import macro
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.intervals import interval, macro, macro_interval
+from deepecg_jax.evaluation.resampling.intervals import interval, macro_interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.finding_sets import category_members
 from deepecg_jax.labels.findings import FINDINGS
 
@@ -23,7 +26,7 @@ LIMITS |= {"superclass:NORM": 0.5, "plain": 0.6, "never": 0.5}
 
 @pytest.fixture(scope="module")
 def metrics(predictions):
-    return evaluate(predictions, Thresholds(LIMITS, "t.json"), RESAMPLES, seed=3)
+    return evaluate(predictions, Thresholds(LIMITS, "t.json"), Resampling(RESAMPLES, 3))
 
 
 def test_schema(predictions, metrics):
@@ -52,13 +55,13 @@ def test_schema(predictions, metrics):
     assert metrics["n_patients"] == len(set(predictions.patient_id))
     assert (metrics["seed"], metrics["cluster"], metrics["survival"]) == (3, "patient_id", {})
     for name, finding in metrics["findings"].items():
-        assert list(finding) == ["n", "n_positive", "threshold", "confusion", *METRICS]
+        assert list(finding) == ["n", "n_positive", "threshold", "confusion", *metric_names()]
         assert finding["threshold"] == LIMITS[name]
-        for metric in METRICS:
+        for metric in metric_names():
             assert list(finding[metric]) == ["value", "low", "high", "degenerate"]
     for part in (metrics["macro"], metrics["micro"], *metrics["categories"].values()):
         for estimates in (part["macro"], part["micro"]) if "macro" in part else (part,):
-            assert list(estimates) == list(METRICS)
+            assert list(estimates) == metric_names()
             assert all(e["low"] <= e["value"] <= e["high"] for e in estimates.values())
     assert set(metrics["categories"]) == {
         "Conduction Disorder",
@@ -129,15 +132,15 @@ def test_a_finding_never_seen_has_no_auroc_and_is_in_no_macro_mean(metrics):
 
 
 def test_two_runs_give_the_same_bytes_and_seed_and_cluster_matter(predictions, metrics, tmp_path):
-    again = evaluate(predictions, Thresholds(LIMITS, "t.json"), RESAMPLES, seed=3)
+    again = evaluate(predictions, Thresholds(LIMITS, "t.json"), Resampling(RESAMPLES, 3))
     write_metrics(metrics, tmp_path / "a.json")
     write_metrics(again, tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert json.loads((tmp_path / "a.json").read_text()) == metrics
-    other = evaluate(predictions, Thresholds(LIMITS, "t.json"), RESAMPLES, seed=4)
+    other = evaluate(predictions, Thresholds(LIMITS, "t.json"), Resampling(RESAMPLES, 4))
     assert other["macro"]["auroc"]["low"] != metrics["macro"]["auroc"]["low"]
     assert other["macro"]["auroc"]["value"] == metrics["macro"]["auroc"]["value"]
-    records = evaluate(predictions, None, RESAMPLES, seed=3, cluster=None)
+    records = evaluate(predictions, None, Resampling(RESAMPLES, 3, cluster=None))
     assert records["cluster"] is None
     assert records["thresholds"] == "0.5 (none given)"
     assert records["findings"]["plain"]["threshold"] == 0.5
@@ -156,7 +159,7 @@ def test_clustered_intervals_are_wider_when_patients_repeat(predictions):
     )
     width = {}
     for cluster in ("patient_id", None):
-        auroc = evaluate(p, None, 100, cluster=cluster)["micro"]["auroc"]
+        auroc = evaluate(p, None, Resampling(100, cluster=cluster))["micro"]["auroc"]
         width[cluster] = auroc["high"] - auroc["low"]
     assert width["patient_id"] > 1.8 * width[None]
 
@@ -167,12 +170,18 @@ def test_clustered_intervals_are_wider_when_patients_repeat(predictions):
         ({"resamples": 0}, "resamples is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"cluster": "site"}, "cluster is 'site'"),
-        ({"thresholds": Thresholds({"Afib": 0.5}, "t.json")}, "t.json has no threshold for"),
+        ({"interval": "t"}, "interval is 't'"),
+        ({"stratify": "patient_id"}, "Cannot stratify by patient_id"),
     ],
 )
-def test_bad_arguments(predictions, arguments, says):
+def test_bad_arguments(arguments, says):
     with pytest.raises(UserError, match=says):
-        evaluate(predictions, **arguments)
+        Resampling(**arguments)
+
+
+def test_a_finding_without_threshold(predictions):
+    with pytest.raises(UserError, match="t.json has no threshold for"):
+        evaluate(predictions, Thresholds({"Afib": 0.5}, "t.json"))
 
 
 def test_missing_patients_and_labels(predictions):
@@ -191,7 +200,7 @@ def test_no_known_sex_or_age_leaves_empty_groups(predictions):
         sex=np.full(len(predictions), "unknown", dtype=object),
         age=np.full(len(predictions), np.nan),
     )
-    assert evaluate(p, None, 2)["fairness"]["sex"]["groups"] == {}
+    assert evaluate(p, None, Resampling(2))["fairness"]["sex"]["groups"] == {}
 
 
 def test_categories():
@@ -234,7 +243,7 @@ def test_golden_metrics_where_the_original_is_right_and_where_it_is_wrong(shared
         age=np.full(n, np.nan),
         sex=np.full(n, "unknown", dtype=object),
     )
-    found = evaluate(p, None, 1000)
+    found = evaluate(p)
     original = golden["scores_from_probabilities"]
     for name in ("common", "mid", "rare", "tied"):
         for metric in ("auroc", "auprc"):

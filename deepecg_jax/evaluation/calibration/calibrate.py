@@ -3,50 +3,27 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.calibration.logistic import Recalibration, cox_recalibration
-from deepecg_jax.evaluation.calibration.measures import MEASURES, calibration_error, measures
-from deepecg_jax.evaluation.calibration.sums import BINS, BinSums, Layout, Sums, equal_width
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.calibration.logistic import CoxRecalibration, cox_recalibration
+from deepecg_jax.evaluation.calibration.measures import (
+    CALIBRATION_MEASURES,
+    measures,
+)
+from deepecg_jax.evaluation.calibration.results import (
+    Bin,
+    CalibrationResult,
+    CurvePoint,
+    FindingCalibration,
+)
+from deepecg_jax.evaluation.calibration.sums import BINS, BinSums, Layout, Sums
 from deepecg_jax.evaluation.resampling.blocks import draw_blocks
+from deepecg_jax.evaluation.resampling.defined import number, ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.intervals import interval, macro_interval, number
+from deepecg_jax.evaluation.resampling.intervals import NORMAL, Estimate, interval, macro_interval
 
 CURVE_POINTS = 101
-_Z = 1.959963984540054
-
-
-def reliability(positive: np.ndarray, scores: np.ndarray, bins: int = BINS) -> dict[str, Any]:
-    """Expected calibration error over bins of equal width, and the bins.
-
-    Args:
-        positive: (M,) bool.
-        scores: (M,) in 0..1.
-
-    Returns:
-        ``ece`` and ``bins`` (``low``, ``high``, ``n``, ``mean_score``, ``positive_rate``), the
-        empty ones left out.
-    """
-    index = equal_width(scores, bins)
-    sums = BinSums(
-        *(
-            np.bincount(index, weights, bins)[None].astype(np.float64)
-            for weights in (None, positive, np.asarray(scores, np.float64))
-        )
-    )
-    edges = [(b / bins, (b + 1) / bins) for b in range(bins)]
-    return {"ece": number(calibration_error(sums)[0]), "bins": _bins(sums, edges)}
-
-
-def slope_and_intercept(
-    positive: np.ndarray, scores: np.ndarray
-) -> tuple[float | None, float | None]:
-    """(slope, intercept) of `logistic.cox_recalibration`."""
-    found = cox_recalibration(positive, scores)
-    return found.slope, found.intercept
 
 
 def calibrate(
@@ -55,7 +32,7 @@ def calibrate(
     names: Sequence[str],
     resampler: Resampler | None = None,
     resamples: int = 0,
-) -> dict[str, Any]:
+) -> CalibrationResult:
     """The calibration part of ``metrics.json``.
 
     Args:
@@ -66,17 +43,8 @@ def calibrate(
         resamples: how many.
 
     Returns:
-        ``bins`` (how many), ``curve_intervals`` and ``slope_intervals`` (how intervals were made),
-        and:
-
-        * ``findings``: name -> ``n``, ``n_positive``, ``ece``, ``slope``, ``intercept`` (numbers or
-          null), ``intervals``: every one of `MEASURES` and ``slope``, ``intercept`` as
-          ``{value, low, high, degenerate}``; ``bins`` (equal width) and ``bins_equal_mass``: each
-          ``{low, high, n, mean_score, positive_rate, positive_rate_low, positive_rate_high}``;
-          ``curve``: the smooth curve, ``{score, positive_rate, low, high}`` at up to 101 scores;
-        * ``macro``: ``ece`` and ``intervals``, means over the findings with both classes;
-        * ``micro``: all records x findings: ``ece``, ``intervals`` (without the measures that need
-          a smooth curve or bins of equal mass) and ``bins``.
+        see `results.CalibrationResult`; bins of equal width and of equal mass, and the smooth curve
+        at up to 101 scores.
 
         Every record counts once, whatever its weight in the table.
         Intervals of slope and intercept are Wald's with cluster-robust errors; the others are
@@ -84,7 +52,7 @@ def calibrate(
     """
     known = labels >= 0
 
-    def prepare(j: int) -> tuple[Layout, Recalibration] | None:
+    def prepare(j: int) -> tuple[Layout, CoxRecalibration] | None:
         own = np.flatnonzero(known[:, j])
         if not len(own):
             return None
@@ -95,7 +63,7 @@ def calibrate(
             cox_recalibration(positive, scores[own, j], clusters),
         )
 
-    findings, drawn = {}, np.full((len(MEASURES), 1 + resamples, len(names)), np.nan)
+    findings, drawn = {}, np.full((len(CALIBRATION_MEASURES), 1 + resamples, len(names)), np.nan)
     both = np.zeros((1 + resamples, len(names)), bool)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         prepared = list(pool.map(prepare, range(len(names))))
@@ -106,14 +74,16 @@ def calibrate(
             findings[name] = _unlabelled()
             continue
         values = measures(part[0].x, sums[j])
-        drawn[:, :, j] = [values[measure] for measure in MEASURES]
+        drawn[:, :, j] = [values[measure] for measure in CALIBRATION_MEASURES]
         positives, records = (
             total.sum(axis=1) for total in (sums[j].width.positive, sums[j].width.n)
         )
         both[:, j] = (positives > 0) & (positives < records)
         findings[name] = _finding(part[0], sums[j], values, part[1])
     flat = Sums.flattened(list(sums.values()))
-    macro = {measure: macro_interval(drawn[m], both) for m, measure in enumerate(MEASURES)}
+    macro = {
+        measure: macro_interval(drawn[m], both) for m, measure in enumerate(CALIBRATION_MEASURES)
+    }
     micro = measures(np.empty(0), flat)
     edges = [(b / BINS, (b + 1) / BINS) for b in range(BINS)]
     return {
@@ -147,8 +117,8 @@ def _sweep(
 
 
 def _finding(
-    layout: Layout, sums: Sums, values: Mapping[str, np.ndarray], cox: Recalibration
-) -> dict[str, Any]:
+    layout: Layout, sums: Sums, values: Mapping[str, np.ndarray], cox: CoxRecalibration
+) -> FindingCalibration:
     edges = [(b / BINS, (b + 1) / BINS) for b in range(BINS)]
     assert sums.mass is not None and sums.smooth is not None
     intervals = {measure: interval(value) for measure, value in values.items()}
@@ -167,32 +137,33 @@ def _finding(
     }
 
 
-def _unlabelled() -> dict[str, Any]:
+def _unlabelled() -> FindingCalibration:
     """A finding of which nothing is known."""
     nothing = interval(np.array([np.nan]))
+    every = (*CALIBRATION_MEASURES, "slope", "intercept")
     return {
         "n": 0,
         "n_positive": 0,
         "ece": None,
         "slope": None,
         "intercept": None,
-        "intervals": {measure: nothing for measure in (*MEASURES, "slope", "intercept")},
+        "intervals": dict.fromkeys(every, nothing),
         "bins": [],
         "bins_equal_mass": [],
         "curve": [],
     }
 
 
-def _wald(value: float | None, error: float | None) -> dict[str, Any]:
+def _wald(value: float | None, error: float | None) -> Estimate:
     low = high = None
     if value is not None and error is not None:
-        low, high = value - _Z * error, value + _Z * error
+        low, high = value - NORMAL * error, value + NORMAL * error
     return {"value": value, "low": low, "high": high, "degenerate": None}
 
 
-def _bins(sums: BinSums, edges: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+def _bins(sums: BinSums, edges: Sequence[tuple[float, float]]) -> list[Bin]:
     rate, mean = ratio(sums.positive, sums.n), ratio(sums.score, sums.n)
-    rows = []
+    rows: list[Bin] = []
     for b in np.flatnonzero(sums.n[0]).tolist():
         band = interval(rate[:, b])
         rows.append(
@@ -209,14 +180,14 @@ def _bins(sums: BinSums, edges: Sequence[tuple[float, float]]) -> list[dict[str,
     return rows
 
 
-def _curve(x: np.ndarray, smooth: np.ndarray) -> list[dict[str, Any]]:
+def _curve(x: np.ndarray, smooth: np.ndarray) -> list[CurvePoint]:
     """The smooth curve at evenly spaced points of its range, with the resamples' band."""
     grid = x
     if len(x) > CURVE_POINTS:
         wanted = np.linspace(x[0], x[-1], CURVE_POINTS)
         grid = x[np.unique(np.abs(x[None, :] - wanted[:, None]).argmin(axis=1))]
     at = np.searchsorted(x, grid)
-    rows = []
+    rows: list[CurvePoint] = []
     for score, column in zip(grid, smooth[:, at].T, strict=True):
         band = interval(column)
         rows.append(

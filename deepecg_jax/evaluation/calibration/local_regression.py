@@ -7,6 +7,9 @@ Steyerberg (Statistics in Medicine 38, 2019) smooth calibration curves with.
 
 Scores that occur several times are one point with a weight; beyond `MOST_POINTS` distinct scores,
 neighbours share a point (bins of equal mass at their mean score), so that memory stays bounded.
+
+`signals.standard.lowess` is the same idea for another need: robust iterations over one signal at
+evenly spaced samples, where this one smooths many resamples of the same points at once.
 """
 
 import numpy as np
@@ -15,27 +18,19 @@ SPAN, DEGREE = 0.75, 2
 MOST_POINTS = 256
 
 
-def support(scores: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """The points that stand for the scores.
-
-    Args:
-        scores: (M,).
-        most: points at most.
-
-    Returns:
-        ``x`` (P,) ascending, and ``index`` (M,) into it.
-    """
-    values, index, n = np.unique(
-        np.asarray(scores, np.float64), return_inverse=True, return_counts=True
-    )
-    x, point = points_of_values(values, n, most)
-    return x, point[index]
-
-
 def points_of_values(
     values: np.ndarray, n: np.ndarray, most: int = MOST_POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`support` of different scores in rising order, the k-th of which n[k] records have."""
+    """The points that stand for V different scores.
+
+    Args:
+        values: (V,) in rising order.
+        n: (V,) how many records have each.
+        most: points at most.
+
+    Returns:
+        ``x`` (P,) ascending, and ``index`` (V,) into it.
+    """
     if len(values) <= most:
         return values, np.arange(len(values))
     before = np.cumsum(n) - n

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 CLIP = 1e-7
 _MOST_STEPS = 100
@@ -10,14 +11,10 @@ _MANY = 20_000
 
 
 def logit(scores: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)) in float64; probabilities are clipped to 1e-7 .. 1 - 1e-7 first."""
+    """log(p / (1 - p)) as float64 of the same shape; probabilities are clipped to 1e-7 .. 1 - 1e-7
+    first."""
     p = np.clip(np.asarray(scores, np.float64), CLIP, 1 - CLIP)
     return np.log(p) - np.log1p(-p)
-
-
-def expit(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x, np.float64)))
 
 
 def fit_logistic(design: np.ndarray, y: np.ndarray, offset: np.ndarray) -> np.ndarray | None:
@@ -84,7 +81,7 @@ def clustered_errors(
     return np.sqrt(np.diag(bread @ (summed.T @ summed) @ bread))
 
 
-class Recalibration(NamedTuple):
+class CoxRecalibration(NamedTuple):
     """Slope and intercept with their standard errors, each ``None`` where there is no estimate."""
 
     slope: float | None
@@ -95,7 +92,7 @@ class Recalibration(NamedTuple):
 
 def cox_recalibration(
     positive: np.ndarray, scores: np.ndarray, cluster_of: np.ndarray | None = None
-) -> Recalibration:
+) -> CoxRecalibration:
     """Calibration slope, and calibration-in-the-large (Cox, Biometrika 45, 1958).
 
     The slope is that of a logistic regression of the label on logit(score): below 1 the scores are
@@ -113,7 +110,7 @@ def cox_recalibration(
     """
     positive = np.asarray(positive, bool)
     if positive.all() or not positive.any():
-        return Recalibration(None, None)
+        return CoxRecalibration(None, None)
     x, y = logit(scores), positive.astype(np.float64)
     ones = np.ones_like(x)
     separated = x[positive].min() >= x[~positive].max() or x[positive].max() <= x[~positive].min()
@@ -127,7 +124,7 @@ def cox_recalibration(
         if intercept is not None:
             errors = clustered_errors(ones[:, None], y, x, intercept, cluster_of)
             intercept_error = float(errors[0])
-    return Recalibration(
+    return CoxRecalibration(
         None if slope is None else float(slope[1]),
         None if intercept is None else float(intercept[0]),
         slope_error,

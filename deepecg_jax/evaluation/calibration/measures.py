@@ -3,7 +3,7 @@
 import numpy as np
 
 from deepecg_jax.evaluation.calibration.sums import BinSums, Sums
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.defined import ratio
 
 MURPHY = (
     "reliability",
@@ -13,7 +13,14 @@ MURPHY = (
     "within_bin_covariance",
 )
 SMOOTH = ("ici", "e50", "e90", "emax")
-MEASURES = ("ece", "ece_equal_mass", *SMOOTH, "brier", *MURPHY, "observed_expected_ratio")
+CALIBRATION_MEASURES = (
+    "ece",
+    "ece_equal_mass",
+    *SMOOTH,
+    "brier",
+    *MURPHY,
+    "observed_expected_ratio",
+)
 
 
 def calibration_error(bins: BinSums) -> np.ndarray:
@@ -86,7 +93,7 @@ def smooth_errors(x: np.ndarray, smooth: np.ndarray, n: np.ndarray) -> dict[str,
 
 
 def measures(x: np.ndarray, sums: Sums) -> dict[str, np.ndarray]:
-    """All of `MEASURES` that the sums carry, each (R,)."""
+    """All of `CALIBRATION_MEASURES` that the sums carry, each (R,)."""
     found = {"ece": calibration_error(sums.width)} | murphy(sums)
     positive, score = sums.width.positive.sum(axis=1), sums.width.score.sum(axis=1)
     found["observed_expected_ratio"] = ratio(positive, score)
@@ -94,4 +101,4 @@ def measures(x: np.ndarray, sums: Sums) -> dict[str, np.ndarray]:
         found["ece_equal_mass"] = calibration_error(sums.mass)
     if sums.smooth is not None and sums.smooth_n is not None:
         found |= smooth_errors(x, sums.smooth, sums.smooth_n)
-    return {name: found[name] for name in MEASURES if name in found}
+    return {name: found[name] for name in CALIBRATION_MEASURES if name in found}

@@ -1,16 +1,20 @@
 """Recalibration: mappings of scores, fitted on validation predictions, applied to others."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from scipy.optimize import isotonic_regression
+from scipy.special import expit
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.calibration.logistic import expit, fit_logistic, logit
+from deepecg_jax.evaluation.calibration.logistic import fit_logistic, logit
+from deepecg_jax.evaluation.calibration.results import (
+    FittedMapping,
+    Recalibration,
+    RecalibrationMethod,
+)
 
-Method = Literal["temperature", "platt", "isotonic"]
-IDENTITY = "identity"
 SCHEMA = 1
 
 
@@ -18,9 +22,9 @@ def fit_recalibration(
     labels: np.ndarray,
     scores: np.ndarray,
     names: Sequence[str],
-    method: Method,
+    method: RecalibrationMethod,
     source: str = "",
-) -> dict[str, Any]:
+) -> Recalibration:
     """Fit one mapping a finding, on validation data, never on the data to be reported.
 
     * ``temperature``: expit(logit(score) / T), T > 0 by maximum likelihood (Guo et al., ICML 2017);
@@ -40,44 +44,43 @@ def fit_recalibration(
         source: what the mapping says it was fitted on.
 
     Returns:
-        ``schema``, ``method``, ``source``, ``findings``: name -> ``method``, ``n``, ``n_positive``
-        and the parameters: ``temperature``; ``slope``, ``intercept``; ``x``, ``y`` (corners); or
-        ``reason``.
+        what ``calibration.json`` holds.
     """
-    if method not in get_args(Method):
-        raise UserError(f"There is no recalibration '{method}'; use {', '.join(get_args(Method))}.")
+    if method not in get_args(RecalibrationMethod):
+        raise UserError(
+            f"There is no recalibration '{method}'; use {', '.join(get_args(RecalibrationMethod))}."
+        )
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
         raise UserError(
             f"labels {labels.shape}, scores {scores.shape} and {len(names)} names do not fit."
         )
-    findings = {}
+    findings: dict[str, FittedMapping] = {}
     for j, name in enumerate(names):
         known = labels[:, j] >= 0
         positive = labels[known, j] == 1
-        findings[name] = _fit(positive, scores[known, j], method) | {
-            "n": int(known.sum()),
-            "n_positive": int(positive.sum()),
-        }
+        findings[name] = _fit(positive, scores[known, j], method)
+        findings[name]["n"] = int(known.sum())
+        findings[name]["n_positive"] = int(positive.sum())
     return {"schema": SCHEMA, "method": method, "source": source, "findings": findings}
 
 
-def unfitted(recalibration: Mapping[str, Any]) -> dict[str, str]:
+def unfitted(recalibration: Recalibration) -> dict[str, str]:
     """finding -> why its scores stay as they are."""
     return {
-        name: fitted["reason"]
+        name: fitted.get("reason", "")
         for name, fitted in recalibration["findings"].items()
-        if fitted["method"] == IDENTITY
+        if fitted["method"] == "identity"
     }
 
 
 def recalibrate(
-    recalibration: Mapping[str, Any], scores: np.ndarray, names: Sequence[str]
+    recalibration: Recalibration, scores: np.ndarray, names: Sequence[str]
 ) -> np.ndarray:
     """Apply the mappings.
 
     Args:
-        recalibration: the result of `fit_recalibration`, or of `recalibration_file.read`.
+        recalibration: what `fit_recalibration` or `recalibration_file.read_recalibration` gave.
         scores: (N, C) in 0..1.
         names: the C findings of the columns.
 
@@ -99,7 +102,7 @@ def recalibrate(
     return np.stack(columns, axis=1).astype(scores.dtype)
 
 
-def _fit(positive: np.ndarray, scores: np.ndarray, method: Method) -> dict[str, Any]:
+def _fit(positive: np.ndarray, scores: np.ndarray, method: RecalibrationMethod) -> FittedMapping:
     if len(positive) == 0 or positive.all() or not positive.any():
         lacks = "positive" if not positive.any() else "negative"
         return _identity(f"the validation data have no {lacks} record")
@@ -124,7 +127,7 @@ def _fit(positive: np.ndarray, scores: np.ndarray, method: Method) -> dict[str, 
     return {"method": "temperature", "temperature": float(1 / beta[0])}
 
 
-def _isotonic(positive: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+def _isotonic(positive: np.ndarray, scores: np.ndarray) -> FittedMapping:
     x, index, n = np.unique(scores.astype(np.float64), return_inverse=True, return_counts=True)
     rate = np.bincount(index, positive) / n
     y = isotonic_regression(rate, weights=n).x
@@ -135,17 +138,15 @@ def _isotonic(positive: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     return {"method": "isotonic", "x": x[corner].tolist(), "y": y[corner].tolist()}
 
 
-def _identity(reason: str) -> dict[str, Any]:
-    return {"method": IDENTITY, "reason": reason}
+def _identity(reason: str) -> FittedMapping:
+    return {"method": "identity", "reason": reason}
 
 
-def _apply(fitted: Mapping[str, Any], scores: np.ndarray) -> np.ndarray:
-    match fitted["method"]:
-        case "temperature":
-            return expit(logit(scores) / fitted["temperature"])
-        case "platt":
-            return expit(fitted["slope"] * logit(scores) + fitted["intercept"])
-        case "isotonic":
-            return np.interp(scores.astype(np.float64), fitted["x"], fitted["y"])
-        case _:
-            return scores.astype(np.float64)
+def _apply(fitted: FittedMapping, scores: np.ndarray) -> np.ndarray:
+    if fitted["method"] == "temperature":
+        return expit(logit(scores) / fitted["temperature"])
+    if fitted["method"] == "platt":
+        return expit(fitted["slope"] * logit(scores) + fitted["intercept"])
+    if fitted["method"] == "isotonic":
+        return np.interp(scores.astype(np.float64), fitted["x"], fitted["y"])
+    return scores.astype(np.float64)

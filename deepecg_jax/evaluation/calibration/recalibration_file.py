@@ -1,35 +1,33 @@
 """``calibration.json``: the mappings on disk, and predictions files mapped by them."""
 
-import json
-import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.calibration.recalibration import IDENTITY, SCHEMA, recalibrate
+from deepecg_jax.evaluation.calibration.recalibration import SCHEMA, recalibrate
+from deepecg_jax.evaluation.calibration.results import Recalibration
 from deepecg_jax.evaluation.table.predictions import SCORE, read_predictions
+from deepecg_jax.files import read_json, write_json, write_whole
 
 _PARAMETERS = {
     "temperature": ("temperature",),
     "platt": ("slope", "intercept"),
     "isotonic": ("x", "y"),
-    IDENTITY: (),
+    "identity": (),
 }
 
 
-def write_recalibration(path: str | Path, recalibration: Mapping[str, Any]) -> None:
+def write_recalibration(path: str | Path, recalibration: Recalibration) -> None:
     """Write ``calibration.json``, whole or not at all."""
-    text = json.dumps(dict(recalibration), indent=1, ensure_ascii=False, allow_nan=False)
-    _replace(Path(path), (text + "\n").encode())
+    write_json(path, recalibration, indent=1)
 
 
-def read_recalibration(path: str | Path) -> dict[str, Any]:
+def read_recalibration(path: str | Path) -> Recalibration:
     """Read ``calibration.json``.
 
     Raises:
@@ -39,11 +37,8 @@ def read_recalibration(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}; write one with 'deepecg calibrate'.")
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("findings"), dict):
+    content = read_json(path, dict, "write one with 'deepecg calibrate'")
+    if not isinstance(content.get("findings"), dict):
         raise UserError(f"{path} is no calibration: it has no object 'findings'.")
     if content.get("schema") != SCHEMA:
         raise UserError(
@@ -51,11 +46,11 @@ def read_recalibration(path: str | Path) -> dict[str, Any]:
         )
     for name, fitted in content["findings"].items():
         _check(fitted, name, str(path))
-    return content
+    return cast(Recalibration, content)
 
 
 def recalibrate_file(
-    recalibration: Mapping[str, Any], source: str | Path, target: str | Path
+    recalibration: Recalibration, source: str | Path, target: str | Path
 ) -> Sequence[str]:
     """Map the scores of a predictions file and leave every other column as it is.
 
@@ -74,7 +69,7 @@ def recalibrate_file(
         table = table.set_column(at, SCORE + name, column)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    _replace(Path(target), sink.getvalue().to_pybytes())
+    write_whole(target, sink.getvalue().to_pybytes())
     return predictions.names
 
 
@@ -106,16 +101,3 @@ def _check(fitted: Any, name: str, path: str) -> None:
             )
         if y[0] < 0 or y[-1] > 1:
             raise UserError(f"{path}: 'y' of '{name}' must lie in 0..1.")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error}).") from error
-    finally:
-        part.unlink(missing_ok=True)

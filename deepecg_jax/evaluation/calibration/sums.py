@@ -6,28 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepecg_jax.evaluation.calibration.local_regression import LocalRegression, points_of_values
-from deepecg_jax.evaluation.resampling.binned_sums import CellSums
+from deepecg_jax.evaluation.resampling.binned_sums import BinnedSums
 
 BINS = 10
 
 
 def equal_width(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Index of each score's bin; a bin holds its lower edge, the last holds 1 too."""
+    """Index of each score's bin, (M,) of (M,); a bin holds its lower edge, the last holds 1 too."""
     return np.minimum((np.asarray(scores, np.float64) * bins).astype(int), bins - 1)
 
 
-def equal_mass(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Index of each score's bin when every bin holds as many records, up to ties.
-
-    The record of rank r (from 0) among n goes to bin floor(r x bins / n). Equal scores share the
-    bin of the first of them, so that a bin is a range of scores; bins may then stay empty.
-    """
-    _, index, n = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
-    return mass_of_values(n, bins)[index]
-
-
 def mass_of_values(n: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """`equal_mass` of different scores in rising order, the k-th of which n[k] records have."""
+    """Index of each value's bin when every bin holds as many records, up to ties.
+
+    The record of rank r (from 0) among N goes to bin floor(r x bins / N). Equal scores share the
+    bin of the first of them, so that a bin is a range of scores; bins may then stay empty.
+
+    Args:
+        n: (V,) how many records have each of V different scores in rising order.
+        bins: how many.
+
+    Returns:
+        (V,).
+    """
     before = np.cumsum(n) - n
     return before * bins // max(int(n.sum()), 1)
 
@@ -129,7 +130,7 @@ class Layout:
         self.x, point = points_of_values(values, n)
         begins = np.r_[True, (np.diff(width) != 0) | (np.diff(mass) != 0) | (np.diff(point) != 0)]
         cell_of = np.cumsum(begins) - 1
-        self._cells = CellSums(rows, cell_of[value_of], positive, scores)
+        self._cells = BinnedSums(rows, cell_of[value_of], positive, scores)
         self._width, self._mass, self._point = width[begins], mass[begins], point[begins]
         self._smoother = LocalRegression(
             self.x, np.bincount(point, n, len(self.x)).astype(np.int64)

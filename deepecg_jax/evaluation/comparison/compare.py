@@ -1,8 +1,8 @@
 """Two models on the same records: every difference with an interval and a p-value."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -10,90 +10,84 @@ from deepecg_jax.evaluation.comparison.delong import delong
 from deepecg_jax.evaluation.comparison.multiplicity import adjust
 from deepecg_jax.evaluation.comparison.permutation import Swaps, permutation_p, permuted
 from deepecg_jax.evaluation.comparison.reclassification import reclassify
-from deepecg_jax.evaluation.discrimination.decision_curve import GRID, net_benefit, treat_all
-from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS, all_metrics
-from deepecg_jax.evaluation.discrimination.thresholds import DEFAULT, align_thresholds
-from deepecg_jax.evaluation.evaluate import Thresholds, make_sweep
+from deepecg_jax.evaluation.comparison.results import (
+    CategoryComparison,
+    ComparisonResult,
+    DecisionCurves,
+    DeLongTests,
+    Entry,
+    Family,
+    FindingEntry,
+    MetricComparison,
+)
+from deepecg_jax.evaluation.discrimination.decision_curve import (
+    PROBABILITIES,
+    net_benefit,
+    treat_all,
+)
+from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
+from deepecg_jax.evaluation.metrics.table import values as metric_values
 from deepecg_jax.evaluation.resampling.bootstrap import Bootstrap, Resampled, bootstrap
-from deepecg_jax.evaluation.resampling.devices import Devices
-from deepecg_jax.evaluation.resampling.intervals import IntervalMethod, interval, macro, number
+from deepecg_jax.evaluation.resampling.defined import macro, number
+from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.finding_sets import category_members
+from deepecg_jax.evaluation.table.grouping import column
 from deepecg_jax.evaluation.table.pairing import Pair
 
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class CompareOptions:
-    """How two models are compared.
-
-    Attributes:
-        resamples: of the paired bootstrap.
-        permutations: of the permutation test; 0 leaves it out.
-        seed: of both.
-        cluster: ``patient_id`` draws and swaps whole patients, ``None`` single records.
-        interval: ``percentile`` or ``bca``.
-        stratify: a column within whose values patients are drawn.
-        devices: spread the resamples over these.
-    """
-
-    resamples: int = 1000
-    permutations: int = 1000
-    seed: int = 0
-    cluster: str | None = "patient_id"
-    interval: IntervalMethod = "percentile"
-    stratify: str | None = None
-    devices: Devices | None = None
+Values = Mapping[str, np.ndarray]
+"""Metric -> (rows,): a finding or an average on every row of a sweep."""
 
 
 def compare(
     joined: Pair,
     thresholds: tuple[Thresholds, Thresholds] = (Thresholds(), Thresholds()),
-    options: CompareOptions | None = None,
-) -> dict[str, Any]:
+    resampling: Resampling | None = None,
+    permutations: int = 1000,
+) -> ComparisonResult:
     """Everything that ``comparison.json`` holds. Every difference is A minus B.
 
     Args:
         joined: both models' predictions, see `pairing.pair`.
         thresholds: of A and B.
-        options: everything else.
+        resampling: of the paired bootstrap; the permutations have its seed and swap its clusters.
+        permutations: of the permutation test; 0 leaves it out.
 
     Raises:
-        UserError: a threshold is missing, a record has no patient, an option is out of range.
+        UserError: a threshold is missing, or a record has no patient.
     """
-    options = options or CompareOptions()
+    resampling = resampling or Resampling()
     table, b_scores = joined.table, joined.b_scores
     names, labels, weights = table.names, table.labels, table.weight
     scores = (table.scores, b_scores)
-    limits = (_limits(thresholds[0], names), _limits(thresholds[1], names))
-    sweep, strata = make_sweep(
-        table,
-        options.resamples,
-        options.seed,
-        options.cluster,
-        options.stratify,
-        options.interval == "bca",
-    )
+    limits = (thresholds[0].of(names), thresholds[1].of(names))
+    sweep, strata = resampling.sweep(table.patient_id, partial(column, table))
     categories = category_members(names)
     pools = {"": list(range(len(names)))} | categories
     swept = tuple(
-        bootstrap(labels, s, t, sweep, pools, {}, weights, options.devices)
+        bootstrap(labels, s, t, sweep, pools, {}, weights, resampling.devices)
         for s, t in zip(scores, limits, strict=True)
     )
     resampler = sweep.resampler
     swapped = None
-    if options.permutations:
-        swaps = Swaps(resampler.cluster_of, resampler.n_clusters, options.seed)
+    if permutations:
+        swaps = Swaps(resampler.cluster_of, resampler.n_clusters, resampling.seed)
         swapped = permuted(
-            labels, scores, limits, swaps, options.permutations, pools, weights, options.devices
+            labels, scores, limits, swaps, permutations, pools, weights, resampling.devices
         )
+    # (rows, C) of each metric, of A and of B
+    each = [metric_values(part.findings) for part in swept]
+    each_swapped = swapped and [metric_values(part.findings) for part in swapped]
 
-    def aggregate(findings: Sequence[int], pool: str) -> dict[str, Any]:
-        def mean(parts: Sequence[Bootstrap]) -> tuple[dict[str, np.ndarray], ...]:
-            return tuple(_macro(part.findings, findings) for part in parts)
+    def aggregate(findings: Sequence[int], pool: str) -> CategoryComparison:
+        def mean(parts: Sequence[Bootstrap]) -> list[Values]:
+            return [_macro(part.findings, findings) for part in parts]
 
-        def flat(parts: Sequence[Bootstrap]) -> tuple[dict[str, np.ndarray], ...]:
-            return tuple(_column(part.pools[pool], 0) for part in parts)
+        def flat(parts: Sequence[Bootstrap]) -> list[Values]:
+            return [_column(metric_values(part.pools[pool]), 0) for part in parts]
 
         return {
             "macro": _entry(mean(swept), swapped and mean(swapped), sweep.jackknife_rows),
@@ -108,36 +102,38 @@ def compare(
             scores[1][:, j],
             weights,
             resampler.cluster_of,
-            options.cluster is not None,
+            resampling.cluster is not None,
         )
         for j in range(len(names))
     ]
     reclassified, mean_reclassified = reclassify(
         labels, scores, (swept[0].findings, swept[1].findings), sweep, weights
     )
-    findings = {}
+    findings: dict[str, FindingEntry] = {}
     for j, name in enumerate(names):
         resampled = swept[0].findings
-        values = tuple(_column(part.findings, j) for part in swept)
-        chance = swapped and tuple(_column(part.findings, j) for part in swapped)
-        findings[name] = (
-            {"n": int(resampled.n[j]), "n_positive": int(resampled.n_positive[j])}
-            | {"threshold_a": float(limits[0][j]), "threshold_b": float(limits[1][j])}
-            | _entry(values, chance, sweep.jackknife_rows)
-            | tests[j]
-            | {"reclassification": reclassified[j]}
-            | {"decision_curve": _decision_curve(labels[:, j], scores, j, weights)}
-        )
-    base = _adjust(findings, overall, options.cluster is not None, weights is not None)
+        values = [_column(part, j) for part in each]
+        chance = each_swapped and [_column(part, j) for part in each_swapped]
+        findings[name] = {
+            "n": int(resampled.n[j]),
+            "n_positive": int(resampled.n_positive[j]),
+            "threshold_a": float(limits[0][j]),
+            "threshold_b": float(limits[1][j]),
+            **_entry(values, chance, sweep.jackknife_rows),
+            **tests[j],
+            "reclassification": reclassified[j],
+            "decision_curve": _decision_curve(labels[:, j], scores, j, weights),
+        }
+    base = _adjust(findings, overall, resampling.cluster is not None, weights is not None)
     return {
         "schema": SCHEMA,
         **joined.about,
         "n_patients": table.n_patients,
-        "resamples": options.resamples,
-        "permutations": options.permutations,
-        "seed": options.seed,
-        "cluster": options.cluster,
-        "interval": options.interval,
+        "resamples": resampling.resamples,
+        "permutations": permutations,
+        "seed": resampling.seed,
+        "cluster": resampling.cluster,
+        "interval": resampling.interval,
         "stratify": strata,
         "weighted": weights is not None,
         "thresholds_a": thresholds[0].source,
@@ -145,36 +141,27 @@ def compare(
         "difference_is": "a - b",
         "adjusted": base,
         "findings": findings,
-        "macro": overall["macro"] | {"reclassification": mean_reclassified},
+        "macro": {**overall["macro"], "reclassification": mean_reclassified},
         "micro": overall["micro"],
         "categories": {name: aggregate(members, name) for name, members in categories.items()},
     }
 
 
-def _limits(thresholds: Thresholds, names: Sequence[str]) -> np.ndarray:
-    if thresholds.values is None:
-        return np.full(len(names), DEFAULT)
-    return align_thresholds(thresholds.values, names, thresholds.source)
+def _column(values: Values, j: int) -> Values:
+    """One finding of (rows, C)."""
+    return {metric: own[:, j] for metric, own in values.items()}
 
 
-def _column(resampled: Resampled, j: int) -> dict[str, np.ndarray]:
-    return {metric: values[:, j] for metric, values in all_metrics(resampled).items()}
-
-
-def _macro(resampled: Resampled, findings: Sequence[int]) -> dict[str, np.ndarray]:
+def _macro(resampled: Resampled, findings: Sequence[int]) -> Values:
     columns = list(findings)
     both = resampled.tallies.both_classes()[:, columns]
-    return {m: macro(values[:, columns], both) for m, values in all_metrics(resampled).items()}
+    return {m: macro(own[:, columns], both) for m, own in metric_values(resampled).items()}
 
 
-def _entry(
-    values: tuple[Mapping[str, np.ndarray], ...],
-    chance: tuple[Mapping[str, np.ndarray], ...] | None,
-    jackknife: int,
-) -> dict[str, Any]:
+def _entry(values: Sequence[Values], chance: Sequence[Values] | None, jackknife: int) -> Entry:
     """A finding or an average: AUROC at the head, every metric below ``metrics``."""
-    metrics = {}
-    for metric in METRICS:
+    metrics: dict[str, MetricComparison] = {}
+    for metric in values[0]:
         a, b = values[0][metric], values[1][metric]
         difference = a - b
         metrics[metric] = {
@@ -221,49 +208,59 @@ def _delong(
     weights: np.ndarray | None,
     cluster_of: np.ndarray,
     clustered: bool,
-) -> dict[str, Any]:
+) -> DeLongTests:
     """DeLong's test, undefined for weighted records."""
-    result: dict[str, Any] = {"p_delong": None, "se_delong": None}
-    result |= {"p_delong_clustered": None, "se_delong_clustered": None}
-    if weights is not None:
-        return result
-    known = labels >= 0
-    arrays = labels[known] == 1, a[known], b[known]
-    tests = [("", delong(*arrays))]
-    if clustered:
-        tests.append(("_clustered", delong(*arrays, cluster_of[known])))
-    for name, test in tests:
-        if test is not None:
-            result[f"p_delong{name}"] = number(test.p)
-            result[f"se_delong{name}"] = number(test.standard_error)
-    return result
+    found: dict[str, float | None] = {"p_delong": None, "se_delong": None}
+    found |= {"p_delong_clustered": None, "se_delong_clustered": None}
+    if weights is None:
+        known = labels >= 0
+        arrays = labels[known] == 1, a[known], b[known]
+        tests = [("", delong(*arrays))]
+        if clustered:
+            tests.append(("_clustered", delong(*arrays, cluster_of[known])))
+        for name, test in tests:
+            if test is not None:
+                found[f"p_delong{name}"] = number(test.p)
+                found[f"se_delong{name}"] = number(test.standard_error)
+    return cast(DeLongTests, found)
 
 
 def _decision_curve(
     labels: np.ndarray, scores: tuple[np.ndarray, ...], j: int, weights: np.ndarray | None
-) -> dict[str, Any]:
+) -> DecisionCurves:
     curves = {
-        "a": net_benefit(labels, scores[0][:, j], GRID, weights),
-        "b": net_benefit(labels, scores[1][:, j], GRID, weights),
-        "all": treat_all(labels, GRID, weights),
+        "a": net_benefit(labels, scores[0][:, j], PROBABILITIES, weights),
+        "b": net_benefit(labels, scores[1][:, j], PROBABILITIES, weights),
+        "all": treat_all(labels, PROBABILITIES, weights),
     }
     shown = {name: [number(value) for value in curve] for name, curve in curves.items()}
-    return {"threshold": GRID.tolist()} | shown | {"none": [0.0] * len(GRID)}
+    return {
+        "threshold": PROBABILITIES.tolist(),
+        "a": shown["a"],
+        "b": shown["b"],
+        "all": shown["all"],
+        "none": [0.0] * len(PROBABILITIES),
+    }
 
 
 def _adjust(
-    findings: dict[str, Any], overall: dict[str, Any], clustered: bool, weighted: bool
-) -> dict[str, Any]:
+    findings: Mapping[str, FindingEntry],
+    overall: CategoryComparison,
+    clustered: bool,
+    weighted: bool,
+) -> dict[str, Family]:
     """Add ``p_holm`` and ``p_bh``; tell which p-values they adjust, over which family."""
-    kind = "p_delong_clustered" if clustered else "p_delong"
-    if weighted:
-        kind = "p_bootstrap"
-    families = ((findings, kind), (overall, "p_bootstrap"))
-    for family, key in families:
-        adjusted = adjust({name: entry[key] for name, entry in family.items()})
-        for name, (holm, hochberg) in adjusted.items():
-            family[name] |= {"p_holm": holm, "p_bh": hochberg}
+    kind = "p_bootstrap" if weighted else "p_delong_clustered" if clustered else "p_delong"
+    averages: dict[str, Entry] = {"macro": overall["macro"], "micro": overall["micro"]}
+    families: list[tuple[Mapping[str, Entry], dict[str, float | None]]] = [
+        (findings, {name: entry[kind] for name, entry in findings.items()}),
+        (averages, {name: entry["p_bootstrap"] for name, entry in averages.items()}),
+    ]
+    for family, p_values in families:
+        for name, (holm, hochberg) in adjust(p_values).items():
+            family[name]["p_holm"], family[name]["p_bh"] = holm, hochberg
+    tested = sum(p is not None for p in families[0][1].values())
     return {
-        "findings": {"p": kind, "family": sum(f[kind] is not None for f in findings.values())},
-        "macro and micro": {"p": "p_bootstrap", "family": len(overall)},
+        "findings": {"p": kind, "family": tested},
+        "macro and micro": {"p": "p_bootstrap", "family": len(averages)},
     }

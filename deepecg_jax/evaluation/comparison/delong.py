@@ -13,7 +13,7 @@ from scipy.stats import norm, rankdata
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DeLong:
     """Two AUROCs and the test of their difference.
 
     Attributes:
@@ -41,8 +41,8 @@ def components(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
         scores: (M,).
 
     Returns:
-        for each positive the share of negatives it beats (ties one half), and for each negative the
-        share of positives that beat it. The mean of either is the AUROC.
+        (positives,) the share of negatives that each beats (ties one half), and (negatives,) the
+        share of positives that beat each. The mean of either is the AUROC.
     """
     of_all = rankdata(scores)
     n_positive, n_negative = positive.sum(), (~positive).sum()
@@ -53,7 +53,7 @@ def components(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
 
 def delong(
     positive: np.ndarray, a: np.ndarray, b: np.ndarray, cluster: np.ndarray | None = None
-) -> Comparison | None:
+) -> DeLong | None:
     """Test whether two scores have the same AUROC.
 
     Args:
@@ -63,7 +63,7 @@ def delong(
         cluster: (M,) integers 0.., the patient of each record; ``None`` for independent records.
 
     Returns:
-        the comparison, or ``None`` with fewer than two positives or two negatives (or, clustered,
+        the test, or ``None`` with fewer than two positives or two negatives (or, clustered,
         fewer than two patients with each).
     """
     positive = np.asarray(positive, bool)
@@ -86,7 +86,7 @@ def delong(
         p = 1.0 if abs(difference) < 1e-12 else np.nan
     else:
         p = float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
-    return Comparison(auroc, covariance, p)
+    return DeLong(auroc, covariance, p)
 
 
 def _clustered(

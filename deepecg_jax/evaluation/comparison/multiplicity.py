@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -10,6 +11,9 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
     Args:
         p_values: (M,), all defined.
+
+    Returns:
+        (M,).
     """
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p, kind="stable")
@@ -19,26 +23,17 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted for the false-discovery rate (Benjamini and Hochberg, JRSS B 57, 1995).
-
-    Args:
-        p_values: (M,), all defined.
-    """
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")[::-1]
-    steps = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
-
-
 def adjust(p_values: Mapping[str, float | None]) -> dict[str, tuple[float | None, float | None]]:
-    """(Holm, Benjamini-Hochberg) of each name; the undefined are no part of the family."""
+    """(Holm, Benjamini-Hochberg) of each name; the undefined are no part of the family.
+
+    The second is for the false-discovery rate (Benjamini and Hochberg, JRSS B 57, 1995).
+    """
     names = [name for name, p in p_values.items() if p is not None]
     family = np.array([p_values[name] for name in names], np.float64)
     result: dict[str, tuple[float | None, float | None]] = dict.fromkeys(p_values, (None, None))
-    adjusted = zip(names, holm(family).tolist(), benjamini_hochberg(family).tolist(), strict=True)
-    for name, by_holm, by_hochberg in adjusted:
+    by_rate = false_discovery_control(family, method="bh")
+    for name, by_holm, by_hochberg in zip(
+        names, holm(family).tolist(), by_rate.tolist(), strict=True
+    ):
         result[name] = (by_holm, by_hochberg)
     return result

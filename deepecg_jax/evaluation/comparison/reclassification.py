@@ -8,18 +8,14 @@ the mean score of events minus that of non-events (Pencina et al., Statist. Med.
 them beside the AUROC.
 """
 
-import functools
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio, threshold_metrics
+from deepecg_jax.evaluation.metrics.table import values as metric_values
 from deepecg_jax.evaluation.resampling.bootstrap import Resampled
+from deepecg_jax.evaluation.resampling.defined import mean_defined, ratio
 from deepecg_jax.evaluation.resampling.draws import Sweep
-from deepecg_jax.evaluation.resampling.intervals import interval, mean_defined
-from deepecg_jax.evaluation.resampling.walk import lane_blocks, lanes_for, sweep_by_record
+from deepecg_jax.evaluation.resampling.intervals import Estimate, interval
+from deepecg_jax.evaluation.resampling.weighted_sums import weighted_sums
 
 PARTS = (
     "nri_events",
@@ -30,42 +26,6 @@ PARTS = (
     "continuous_nri",
     "idi",
 )
-_CHUNK = 8192
-
-
-@functools.partial(jax.jit)
-def _product(counts: jax.Array, values: jax.Array) -> jax.Array:
-    return counts.astype(jnp.float64).T @ values
-
-
-def weighted_sums(sweep: Sweep, values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Sums over records in every row of `sweep`.
-
-    Args:
-        sweep: counts of (rows, N).
-        values: (N, K) float64.
-        weights: (N,) weight of each record, or ``None``.
-
-    Returns:
-        (rows, K) float64.
-    """
-    n = len(values)
-    weighted = values if weights is None else values * weights[:, None]
-    lanes = lanes_for(sweep.rows, n)
-    result = np.zeros((sweep.rows, values.shape[1]))
-    chunk = min(_CHUNK, -(-n // 256) * 256)
-    for start, stop in lane_blocks(sweep.rows, lanes):
-        counts = sweep_by_record(sweep, start, stop, lanes, None)[:n]
-        for first in range(0, n, chunk):
-            part = slice(first, first + chunk)
-            short = chunk - len(counts[part])
-            with jax.enable_x64(True):
-                product = _product(
-                    np.pad(counts[part], ((0, short), (0, 0))),
-                    np.pad(weighted[part], ((0, short), (0, 0))),
-                )
-                result[start:stop] += np.asarray(product)[: stop - start]
-    return result
 
 
 def reclassify(
@@ -74,7 +34,7 @@ def reclassify(
     swept: tuple[Resampled, Resampled],
     sweep: Sweep,
     weights: np.ndarray | None,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[dict[str, Estimate]], dict[str, Estimate]]:
     """`PARTS` of every finding and their means over findings with both classes, with intervals.
 
     Args:
@@ -93,7 +53,7 @@ def reclassify(
     columns += [np.where(event, np.sign(change), 0.0), np.where(nonevent, np.sign(change), 0.0)]
     sums = np.split(weighted_sums(sweep, np.concatenate(columns, axis=1), weights), 4, axis=1)
     positive, negative = swept[0].tallies.positive, swept[0].tallies.negative
-    a, b = (threshold_metrics(part.tallies) for part in swept)
+    a, b = (metric_values(part) for part in swept)
     values = {
         "nri_events": b["sensitivity"] - a["sensitivity"],
         "nri_nonevents": b["specificity"] - a["specificity"],

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepecg_jax.evaluation.resampling.binned_sums import CellSums
+from deepecg_jax.evaluation.resampling.binned_sums import BinnedSums
 from deepecg_jax.evaluation.resampling.blocks import draw_blocks
 from deepecg_jax.evaluation.resampling.draws import Resampler
 
 _MOST_POINTS = 80
-GRID = np.linspace(0.0, 1.0, 101)
+BAND_AT = np.linspace(0.0, 1.0, 101)
 BAND_RESAMPLES = 100
 CUTS, FIRST = 512, 32
 
@@ -21,7 +21,7 @@ Curve = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Band:
-    """Pointwise 2.5th and 97.5th percentiles of y at each x of the grid, (101,)."""
+    """Pointwise 2.5th and 97.5th percentiles of y at each x of `BAND_AT`, (101,)."""
 
     x: np.ndarray
     low: np.ndarray
@@ -91,7 +91,7 @@ class Bands:
             new = np.zeros(len(hits), bool)
             new[at[np.flatnonzero(wanted[:-1]) + 1]] = True
         cell_of = np.cumsum(new)
-        self._sums = CellSums(np.asarray(rows)[order], cell_of, hits, None)
+        self._sums = BinnedSums(np.asarray(rows)[order], cell_of, hits, None)
         self._roc: list[np.ndarray] = []
         self._precision: list[np.ndarray] = []
 
@@ -106,9 +106,9 @@ class Bands:
                 continue
             sensitivity = true_positive / true_positive[-1]
             rate = false_positive / false_positive[-1]
-            self._roc.append(np.interp(GRID, np.r_[0.0, rate], np.r_[0.0, sensitivity]))
+            self._roc.append(np.interp(BAND_AT, np.r_[0.0, rate], np.r_[0.0, sensitivity]))
             # the precision at the first cut that reaches a recall
-            at = np.searchsorted(sensitivity, GRID)
+            at = np.searchsorted(sensitivity, BAND_AT)
             called = np.maximum(true_positive + false_positive, 1)
             self._precision.append((true_positive / called)[at])
 
@@ -141,9 +141,9 @@ def curve_bands(
 
 def _band(curves: list[np.ndarray]) -> Band:
     if not curves:
-        return Band(GRID[:0], GRID[:0], GRID[:0])
+        return Band(BAND_AT[:0], BAND_AT[:0], BAND_AT[:0])
     low, high = np.percentile(np.stack(curves), (2.5, 97.5), axis=0)
-    return Band(GRID, low, high)
+    return Band(BAND_AT, low, high)
 
 
 def _sums(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

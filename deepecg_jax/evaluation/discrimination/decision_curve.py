@@ -9,13 +9,13 @@ import numpy as np
 
 from deepecg_jax.evaluation.resampling.tallies import comparable_thresholds
 
-GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)
+PROBABILITIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
 
 
 def net_benefit(
     labels: np.ndarray,
     scores: np.ndarray,
-    thresholds: np.ndarray = GRID,
+    thresholds: np.ndarray = PROBABILITIES,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Net benefit of acting on scores at or above each threshold.
@@ -48,7 +48,7 @@ def net_benefit(
 
 
 def treat_all(
-    labels: np.ndarray, thresholds: np.ndarray = GRID, weights: np.ndarray | None = None
+    labels: np.ndarray, thresholds: np.ndarray = PROBABILITIES, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Net benefit of acting on everybody, (K,)."""
     return net_benefit(labels, np.ones(len(labels)), thresholds, weights)

@@ -1,44 +1,36 @@
 """Thresholds fitted on one predictions table and applied to another."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.optimism import threshold_optimism
-from deepecg_jax.evaluation.discrimination.thresholds import Method, fit_thresholds, unfitted
-from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.discrimination.results import ThresholdFit
+from deepecg_jax.evaluation.discrimination.thresholds import (
+    ThresholdMethod,
+    Thresholds,
+    fit_thresholds,
+    unfitted,
+)
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions
-
-
-@dataclass(frozen=True)
-class FittedThresholds:
-    """Thresholds and what must be said about how they came about.
-
-    Attributes:
-        values: finding -> threshold.
-        about: ``method``, ``source``, ``n_records`` and ``unfitted`` of the fit, ``same_data``,
-            ``shared_patients`` (patients of the fit who are also reported on), and ``optimism``
-            when the data are the same.
-        source: one line about the fit.
-        warning: a sentence when the fit and the report share patients, else empty.
-    """
-
-    values: dict[str, float]
-    about: dict[str, Any]
-    source: str
-    warning: str = ""
 
 
 def fit_for(
     fit: Predictions,
     source: str,
     test: Predictions,
-    method: Method,
-    resamples: int,
-    seed: int,
-    cluster: str | None,
-) -> FittedThresholds:
+    method: ThresholdMethod,
+    resampling: Resampling,
+) -> tuple[Thresholds, str]:
     """Fit on `fit` for a report on `test`.
+
+    Args:
+        fit: labelled predictions, best of a validation set.
+        source: what they are called.
+        test: what is reported.
+        method: how thresholds are fitted.
+        resampling: of the optimism, which is estimated where `fit` and `test` are the same data.
+
+    Returns:
+        the thresholds, and a warning when the fit and the report share patients, else "".
 
     Raises:
         UserError: a finding of `test` is not in `fit`, or `fit` has no known label.
@@ -54,7 +46,7 @@ def fit_for(
     shared = (set(fit.patient_id) & set(test.patient_id)) - {""}
     same = len(fit) == len(test) and set(fit.record_id) == set(test.record_id)
     overlap = bool(shared) or bool(set(fit.record_id) & set(test.record_id))
-    about: dict[str, Any] = {
+    about: ThresholdFit = {
         "method": str(method),
         "source": source,
         "n_records": len(fit),
@@ -65,11 +57,14 @@ def fit_for(
     }
     warning = ""
     if same:
-        make = Resampler.of_records(len(fit), seed)
-        if cluster is not None:
-            make = Resampler.of_patients(fit.patient_id, seed)
         about["optimism"] = threshold_optimism(
-            labels, scores, test.names, method, make, resamples, fit.weight
+            labels,
+            scores,
+            test.names,
+            method,
+            resampling.resampler(fit.patient_id),
+            resampling.resamples,
+            fit.weight,
         )
         warning = (
             "The thresholds are fitted on the data that are reported, so threshold metrics are too "
@@ -81,4 +76,4 @@ def fit_for(
             "metrics may be too good."
         )
     line = f"{method} on {source} ({len(fit):,} records)"
-    return FittedThresholds(values, about, line, warning)
+    return Thresholds(values, line, about), warning

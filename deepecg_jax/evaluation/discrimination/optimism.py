@@ -7,17 +7,18 @@ Mark, Statist. Med. 15, 1996).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import threshold_metrics
-from deepecg_jax.evaluation.discrimination.thresholds import Method, fitted_in_resamples
+from deepecg_jax.evaluation.discrimination.results import Corrected, Optimism
+from deepecg_jax.evaluation.discrimination.thresholds import ThresholdMethod, fitted_in_resamples
+from deepecg_jax.evaluation.metrics.table import names as metric_names
+from deepecg_jax.evaluation.metrics.table import values
+from deepecg_jax.evaluation.resampling.bootstrap import Resampled
+from deepecg_jax.evaluation.resampling.defined import mean_defined, number
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.intervals import mean_defined, number
 from deepecg_jax.evaluation.resampling.tallies import Tallies, comparable_thresholds
 
-METRICS = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
 MOST_RESAMPLES = 200
 """An average needs fewer resamples than a percentile."""
 _BLOCK_CELLS = 4_000_000
@@ -27,11 +28,11 @@ def threshold_optimism(
     labels: np.ndarray,
     scores: np.ndarray,
     names: Sequence[str],
-    method: Method,
+    method: ThresholdMethod,
     resampler: Resampler,
     resamples: int,
     weights: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> Optimism:
     """Apparent, optimism and corrected value of each threshold metric.
 
     Args:
@@ -42,38 +43,37 @@ def threshold_optimism(
         resampler: draws the resamples.
         resamples: how many; at most 200 are used.
         weights: (N,) how much each record counts.
-
-    Returns:
-        ``resamples``, ``findings`` (name -> metric -> ``apparent``, ``optimism``, ``corrected``)
-        and ``macro``, the means over findings with both classes.
     """
+    metrics = metric_names("optimism")
     resamples = min(resamples, MOST_RESAMPLES)
     weight = np.ones(len(labels)) if weights is None else weights
     own = weight[:, None] if weights is not None else np.ones((len(labels), 1), np.int64)
-    gaps = {metric: np.full((resamples, len(names)), np.nan) for metric in METRICS}
-    apparent = {metric: np.full(len(names), np.nan) for metric in METRICS}
+    gaps = {metric: np.full((resamples, len(names)), np.nan) for metric in metrics}
+    apparent = {metric: np.full(len(names), np.nan) for metric in metrics}
+    fits = np.zeros(len(names), bool)
     for j in range(len(names)):
         fitted = fitted_in_resamples(labels[:, j], scores[:, j], own, method)
         at = _at_thresholds(labels[:, j], scores[:, j], own, fitted)
-        for metric in METRICS:
-            apparent[metric][j] = at[metric][0] if np.isfinite(fitted[0]) else np.nan
+        fits[j] = np.isfinite(fitted[0])
+        for metric in metrics:
+            apparent[metric][j] = at[metric][0] if fits[j] else np.nan
     block = max(1, _BLOCK_CELLS // len(labels))
     for start in range(0, resamples, block):
         stop = min(start + block, resamples)
         counts = np.ascontiguousarray(resampler.counts(start, stop).T)
         drawn = counts if weights is None else counts * weight[:, None]
         for j in range(len(names)):
-            if np.isnan(apparent["accuracy"][j]):
+            if not fits[j]:
                 continue
             fitted = fitted_in_resamples(labels[:, j], scores[:, j], drawn, method)
             inside = _at_thresholds(labels[:, j], scores[:, j], drawn, fitted)
             outside = _at_thresholds(labels[:, j], scores[:, j], own, fitted)
-            for metric in METRICS:
+            for metric in metrics:
                 gap = np.where(np.isnan(fitted), np.nan, inside[metric] - outside[metric])
                 gaps[metric][start:stop, j] = gap
     optimism = {metric: mean_defined(gap.T) for metric, gap in gaps.items()}
 
-    def shown(metric: str, value: float, gap: float) -> dict[str, Any]:
+    def shown(metric: str, value: float, gap: float) -> Corrected:
         return {
             "apparent": number(value),
             "optimism": number(gap),
@@ -83,13 +83,13 @@ def threshold_optimism(
     return {
         "resamples": resamples,
         "findings": {
-            name: {m: shown(m, apparent[m][j], optimism[m][j]) for m in METRICS}
+            name: {m: shown(m, apparent[m][j], optimism[m][j]) for m in metrics}
             for j, name in enumerate(names)
-            if not np.isnan(apparent["accuracy"][j])
+            if fits[j]
         },
         "macro": {
             m: shown(m, float(mean_defined(apparent[m])), float(mean_defined(optimism[m])))
-            for m in METRICS
+            for m in metrics
         },
     }
 
@@ -97,7 +97,16 @@ def threshold_optimism(
 def _at_thresholds(
     labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, thresholds: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Threshold metrics of one finding in each resample (or in the one given) at its threshold."""
+    """The metrics of one finding in each resample (or in the one given) at its threshold.
+
+    Args:
+        labels, scores: (N,).
+        counts: (N, R), or (N, 1) for one sample that all thresholds are applied to.
+        thresholds: (R,).
+
+    Returns:
+        metric -> (R,).
+    """
     limits = comparable_thresholds(np.nan_to_num(thresholds, nan=0.5), scores.dtype)
     reached = scores[:, None] >= limits[None, :]
     positive, negative = (labels == 1)[:, None], (labels == 0)[:, None]
@@ -111,4 +120,5 @@ def _at_thresholds(
         )
     ]
     zero = np.zeros(len(limits))
-    return threshold_metrics(Tallies(*cells, squared_error=zero, expected=zero))
+    sums = Tallies(*(cell[:, None] for cell in (*cells, zero, zero)))
+    return {m: v[:, 0] for m, v in values(Resampled.of_sums(sums), "optimism").items()}

@@ -1,22 +1,51 @@
 """Thresholds: how they are fitted, and the file they live in."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.discrimination.results import ThresholdFit
+from deepecg_jax.files import read_json
 
 DEFAULT = 0.5
 METHODS = "youden, f1, sensitivity=S or specificity=S with S between 0 and 1"
 
 
+Kind = Literal["youden", "f1", "sensitivity", "specificity"]
+
+
 @dataclass(frozen=True)
-class Method:
+class Thresholds:
+    """Thresholds and where they come from.
+
+    Attributes:
+        values: finding -> threshold; ``None`` means 0.5 for every finding.
+        source: what the report says about them.
+        fit: how they were fitted, if this run fitted them (see `fitted.fit_for`).
+    """
+
+    values: Mapping[str, float] | None = None
+    source: str = f"{DEFAULT} (none given)"
+    fit: ThresholdFit | None = None
+
+    def of(self, names: Sequence[str]) -> np.ndarray:
+        """In the order of `names`, (C,).
+
+        Raises:
+            UserError: a finding has no threshold.
+        """
+        if self.values is None:
+            return np.full(len(names), DEFAULT)
+        return align_thresholds(self.values, names, self.source)
+
+
+@dataclass(frozen=True)
+class ThresholdMethod:
     """How a threshold is chosen.
 
     Attributes:
@@ -26,11 +55,11 @@ class Method:
         target: of the last two, between 0 and 1.
     """
 
-    kind: Literal["youden", "f1", "sensitivity", "specificity"]
+    kind: Kind
     target: float | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Method":
+    def parse(cls, text: str) -> "ThresholdMethod":
         """``youden``, ``f1``, ``sensitivity=0.9`` or ``specificity=0.9``.
 
         Raises:
@@ -38,14 +67,14 @@ class Method:
         """
         kind, equals, value = text.partition("=")
         if kind in ("youden", "f1") and not equals:
-            return cls(kind)  # pyright: ignore[reportArgumentType]
+            return cls(cast(Kind, kind))
         try:
             target = float(value)
         except ValueError:
             target = -1.0
         if kind not in ("sensitivity", "specificity") or not 0 < target <= 1:
             raise UserError(f"There is no threshold method '{text}'; use {METHODS}.")
-        return cls(kind, target)  # pyright: ignore[reportArgumentType]
+        return cls(cast(Kind, kind), target)
 
     def __str__(self) -> str:
         return self.kind if self.target is None else f"{self.kind}={self.target:g}"
@@ -55,7 +84,7 @@ def fit_thresholds(
     labels: np.ndarray,
     scores: np.ndarray,
     names: Sequence[str],
-    method: str | Method = "youden",
+    method: str | ThresholdMethod = "youden",
     weights: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Fit one threshold a finding, on validation data, never on the data to be reported.
@@ -69,13 +98,13 @@ def fit_thresholds(
         labels: (N, C), 1, 0 or -1 unknown.
         scores: (N, C) probabilities; a score at or above the threshold is positive.
         names: the C findings.
-        method: see `Method`.
+        method: see `ThresholdMethod`.
         weights: (N,) how much each record counts.
 
     Returns:
         finding -> threshold.
     """
-    method = Method.parse(method) if isinstance(method, str) else method
+    method = ThresholdMethod.parse(method) if isinstance(method, str) else method
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.shape != scores.shape or labels.shape[1:] != (len(names),):
         raise UserError(
@@ -100,7 +129,7 @@ def unfitted(labels: np.ndarray, names: Sequence[str]) -> list[str]:
 
 
 def fitted_in_resamples(
-    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, method: Method
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, method: ThresholdMethod
 ) -> np.ndarray:
     """The threshold of one finding that each resample would have fitted.
 
@@ -148,13 +177,6 @@ def fitted_in_resamples(
     return np.where(both, chosen, np.nan)
 
 
-def write_thresholds(path: str | Path, thresholds: Mapping[str, float]) -> None:
-    """Write ``{finding: number}`` as JSON."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(dict(thresholds), indent=1, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
-
-
 def read_thresholds(path: str | Path) -> dict[str, float]:
     """Read ``{finding: number}`` from JSON, or a published table from CSV.
 
@@ -175,12 +197,7 @@ def read_thresholds(path: str | Path) -> dict[str, float]:
         )
     if path.suffix.lower() == ".csv":
         return _from_csv(path, "threshold")
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}); write finding -> number.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not finding -> number.")
+    content = read_json(path, dict, "write finding -> number")
     for name, value in content.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not np.isfinite(value):

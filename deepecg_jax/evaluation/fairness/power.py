@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 
-from deepecg_jax.evaluation.resampling.intervals import mean_defined, number
+from deepecg_jax.evaluation.fairness.results import DetectableGap
+from deepecg_jax.evaluation.resampling.defined import mean_defined, number
 
 ALPHA, POWER = 0.05, 0.8
 
@@ -15,7 +15,8 @@ ALPHA, POWER = 0.05, 0.8
 def smallest_detectable(
     standard_error: float | np.ndarray, alpha: float = ALPHA, power: float = POWER
 ) -> np.ndarray:
-    """The true difference that a two-sided test at `alpha` finds with probability `power`.
+    """The true difference that a two-sided test at `alpha` finds with probability `power`, in the
+    unit and shape of the standard error.
 
     ``(z(1 - alpha / 2) + z(power)) * standard_error`` (Bloom, Evaluation Review 19, 1995). With the
     standard error of a patient bootstrap it holds for any metric and for repeated patients; for two
@@ -28,7 +29,7 @@ def smallest_detectable(
 
 def detectable_gaps(
     values: Mapping[str, np.ndarray], compared: np.ndarray, names: Sequence[str]
-) -> dict[str, Any]:
+) -> DetectableGap:
     """The smallest detectable gap of one metric.
 
     Args:

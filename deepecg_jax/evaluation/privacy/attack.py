@@ -1,12 +1,11 @@
 """How well an attack tells members from non-members."""
 
-from typing import Any
-
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.privacy.results import Attack, Rate
 from deepecg_jax.evaluation.resampling.blocks import count_blocks
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import interval
 
@@ -16,7 +15,7 @@ _LANES = 128
 
 def judge_attack(
     member: np.ndarray, score: np.ndarray, resampler: Resampler | None, resamples: int
-) -> dict[str, Any]:
+) -> Attack:
     """AUROC, and the true-positive rate where almost nobody is accused falsely.
 
     An average hides an attack that is certain about a few, so Carlini et al. (IEEE S&P 2022) ask
@@ -29,27 +28,27 @@ def judge_attack(
         resamples: how many.
 
     Returns:
-        ``n_members``, ``n_non_members``, ``auroc`` and ``tpr_at_fpr``: ``0.001`` and ``0.01`` ->
-        ``{value, low, high, degenerate}``; with fewer non-members than one false positive takes,
-        ``value`` is null and ``reason`` says so.
+        with fewer non-members than one false positive takes, a rate has no value and says why.
     """
     member = np.asarray(member, bool)
     labels, scores = member[:, None].astype(np.int8), np.asarray(score, np.float64)[:, None]
-    auroc, tpr = [], {rate: [] for rate in FALSE_POSITIVE_RATES}
+    auroc: list[np.ndarray] = []
+    tpr: dict[float, list[np.ndarray]] = {rate: [] for rate in FALSE_POSITIVE_RATES}
     low_rates = _LowRates(member, scores[:, 0])
     for counts in count_blocks(len(member), resampler, resamples, _LANES):
         auroc.append(bootstrap_auroc(labels, scores, counts.T.astype(np.int64))[:, 0])
         for rate in FALSE_POSITIVE_RATES:
             tpr[rate].append(low_rates(rate, counts))
     outside = int((~member).sum())
-    at = {}
+    at: dict[str, Rate] = {}
     for rate in FALSE_POSITIVE_RATES:
         if outside * rate < 1:
-            at[f"{rate:g}"] = interval(np.array([np.nan])) | {
-                "reason": f"needs at least {round(1 / rate):,} non-members"
+            at[f"{rate:g}"] = {
+                **interval(np.array([np.nan])),
+                "reason": f"needs at least {round(1 / rate):,} non-members",
             }
         else:
-            at[f"{rate:g}"] = interval(np.concatenate(tpr[rate]))
+            at[f"{rate:g}"] = {**interval(np.concatenate(tpr[rate]))}
     return {
         "n_members": int(member.sum()),
         "n_non_members": outside,

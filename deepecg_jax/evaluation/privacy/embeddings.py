@@ -3,7 +3,6 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +79,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     return Embeddings(vectors[known], patient[known], date[known], int((~known).sum()))
 
 
-def _npz(path: Path) -> dict[str, Any]:
+def _npz(path: Path) -> dict[str, np.ndarray | list]:
     try:
         with np.load(path, allow_pickle=False) as file:
             fields = {name: file[name] for name in file.files}
@@ -96,7 +95,7 @@ def _npz(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _parquet(path: Path) -> dict[str, Any]:
+def _parquet(path: Path) -> dict[str, np.ndarray | list]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -1,12 +1,15 @@
 """The likelihood-ratio attack, with reference models (Carlini et al., IEEE S&P 2022)."""
 
-from typing import Any
-
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.attack import judge_attack, restrict
 from deepecg_jax.evaluation.privacy.audit import Audit, References, confidence
+from deepecg_jax.evaluation.privacy.results import (
+    LikelihoodRatioAttack,
+    NoAttack,
+    RatioAttack,
+)
 from deepecg_jax.evaluation.resampling.draws import Resampler
 
 FEW = 16
@@ -16,7 +19,7 @@ _LEAST = 2
 
 def likelihood_ratio_attack(
     audit: Audit, references: References, resampler: Resampler | None, resamples: int
-) -> dict[str, Any]:
+) -> LikelihoodRatioAttack:
     """How much likelier the target's confidence is if the record was in the training data.
 
     Confidence is normal over models, with a mean of each record. ``offline`` asks how far the
@@ -24,16 +27,11 @@ def likelihood_ratio_attack(
     (confidence - mean_out) / sd_out, divided by the root of their number. ``online`` needs models
     that saw it too, and is the log-likelihood ratio of the two normals, summed over findings. Both
     take findings as independent given the record.
-
-    Returns:
-        ``models``, ``offline`` and ``online``: `attack.judge_attack`, ``left_out`` (records with
-        fewer than two models on a side), ``variance`` (``common`` or ``by record``); or ``reason``.
     """
     observed = confidence(audit.labels, audit.scores)
     outside = references.scored & ~references.trained_on
     inside = references.scored & references.trained_on
     out = _Normal(references.confidence, outside)
-    result: dict[str, Any] = {"models": len(references.scored)}
     z = (observed - out.mean) / out.deviation
     offline = np.nansum(z, axis=1) / np.sqrt(np.maximum((~np.isnan(z)).sum(axis=1), 1))
     usable = out.enough & ~np.isnan(z).all(axis=1)
@@ -42,20 +40,20 @@ def likelihood_ratio_attack(
             "The likelihood-ratio attack needs members and non-members that at least two reference "
             "models scored without having been trained on them."
         )
-    result["offline"] = _judge(audit, offline, usable, out.common, resampler, resamples)
+    by_out = _judge(audit, offline, usable, out.common, resampler, resamples)
     own = _Normal(references.confidence, inside)
     ratio = _log_density(observed, own) - _log_density(observed, out)
     usable = own.enough & out.enough & ~np.isnan(ratio).all(axis=1)
     if _both_sides(audit, usable):
         online = np.nansum(ratio, axis=1)
         common = own.common or out.common
-        result["online"] = _judge(audit, online, usable, common, resampler, resamples)
+        by_both = _judge(audit, online, usable, common, resampler, resamples)
     else:
-        result["online"] = {
+        by_both: RatioAttack | NoAttack = {
             "reason": "needs members and non-members that two reference models were trained on "
             "(column 'member') and two were not"
         }
-    return result
+    return {"models": len(references.scored), "offline": by_out, "online": by_both}
 
 
 class _Normal:
@@ -94,9 +92,10 @@ def _judge(
     common: bool,
     resampler: Resampler | None,
     resamples: int,
-) -> dict[str, Any]:
+) -> RatioAttack:
     rows = np.flatnonzero(usable)
-    return judge_attack(audit.member[rows], score[rows], restrict(resampler, rows), resamples) | {
+    return {
+        **judge_attack(audit.member[rows], score[rows], restrict(resampler, rows), resamples),
         "left_out": int(len(usable) - len(rows)),
         "variance": "common" if common else "by record",
     }

@@ -1,13 +1,17 @@
 """Membership inference from outputs alone: by the loss, and by a learned attacker."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.attack import judge_attack, restrict
 from deepecg_jax.evaluation.privacy.audit import Audit, confidence
+from deepecg_jax.evaluation.privacy.results import LearnedAttack, LossAttack
 from deepecg_jax.evaluation.resampling.draws import Resampler
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 TREES = 50
 FOLDS = 5
@@ -15,16 +19,11 @@ PUBLISHED_SEEDS = (42, 0, 7, 13, 21, 25, 31, 37, 51, 57)
 _TEST_SHARE = 0.2
 
 
-def loss_attack(audit: Audit, resampler: Resampler | None, resamples: int) -> dict[str, Any]:
+def loss_attack(audit: Audit, resampler: Resampler | None, resamples: int) -> LossAttack:
     """A small loss means member (Yeom et al., IEEE CSF 2018).
 
     The loss is the binary cross-entropy averaged over a record's known labels; records without one
     are left out.
-
-    Returns:
-        `attack.judge_attack`, ``left_out``, ``mean_loss_members``, ``mean_loss_non_members``, and
-        ``advantage``: true minus false-positive rate of calling member whoever's loss is at most
-        the members' mean, which is Yeom's own attack.
     """
     # -log p of the true label is softplus(-confidence)
     with np.errstate(invalid="ignore"):
@@ -38,7 +37,8 @@ def loss_attack(audit: Audit, resampler: Resampler | None, resamples: int) -> di
     if member.all() or not member.any():
         raise UserError("Only one of members and non-members has known labels to take a loss of.")
     small = loss <= loss[member].mean()
-    return judge_attack(member, -loss, restrict(resampler, rows), resamples) | {
+    return {
+        **judge_attack(member, -loss, restrict(resampler, rows), resamples),
         "left_out": int(len(audit.member) - len(rows)),
         "mean_loss_members": float(loss[member].mean()),
         "mean_loss_non_members": float(loss[~member].mean()),
@@ -48,17 +48,13 @@ def loss_attack(audit: Audit, resampler: Resampler | None, resamples: int) -> di
 
 def learned_attack(
     audit: Audit, resampler: Resampler | None, resamples: int, seed: int
-) -> dict[str, Any]:
+) -> LearnedAttack:
     """A random forest of 50 trees learns members from the scores, as in the published evaluation.
 
     ``by_patient`` is judged on records of patients that the forest has not seen (five folds by
     patient). ``published`` repeats the published protocol: ten random 80/20 splits of records, the
     test part cut to equal classes, mean and percentiles over the ten; records of one patient on
     both sides of a split make it look stronger than it is.
-
-    Returns:
-        ``by_patient``: `attack.judge_attack`; ``published``: ``auroc`` ``{value, low, high}`` and
-        ``seeds``.
     """
     try:
         from sklearn.ensemble import RandomForestClassifier
@@ -102,12 +98,12 @@ def learned_attack(
     }
 
 
-def _chance_of_member(forest: Any, x: np.ndarray) -> np.ndarray:
+def _chance_of_member(forest: "RandomForestClassifier", x: np.ndarray) -> np.ndarray:
     """Probability of the class True; a training part may lack it."""
     column = np.flatnonzero(forest.classes_)
     if len(column) == 0:
         return np.zeros(len(x))
-    return forest.predict_proba(x)[:, column[0]]
+    return np.asarray(forest.predict_proba(x))[:, column[0]]
 
 
 def _balanced(rows: np.ndarray, member: np.ndarray, seed: int) -> np.ndarray:

@@ -1,24 +1,23 @@
 """Can a patient be found again by the embedding of an ECG of another day?"""
 
-from typing import Any
-
 import numpy as np
 from scipy.special import gammaln
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings
+from deepecg_jax.evaluation.privacy.results import Reidentified
+from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 
-MEASURES = ("rank_1", "rank_5", "map")
 _QUERIES = 256
 _CELLS = 5e7
 
 
 def reidentify(
-    embeddings: Embeddings, resamples: int = 1000, seed: int = 0, most_queries: int | None = None
-) -> dict[str, Any]:
+    embeddings: Embeddings, resampling: Resampling, most_queries: int | None = None
+) -> Reidentified:
     """Search the recordings for the patient of each one, by cosine similarity.
 
     A query is a recording whose patient has one of another date; its gallery is all recordings but
@@ -29,13 +28,8 @@ def reidentify(
 
     Args:
         embeddings: recordings with patients and dates.
-        resamples, seed: of the bootstrap.
+        resampling: how many resamples of which seed.
         most_queries: take a random part of the queries, for large sets.
-
-    Returns:
-        ``n_recordings``, ``n_patients``, ``n_queries``, ``n_query_patients``, ``left_out``,
-        ``rank_1``, ``rank_5``, ``map``: ``{value, low, high, degenerate}``, and ``chance``: what
-        ``rank_1`` and ``rank_5`` would be for a random order.
 
     Raises:
         UserError: nobody has recordings of two dates.
@@ -47,7 +41,7 @@ def reidentify(
     if len(queries) == 0:
         raise UserError("No patient has recordings of two dates, so nobody can be found again.")
     if most_queries is not None and most_queries < len(queries):
-        rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
+        rng = np.random.Generator(np.random.Philox(key=np.array([resampling.seed, 0], np.uint64)))
         queries = np.sort(rng.choice(queries, most_queries, replace=False))
     found = np.concatenate(
         [
@@ -55,9 +49,9 @@ def reidentify(
             for part in np.split(queries, range(_QUERIES, len(queries), _QUERIES))
         ]
     )
-    resampler = Resampler.of_patients(embeddings.patient_id[queries], seed)
+    resampler = Resampler.of_patients(embeddings.patient_id[queries], resampling.seed)
     counts = np.concatenate(
-        [np.ones((1, len(queries))), resampler.counts(0, resamples).astype(np.float64)]
+        [np.ones((1, len(queries))), resampler.counts(0, resampling.resamples).astype(np.float64)]
     )
     values = ratio(counts @ found[:, :3], counts.sum(axis=1, keepdims=True))
     mates, others = found[:, 3], found[:, 4]
@@ -67,7 +61,9 @@ def reidentify(
         "n_queries": len(queries),
         "n_query_patients": len(np.unique(patient[queries])),
         "left_out": embeddings.left_out,
-        **{name: interval(values[:, j]) for j, name in enumerate(MEASURES)},
+        "rank_1": interval(values[:, 0]),
+        "rank_5": interval(values[:, 1]),
+        "map": interval(values[:, 2]),
         "chance": {"rank_1": _chance(mates, others, 1), "rank_5": _chance(mates, others, 5)},
     }
 

@@ -1,10 +1,13 @@
 """Inline SVG figures of the report; no dependency, no script, prints as vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
+
+from deepecg_jax.evaluation.report.estimates import Shown, shown_of
+from deepecg_jax.evaluation.resampling.intervals import Estimate
+from deepecg_jax.evaluation.survival.results import CurveRow
 
 INK, MUTED, GRID = "#1c2733", "#66727f", "#dfe4e9"
 ACCENT, SECOND, THIRD = "#1f5f99", "#c8602a", "#4f8a5b"
@@ -54,16 +57,16 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(i * step, 6) for i in range(first, int(np.floor(high / step + 1e-9)) + 1)]
 
 
-def forest(rows: Sequence[tuple[str, dict[str, Any], bool]], title: str) -> str:
+def forest(rows: Sequence[tuple[str, Estimate, bool]], title: str) -> str:
     """Points with intervals, one a row.
 
     Args:
         rows: (name, interval with value, low and high, whether it is an average).
         title: what is drawn on the x axis.
     """
-    drawn = [row for row in rows if row[1]["value"] is not None]
+    drawn = drawn_rows(rows)
     left, plot, right, pitch, top = name_width([row[0] for row in drawn]), 500, 140, 19, 26
-    lows = [r[1]["low"] if r[1]["low"] is not None else r[1]["value"] for r in drawn]
+    lows = [part.value if part.ends is None else part.ends[0] for _, part, _ in drawn]
     low = max(0.0, np.floor(min([*lows, 0.9]) * 20) / 20)
 
     def x(value: float) -> float:
@@ -76,23 +79,29 @@ def forest(rows: Sequence[tuple[str, dict[str, Any], bool]], title: str) -> str:
         parts.append(text(x(tick), top - 11, f"{tick:g}", "middle"))
     if low < 0.5:
         parts.append(line(x(0.5), top - 6, x(0.5), height - 8, MUTED, 'stroke-dasharray="3 3"'))
-    for i, (name, estimate, average) in enumerate(drawn):
+    for i, (name, (value, ends), average) in enumerate(drawn):
         y = top + pitch * (i + 0.5)
-        value = estimate["value"]
         colour = SECOND if average else ACCENT
         parts.append(text(left - 12, y + 4, shorten(name), "end", INK, 12))
-        if estimate["low"] is not None:
-            ends = x(estimate["low"]), x(estimate["high"])
-            parts.append(line(ends[0], y, ends[1], y, colour, 'stroke-width="1.6"'))
+        if ends is not None:
+            parts.append(line(x(ends[0]), y, x(ends[1]), y, colour, 'stroke-width="1.6"'))
         if average:
             parts.append(f'<path d="M{x(value) - 5:.1f} {y:.1f}l5 -5l5 5l-5 5z" fill="{colour}"/>')
         else:
             parts.append(f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="3.4" fill="{colour}"/>')
         label = f"{value:.3f}"
-        if estimate["low"] is not None:
-            label += f" [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+        if ends is not None:
+            label += f" [{ends[0]:.3f}, {ends[1]:.3f}]"
         parts.append(text(left + plot + 14, y + 4, label, colour=INK))
     return svg(left + plot + right, height, title, parts)
+
+
+def drawn_rows(
+    rows: Sequence[tuple[str, Estimate, bool]],
+) -> list[tuple[str, Shown, bool]]:
+    """The rows of a forest plot whose value is defined."""
+    pairs = [(name, shown_of(estimate), average) for name, estimate, average in rows]
+    return [(name, part, average) for name, part, average in pairs if part is not None]
 
 
 def unit_square(
@@ -156,7 +165,7 @@ def unit_square(
     return svg(left + size + 12, top + size + below, f"{title}: {note}", parts)
 
 
-def group_dots(groups: Sequence[str], rows: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
+def group_dots(groups: Sequence[str], rows: Sequence[tuple[str, Sequence[Estimate]]]) -> str:
     """Group values side by side: one row a metric, one colour a group, with intervals."""
     left, plot, pitch, top, band = 150, 620, 15, 34, 14
     parts = []
@@ -173,21 +182,20 @@ def group_dots(groups: Sequence[str], rows: Sequence[tuple[str, Sequence[dict[st
         y0 = top + i * block
         parts.append(text(left - 12, y0 + block / 2, metric, "end", INK, 12))
         for g, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
-            if estimate["value"] is None:
+            part = shown_of(estimate)
+            if part is None:
                 continue
             y, colour = y0 + pitch * (g + 0.5), GROUP_COLOURS[g % len(GROUP_COLOURS)]
-            if estimate["low"] is not None:
-                span = x(estimate["low"]), x(estimate["high"])
+            if part.ends is not None:
+                span = x(part.ends[0]), x(part.ends[1])
                 parts.append(line(span[0], y, span[1], y, colour, 'stroke-width="1.6"'))
-            parts.append(
-                f'<circle cx="{x(estimate["value"]):.1f}" cy="{y:.1f}" r="3.4" fill="{colour}"/>'
-            )
-            note = f"{group}  {estimate['value']:.3f}"
+            parts.append(f'<circle cx="{x(part.value):.1f}" cy="{y:.1f}" r="3.4" fill="{colour}"/>')
+            note = f"{group}  {part.value:.3f}"
             parts.append(text(left + plot + 14, y + 4, note, colour=colour))
     return svg(left + plot + 150, height, "Metrics by group", parts)
 
 
-def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
+def incidence(curves: Mapping[str, Sequence[CurveRow]], years: float) -> str:
     """Cumulative incidence by risk group with 95 % bands, and the number at risk below.
 
     Args:
@@ -200,7 +208,7 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
             row["high"]
             for rows in curves.values()
             for row in rows
-            if row["time_days"] <= 365 * years
+            if row["time_days"] <= 365 * years and row["high"] is not None
         ),
         default=1.0,
     )
@@ -223,16 +231,16 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
     for g, (group, rows) in enumerate(curves.items()):
         colour = GROUP_COLOURS[g % len(GROUP_COLOURS)]
         shown = [row for row in rows if row["time_days"] <= 365 * years]
-        steps = {name: _steps(shown, name, 365 * years) for name in ("incidence", "low", "high")}
-        corners = " ".join(
-            "{:.1f},{:.1f}".format(*point(*p)) for p in steps["high"] + steps["low"][::-1]
-        )
-        path = " ".join("{:.1f},{:.1f}".format(*point(*p)) for p in steps["incidence"])
+        columns = [[row[name] for row in shown] for name in ("incidence", "low", "high")]
+        days = [row["time_days"] for row in shown]
+        middle, low, high = (_steps(days, values, 365 * years) for values in columns)
+        corners = " ".join("{:.1f},{:.1f}".format(*point(*p)) for p in high + low[::-1])
+        path = " ".join("{:.1f},{:.1f}".format(*point(*p)) for p in middle)
         parts.append(f'<polygon points="{corners}" fill="{colour}" fill-opacity="0.13"/>')
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.7"/>'
         )
-        ends.append((point(*steps["incidence"][-1])[1], group, colour))
+        ends.append((point(*middle[-1])[1], group, colour))
         y = top + tall + 44 + pitch * g
         parts.append(text(left - 26, y, f"{shorten(group, 14)} at risk", "end", colour, 10.5))
         for year in whole_years:
@@ -247,11 +255,13 @@ def incidence(curves: dict[str, Sequence[dict[str, Any]]], years: float) -> str:
     return svg(left + plot + 150, height, "Cumulative incidence by risk group", parts)
 
 
-def _steps(rows: Sequence[dict[str, Any]], name: str, end: float) -> list[tuple[float, float]]:
-    """Corners of a step function from (0, 0) to ``end``."""
+def _steps(
+    days: Sequence[float], values: Sequence[float | None], end: float
+) -> list[tuple[float, float]]:
+    """Corners of a step function from (0, 0) to ``end``; a step that is undefined is left out."""
     corners, value = [(0.0, 0.0)], 0.0
-    for row in rows:
-        corners.append((row["time_days"], value))
-        value = row[name]
-        corners.append((row["time_days"], value))
+    for day, reached in zip(days, values, strict=True):
+        if reached is not None:
+            corners += [(day, value), (day, reached)]
+            value = reached
     return [*corners, (end, value)]

@@ -1,22 +1,24 @@
 """SVG figures of a comparison: differences with intervals, and decision curves."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from deepecg_jax.evaluation.comparison.results import DecisionCurves
 from deepecg_jax.evaluation.report.charts import (
     ACCENT,
     GRID,
     INK,
     MUTED,
     SECOND,
+    drawn_rows,
     line,
     name_width,
     shorten,
     svg,
     text,
 )
+from deepecg_jax.evaluation.resampling.intervals import Estimate
 
 _STEPS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
@@ -28,20 +30,18 @@ def signed_ticks(low: float, high: float) -> list[float]:
     return [round(i * step, 6) for i in range(first, last + 1)]
 
 
-def difference_forest(rows: Sequence[tuple[str, Mapping[str, Any], bool]], title: str) -> str:
+def difference_forest(rows: Sequence[tuple[str, Estimate, bool]], title: str) -> str:
     """Differences with intervals around zero, one a row.
 
     Args:
         rows: (name, difference with value, low and high, whether it is an average).
         title: what is drawn on the x axis.
     """
-    drawn = [row for row in rows if row[1]["value"] is not None]
+    drawn = drawn_rows(rows)
     left, plot, right, pitch, top = name_width([row[0] for row in drawn]), 480, 170, 19, 44
-    ends = [0.0] + [
-        row[1][key] for row in drawn for key in ("value", "low", "high") if row[1][key] is not None
-    ]
-    reach = max(1e-3, max(abs(end) for end in ends)) * 1.05
-    low, high = max(-reach, min(ends) - 0.1 * reach), min(reach, max(ends) + 0.1 * reach)
+    spots = [0.0] + [spot for _, part, _ in drawn for spot in (part.value, *(part.ends or ()))]
+    reach = max(1e-3, max(abs(spot) for spot in spots)) * 1.05
+    low, high = max(-reach, min(spots) - 0.1 * reach), min(reach, max(spots) + 0.1 * reach)
 
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * plot
@@ -55,14 +55,14 @@ def difference_forest(rows: Sequence[tuple[str, Mapping[str, Any], bool]], title
         parts.append(line(x(tick), top - 6, x(tick), height - 8, GRID))
         parts.append(text(x(tick), top - 11, f"{tick:+g}" if tick else "0", "middle"))
     parts.append(line(x(0), top - 6, x(0), height - 8, MUTED, 'stroke-dasharray="3 3"'))
-    for i, (name, gap, average) in enumerate(drawn):
-        y, value = top + pitch * (i + 0.5), gap["value"]
+    for i, (name, (value, ends), average) in enumerate(drawn):
+        y = top + pitch * (i + 0.5)
         colour = SECOND if average else ACCENT
         parts.append(text(left - 12, y + 4, shorten(name), "end", INK, 12))
         label = f"{value:+.3f}"
-        if gap["low"] is not None:
-            parts.append(line(x(gap["low"]), y, x(gap["high"]), y, colour, 'stroke-width="1.6"'))
-            label += f" [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+        if ends is not None:
+            parts.append(line(x(ends[0]), y, x(ends[1]), y, colour, 'stroke-width="1.6"'))
+            label += f" [{ends[0]:+.3f}, {ends[1]:+.3f}]"
         if average:
             parts.append(f'<path d="M{x(value) - 5:.1f} {y:.1f}l5 -5l5 5l-5 5z" fill="{colour}"/>')
         else:
@@ -71,7 +71,7 @@ def difference_forest(rows: Sequence[tuple[str, Mapping[str, Any], bool]], title
     return svg(left + plot + right, height, title, parts)
 
 
-def decision_curves(name: str, note: str, curve: Mapping[str, Sequence[float | None]]) -> str:
+def decision_curves(name: str, note: str, curve: DecisionCurves) -> str:
     """Net benefit of both models, of treating everybody and of treating nobody.
 
     Args:
@@ -80,7 +80,8 @@ def decision_curves(name: str, note: str, curve: Mapping[str, Sequence[float | N
         curve: ``threshold``, ``a``, ``b``, ``all``, each (K,).
     """
     left, top, width, tall, below = 42, 40, 168, 130, 34
-    best = max((v for key in ("a", "b", "all") for v in curve[key] if v is not None), default=0.0)
+    every = (*curve["a"], *curve["b"], *curve["all"])
+    best = max((value for value in every if value is not None), default=0.0)
     high = max(best * 1.08, 1e-4)
     low = -0.25 * high
 
@@ -110,10 +111,14 @@ def decision_curves(name: str, note: str, curve: Mapping[str, Sequence[float | N
     parts.append(
         text(left + width / 2, top + tall + 27, "threshold probability", "middle", size=10)
     )
-    styles = (("all", MUTED, 'stroke-dasharray="4 3"'), ("b", SECOND, ""), ("a", ACCENT, ""))
-    for key, colour, extra in styles:
+    styles = (
+        (curve["all"], MUTED, 'stroke-dasharray="4 3"'),
+        (curve["b"], SECOND, ""),
+        (curve["a"], ACCENT, ""),
+    )
+    for values, colour, extra in styles:
         parts.append(
-            f'<polyline points="{path(curve[key])}" fill="none" stroke="{colour}" '
+            f'<polyline points="{path(values)}" fill="none" stroke="{colour}" '
             f'stroke-width="1.6" {extra}/>'
         )
     return svg(left + width + 12, top + tall + below, f"Decision curves: {name}", parts)

@@ -1,27 +1,20 @@
 """``comparison.html``: two models side by side for a person, from the numbers of the JSON."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from deepecg_jax.evaluation.comparison.results import ComparisonResult, FindingEntry
+from deepecg_jax.evaluation.metrics.table import shown
 from deepecg_jax.evaluation.report.comparison_charts import decision_curves, difference_forest
+from deepecg_jax.evaluation.report.estimates import defined
 from deepecg_jax.evaluation.report.figures import Figure, write_figures
 from deepecg_jax.evaluation.report.page import page_environment, with_interval
 
-_METRICS = (
-    ("AUPRC", "auprc"),
-    ("Brier", "brier"),
-    ("Sensitivity", "sensitivity"),
-    ("Specificity", "specificity"),
-)
-_AVERAGES = (("AUROC", "auroc"), *_METRICS)
 
-
-def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> None:
+def write_comparison_report(comparison: ComparisonResult, path: str | Path) -> None:
     """Write the page, and each of its figures as SVG and CSV in ``figures/`` beside it.
 
     Args:
-        comparison: the result of `comparison.compare`, with the models' names ``a`` and ``b``.
+        comparison: the result of `compare.compare`, with the models' names ``a`` and ``b``.
         path: the HTML file.
     """
     path = Path(path)
@@ -31,30 +24,32 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
     write_figures(path.parent / "figures", figures)
 
 
-def build_comparison_report(comparison: Mapping[str, Any]) -> tuple[str, list[Figure]]:
+def build_comparison_report(comparison: ComparisonResult) -> tuple[str, list[Figure]]:
     """The page and the figures in it; the same input gives the same text."""
     findings = comparison["findings"]
     kind = comparison["adjusted"]["findings"]["p"]
-    judged = [name for name, part in findings.items() if part["difference"]["value"] is not None]
-    ranked = sorted(judged, key=lambda name: -findings[name]["difference"]["value"])
-    rows = [(name, findings[name]["difference"], False) for name in ranked]
-    rows += [(f"{k} average", comparison[k]["difference"], True) for k in ("macro", "micro")]
+    judged = defined({name: part["difference"] for name, part in findings.items()})
+    rows = [(name, findings[name]["difference"], False) for name in judged]
+    rows.append(("macro average", comparison["macro"]["difference"], True))
+    rows.append(("micro average", comparison["micro"]["difference"], True))
     forest = Figure(
         "difference",
         difference_forest(rows, "Difference of AUROC, A - B"),
         [{"name": n, **{k: part[k] for k in ("value", "low", "high")}} for n, part, _ in rows],
     )
-    common = sorted(judged, key=lambda name: -findings[name]["n_positive"])
+    in_order = [name for name in findings if name in judged]
+    common = sorted(in_order, key=lambda name: -findings[name]["n_positive"])
     decisions = [_decision(name, findings[name]) for name in common]
+    columns = shown("comparison")
     page = (
         page_environment()
         .get_template("comparison.html")
         .render(
             c=comparison,
-            abstract=abstract(comparison, kind),
+            abstract=abstract(comparison),
             p=kind,
-            metrics=_METRICS,
-            averages=_AVERAGES,
+            metrics=columns,
+            lower_is_better=[m.title for m in columns if m.higher_is_better is False],
             without=[name for name in findings if name not in judged],
             forest=forest,
             decisions=decisions,
@@ -63,17 +58,15 @@ def build_comparison_report(comparison: Mapping[str, Any]) -> tuple[str, list[Fi
     return page, [forest, *decisions]
 
 
-def _decision(name: str, finding: Mapping[str, Any]) -> Figure:
+def _decision(name: str, finding: FindingEntry) -> Figure:
     curve = finding["decision_curve"]
-    rows: list[dict[str, Any]] = [
-        dict(zip(("threshold", "a", "b", "all"), values, strict=True))
-        for values in zip(*(curve[key] for key in ("threshold", "a", "b", "all")), strict=True)
-    ]
+    points = zip(curve["threshold"], curve["a"], curve["b"], curve["all"], strict=True)
+    rows = [{"threshold": t, "a": a, "b": b, "all": everybody} for t, a, b, everybody in points]
     note = f"{finding['n_positive']:,} of {finding['n']:,} positive"
     return Figure(f"decision_{name}", decision_curves(name, note, curve), rows)
 
 
-def abstract(comparison: Mapping[str, Any], kind: str) -> list[str]:
+def abstract(comparison: ComparisonResult) -> list[str]:
     """The result in a few sentences."""
     findings, macro = comparison["findings"], comparison["macro"]
     of_patients = (
@@ -89,15 +82,12 @@ def abstract(comparison: Mapping[str, Any], kind: str) -> list[str]:
             f"The macro AUROC is {macro['a']:.3f} for A and {macro['b']:.3f} for B, a difference "
             f"of {with_interval(gap, sign='+')} (p {p_value(macro['p_bootstrap'])})."
         )
-    sure = [
-        name
-        for name, part in findings.items()
-        if part["p_holm"] is not None and part["p_holm"] < 0.05
-    ]
     better = {"A": 0, "B": 0}
-    for name in sure:
-        better["A" if findings[name]["difference"]["value"] > 0 else "B"] += 1
-    tested = sum(part[kind] is not None for part in findings.values())
+    for part in findings.values():
+        p, gap = part.get("p_holm"), part["difference"]["value"]
+        if p is not None and gap is not None and p < 0.05:
+            better["A" if gap > 0 else "B"] += 1
+    tested = comparison["adjusted"]["findings"]["family"]
     if tested:
         sentences.append(
             f"After Holm's adjustment over {tested} findings, the AUROC of A is higher in "

@@ -1,17 +1,16 @@
 """A comparison of two models as a compact table in a terminal."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from deepecg_jax.evaluation.comparison.results import ComparisonResult, Entry
 
 _MOST_ROWS = 25
 _NAME_WIDTH = 26
 
 
-def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
+def print_comparison(comparison: ComparisonResult, console: Console) -> None:
     """Print AUROC of both models, the averages and at most 25 findings, surest difference first."""
     unit = "patients" if comparison["cluster"] else "records"
     table = Table(
@@ -25,8 +24,8 @@ def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
     table.add_column("", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
     for title in ("A", "B", "A - B", "p", "p Holm"):
         table.add_column(title, no_wrap=True)
-    for name in ("macro", "micro"):
-        entry = comparison[name]
+    averages: dict[str, Entry] = {"macro": comparison["macro"], "micro": comparison["micro"]}
+    for name, entry in averages.items():
         table.add_row(f"{name} average", *_cells(entry, entry["p_bootstrap"]), style="bold")
     findings, kind = comparison["findings"], comparison["adjusted"]["findings"]["p"]
 
@@ -48,7 +47,7 @@ def print_comparison(comparison: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def _cells(entry: Mapping[str, Any], p: float | None) -> list[str]:
+def _cells(entry: Entry, p: float | None) -> list[str]:
     gap = entry["difference"]
     shown = "–"
     if gap["value"] is not None:
@@ -56,7 +55,7 @@ def _cells(entry: Mapping[str, Any], p: float | None) -> list[str]:
         if gap["low"] is not None:
             shown += f" [dim]{gap['low']:+.3f} to {gap['high']:+.3f}[/dim]"
     values = ["–" if entry[key] is None else f"{entry[key]:.3f}" for key in ("a", "b")]
-    return [*values, shown, _p(p), _p(entry["p_holm"])]
+    return [*values, shown, _p(p), _p(entry.get("p_holm"))]
 
 
 def _p(value: float | None) -> str:

@@ -1,12 +1,16 @@
 """``report.html``: one self-contained page for a person, from the same numbers as the JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from deepecg_jax.evaluation.fairness.gaps import EQUALIZED_ODDS, gap_columns
+from deepecg_jax.evaluation.fairness.results import DetectableGap, GroupComparison
+from deepecg_jax.evaluation.metrics.table import shown
 from deepecg_jax.evaluation.report.confident_errors import ConfidentError, most_confident_errors
+from deepecg_jax.evaluation.report.estimates import defined
 from deepecg_jax.evaluation.report.figures import Figure, write_figures
 from deepecg_jax.evaluation.report.page_figures import (
     curve_figures,
@@ -16,26 +20,14 @@ from deepecg_jax.evaluation.report.page_figures import (
     ranked_findings,
     reliability_figures,
 )
+from deepecg_jax.evaluation.resampling.intervals import Estimate
+from deepecg_jax.evaluation.results import Evaluation
+from deepecg_jax.evaluation.survival.results import SurvivalResult
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 Draw = Callable[[ConfidentError], str | None]
 """Draws the ECG of an error as SVG, or says with None that its signal is not at hand."""
 
-_GAP_ROWS = (
-    ("AUROC", "auroc_difference"),
-    ("True-positive rate", "tpr_difference"),
-    ("False-positive rate", "fpr_difference"),
-    ("Equalized odds", "equalized_odds_difference"),
-)
-_TABLE = (
-    ("AUROC", "auroc"),
-    ("AUPRC", "auprc"),
-    ("Sensitivity", "sensitivity"),
-    ("Specificity", "specificity"),
-    ("PPV", "ppv"),
-    ("NPV", "npv"),
-    ("F1", "f1"),
-)
 _CALIBRATION = (
     ("ECE", "ece"),
     ("ICI", "ici"),
@@ -45,9 +37,42 @@ _CALIBRATION = (
 )
 
 
+@dataclass(frozen=True)
+class FairnessBlock:
+    """What the page says of one attribute.
+
+    Attributes:
+        attribute: such as ``sex``.
+        part: its numbers.
+        figure: the groups side by side; ``None`` where no finding can be compared.
+        detectable: name in JSON -> smallest detectable gap.
+        worst: the worst groups in one line.
+        comparable: whether there are differences to show.
+        widest: findings with the widest equalized-odds difference, and their fewest positives in a
+            group.
+    """
+
+    attribute: str
+    part: GroupComparison
+    figure: Figure | None
+    detectable: dict[str, DetectableGap]
+    worst: str
+    comparable: bool
+    widest: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class SurvivalBlock:
+    """What the page says of one score's survival analysis."""
+
+    name: str
+    part: SurvivalResult
+    figure: Figure
+
+
 def write_report(
     predictions: Predictions,
-    metrics: Mapping[str, Any],
+    metrics: Evaluation,
     path: str | Path,
     source: str,
     draw: Draw | None = None,
@@ -68,17 +93,10 @@ def write_report(
     write_figures(path.parent / "figures", figures)
 
 
-def render_report(
-    predictions: Predictions, metrics: Mapping[str, Any], source: str, draw: Draw | None = None
-) -> str:
-    """The page as text; the same input gives the same text."""
-    return build_report(predictions, metrics, source, draw)[0]
-
-
 def build_report(
-    predictions: Predictions, metrics: Mapping[str, Any], source: str, draw: Draw | None = None
+    predictions: Predictions, metrics: Evaluation, source: str, draw: Draw | None = None
 ) -> tuple[str, list[Figure]]:
-    """The page and the figures in it."""
+    """The page as text and the figures in it; the same input gives the same text."""
     environment = page_environment()
     findings, ranked = metrics["findings"], ranked_findings(metrics)
     forest = discrimination_figure(metrics)
@@ -86,7 +104,7 @@ def build_report(
     reliability = reliability_figures(metrics)
     blocks = [_fairness(name, part) for name, part in metrics["fairness"].items()]
     survival = [
-        {"name": name, "part": part, "figure": incidence_figure(name, part)}
+        SurvivalBlock(name, part, incidence_figure(name, part))
         for name, part in metrics["survival"].items()
     ]
     errors = [
@@ -97,7 +115,10 @@ def build_report(
         m=metrics,
         source=source,
         abstract=abstract(metrics),
-        columns=_TABLE,
+        head=shown("head"),
+        columns=shown("findings"),
+        averages=shown("averages"),
+        decisions=shown("decisions"),
         calibration_columns=_CALIBRATION,
         ranked=ranked,
         without_both=[name for name in findings if name not in ranked],
@@ -105,15 +126,15 @@ def build_report(
         rocs=rocs,
         precisions=precisions,
         fairness=blocks,
-        gap_rows=_GAP_ROWS,
+        gap_columns=gap_columns(),
         reliability=reliability,
         survival=survival,
         errors=errors,
         most_degenerate=_most_degenerate(metrics),
     )
     figures = [forest, *rocs, *precisions, *reliability]
-    figures += [block["figure"] for block in blocks if block["figure"] is not None]
-    figures += [part["figure"] for part in survival]
+    figures += [block.figure for block in blocks if block.figure is not None]
+    figures += [block.figure for block in survival]
     return page, figures
 
 
@@ -134,10 +155,10 @@ def page_environment() -> Environment:
     return environment
 
 
-def abstract(metrics: Mapping[str, Any]) -> list[str]:
+def abstract(metrics: Evaluation) -> list[str]:
     """The result in a few sentences, for the head of the page and the terminal."""
     findings = metrics["findings"]
-    judged = [name for name, f in findings.items() if f["auroc"]["value"] is not None]
+    judged = defined({name: part["auroc"] for name, part in findings.items()})
     patients = "" if metrics["cluster"] is None else f" of {metrics['n_patients']:,} patients"
     sentences = [
         f"{metrics['n_records']:,} ECGs{patients} and {len(findings)} "
@@ -150,15 +171,17 @@ def abstract(metrics: Mapping[str, Any]) -> list[str]:
             f"The macro AUROC is {with_interval(macro)} and the micro AUROC {with_interval(micro)}."
         )
     if len(judged) > 1:
+        # of equals, the first in the table
         best, worst = (
-            pick(judged, key=lambda name: findings[name]["auroc"]["value"]) for pick in (max, min)
+            pick((name for name in findings if name in judged), key=lambda name: judged[name])
+            for pick in (max, min)
         )
         sentences.append(
             f"The best separated finding is {best} ({with_interval(findings[best]['auroc'])}), "
             f"the worst {worst} ({with_interval(findings[worst]['auroc'])})."
         )
     for attribute, part in metrics["fairness"].items():
-        gap = part.get("equalized_odds_difference")
+        gap = part.get(f"{EQUALIZED_ODDS}_difference")
         if gap is not None and gap["value"] is not None:
             sentences.append(
                 f"Between the groups by {attribute}, the equalized-odds difference averages "
@@ -170,11 +193,12 @@ def abstract(metrics: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def with_interval(estimate: Mapping[str, Any], digits: int = 3, sign: str = "-") -> str:
+def with_interval(estimate: Estimate, digits: int = 3, sign: str = "-") -> str:
     """``0.927 [0.912, 0.940]``; with `sign` ``+`` positive numbers carry one."""
     if estimate["value"] is None:
         return "–"
-    value, low, high = (_fixed(estimate[key], digits, sign) for key in ("value", "low", "high"))
+    value = _fixed(estimate["value"], digits, sign)
+    low, high = (_fixed(end, digits, sign) for end in (estimate["low"], estimate["high"]))
     return value if estimate["low"] is None else f"{value} [{low}, {high}]"
 
 
@@ -192,40 +216,36 @@ def _p_short(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _fairness(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def _fairness(attribute: str, part: GroupComparison) -> FairnessBlock:
     groups = list(part["groups"])
-    gaps = part.get("equalized_odds_difference", {}).get("by_finding", {})
+    gap = part.get(f"{EQUALIZED_ODDS}_difference")
+    gaps = defined({} if gap is None else gap.get("by_finding", {}))
     widest = [
         (name, min(part["groups"][group]["by_finding"][name]["n_positive"] for group in groups))
-        for name in sorted(gaps, key=lambda name: -gaps[name]["value"])[:10]
+        for name in list(gaps)[:10]
     ]
-    return {
-        "attribute": attribute,
-        "part": part,
-        "figure": fairness_figure(attribute, part),
-        "detectable": part.get("power", {}).get("smallest_detectable"),
-        "worst": _worst_groups(part),
-        "comparable": bool(part["findings_compared"]) and len(groups) > 1,
-        "widest": widest,
-    }
+    return FairnessBlock(
+        attribute,
+        part,
+        fairness_figure(attribute, part),
+        part["power"]["smallest_detectable"] if "power" in part else {},
+        _worst_groups(part),
+        bool(part["findings_compared"]) and len(groups) > 1,
+        widest,
+    )
 
 
-def _worst_groups(part: Mapping[str, Any]) -> str:
+def _worst_groups(part: GroupComparison) -> str:
     """``AUROC male (0.912), ...``: the group with the worst mean of each metric."""
     named = []
-    for title, metric in (
-        ("AUROC", "auroc"),
-        ("true-positive rate", "tpr"),
-        ("false-positive rate", "fpr"),
-        ("PPV", "ppv"),
-    ):
-        found = part.get("worst_group", {}).get(metric, {}).get("mean")
-        if found is not None:
-            named.append(f"{title} {found['group']} ({_fixed(found['value'])})")
+    for metric in shown("worst_group"):
+        worst = part["worst_group"][metric.in_groups]["mean"] if "worst_group" in part else None
+        if worst is not None:
+            named.append(f"{metric.of_groups_in_text} {worst['group']} ({_fixed(worst['value'])})")
     return ", ".join(named)
 
 
-def _most_degenerate(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _most_degenerate(metrics: Evaluation) -> list[tuple[str, float]]:
     """Findings whose AUROC was undefined in some resamples, the worst first."""
     shares = [
         (name, finding["auroc"]["degenerate"])

@@ -1,10 +1,10 @@
 """All figures of the report, from a predictions table and its metrics."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from deepecg_jax.evaluation.calibration.results import Bin
 from deepecg_jax.evaluation.discrimination.curves import (
     BAND_RESAMPLES,
     Band,
@@ -12,44 +12,40 @@ from deepecg_jax.evaluation.discrimination.curves import (
     pr_curve,
     roc_curve,
 )
+from deepecg_jax.evaluation.fairness.results import GroupComparison
+from deepecg_jax.evaluation.metrics.table import shown
 from deepecg_jax.evaluation.report.charts import forest, group_dots, incidence, unit_square
+from deepecg_jax.evaluation.report.estimates import defined
 from deepecg_jax.evaluation.report.figures import Figure
-from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.intervals import Estimate
+from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.results import Evaluation
+from deepecg_jax.evaluation.survival.results import SurvivalResult
 from deepecg_jax.evaluation.table.predictions import Predictions
 
-GROUP_ROWS = (
-    ("AUROC", "auroc"),
-    ("AUPRC", "auprc"),
-    ("True-positive rate", "tpr"),
-    ("False-positive rate", "fpr"),
-    ("PPV", "ppv"),
-    ("Selection rate", "selection_rate"),
-)
 RELIABILITY_SHOWN = 11
 
 
-def ranked_findings(metrics: Mapping[str, Any]) -> list[str]:
+def ranked_findings(metrics: Evaluation) -> list[str]:
     """Findings with an AUROC, the best separated first."""
-    findings = metrics["findings"]
-    judged = [name for name, part in findings.items() if part["auroc"]["value"] is not None]
-    return sorted(judged, key=lambda name: -findings[name]["auroc"]["value"])
+    return list(defined({name: part["auroc"] for name, part in metrics["findings"].items()}))
 
 
-def discrimination_figure(metrics: Mapping[str, Any]) -> Figure:
+def discrimination_figure(metrics: Evaluation) -> Figure:
     """AUROC of every finding with its interval, and the averages."""
     rows = [(name, metrics["findings"][name]["auroc"], False) for name in ranked_findings(metrics)]
-    rows += [(f"{kind} average", metrics[kind]["auroc"], True) for kind in ("macro", "micro")]
+    rows.append(("macro average", metrics["macro"]["auroc"], True))
+    rows.append(("micro average", metrics["micro"]["auroc"], True))
     table = [{"name": name, **_estimate(part)} for name, part, _ in rows]
     return Figure("auroc", forest(rows, "AUROC"), table)
 
 
 def curve_figures(
-    predictions: Predictions, metrics: Mapping[str, Any]
+    predictions: Predictions, metrics: Evaluation
 ) -> tuple[list[Figure], list[Figure]]:
     """ROC and precision-recall curves with bands, one of each a finding."""
-    resampler = Resampler.of_records(len(predictions), metrics["seed"])
-    if metrics["cluster"] is not None:
-        resampler = Resampler.of_patients(predictions.patient_id, metrics["seed"])
+    drawn = Resampling(metrics["resamples"], metrics["seed"], metrics["cluster"])
+    resampler = drawn.resampler(predictions.patient_id)
     names = ranked_findings(metrics)
     parts = [_known(predictions, name) for name in names]
     bands = curve_bands(parts, resampler, min(metrics["resamples"], BAND_RESAMPLES))
@@ -68,14 +64,16 @@ def _known(predictions: Predictions, name: str) -> tuple[np.ndarray, np.ndarray,
 
 
 def _curves(
-    metrics: Mapping[str, Any],
+    metrics: Evaluation,
     name: str,
     positive: np.ndarray,
     scores: np.ndarray,
     bands: tuple[Band, Band],
 ) -> tuple[Figure, Figure]:
     finding = metrics["findings"][name]
+    # a finding that has a curve has both classes, and so both of these
     sensitivity, specificity = finding["sensitivity"]["value"], finding["specificity"]["value"]
+    assert sensitivity is not None and specificity is not None
     ppv = finding["ppv"]["value"]
     note = f"{finding['auroc']['value']:.3f}, {finding['n_positive']:,} positive"
     roc = _square(
@@ -123,7 +121,7 @@ def _square(
     return Figure(file, drawing, rows)
 
 
-def reliability_figures(metrics: Mapping[str, Any]) -> list[Figure]:
+def reliability_figures(metrics: Evaluation) -> list[Figure]:
     """Observed share against mean score: all findings flattened, and the most common ones."""
     calibration, findings = metrics["calibration"], metrics["findings"]
     common = sorted(ranked_findings(metrics), key=lambda name: -findings[name]["n_positive"])
@@ -134,11 +132,7 @@ def reliability_figures(metrics: Mapping[str, Any]) -> list[Figure]:
         bins = part["bins"]
         band = None
         if bins and bins[0].get("positive_rate_low") is not None:
-            low, high = (
-                [b["positive_rate"] if b[side] is None else b[side] for b in bins]
-                for side in ("positive_rate_low", "positive_rate_high")
-            )
-            band = ([b["mean_score"] for b in bins], low, high)
+            band = ([b["mean_score"] for b in bins], *_rate_band(bins))
         drawing = unit_square(
             [(b["mean_score"], b["positive_rate"]) for b in bins],
             name,
@@ -151,15 +145,23 @@ def reliability_figures(metrics: Mapping[str, Any]) -> list[Figure]:
     return figures
 
 
-def fairness_figure(attribute: str, part: Mapping[str, Any]) -> Figure | None:
+def _rate_band(bins: Sequence[Bin]) -> tuple[list[float], list[float]]:
+    """The ends of each bin's interval, both its share of positives where it has none."""
+    pairs = [(b["positive_rate"], b["positive_rate_low"], b["positive_rate_high"]) for b in bins]
+    return (
+        [rate if low is None else low for rate, low, _ in pairs],
+        [rate if high is None else high for rate, _, high in pairs],
+    )
+
+
+def fairness_figure(attribute: str, part: GroupComparison) -> Figure | None:
     """Group values with intervals; None where no finding can be compared."""
     if not part["findings_compared"]:
         return None
     groups = list(part["groups"])
     rows = [
-        (title, [part["groups"][group]["intervals"][metric] for group in groups])
-        for title, metric in GROUP_ROWS
-        if all(metric in part["groups"][group]["intervals"] for group in groups)
+        (metric.of_groups, [part["groups"][g]["intervals"][metric.in_groups] for g in groups])
+        for metric in shown("group_figure")
     ]
     table = [
         {"metric": title, "group": group, **_estimate(estimate)}
@@ -169,12 +171,12 @@ def fairness_figure(attribute: str, part: Mapping[str, Any]) -> Figure | None:
     return Figure(f"fairness_{attribute}", group_dots(groups, rows), table)
 
 
-def incidence_figure(name: str, survival: Mapping[str, Any]) -> Figure:
+def incidence_figure(name: str, survival: SurvivalResult) -> Figure:
     """Cumulative incidence by risk group."""
     curves = survival["curves"]
     rows = [{"group": group, **row} for group, part in curves.items() for row in part]
     return Figure(f"incidence_{name}", incidence(curves, survival["horizon_years"]), rows)
 
 
-def _estimate(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: part[key] for key in ("value", "low", "high")}
+def _estimate(part: Estimate) -> dict[str, float | None]:
+    return {"value": part["value"], "low": part["low"], "high": part["high"]}

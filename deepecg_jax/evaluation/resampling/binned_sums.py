@@ -6,7 +6,7 @@ BLOCK = 2**18
 """Records that are picked at once."""
 
 
-class CellSums:
+class BinnedSums:
     """Sums over the records of each cell and class, for any counts."""
 
     def __init__(

@@ -8,7 +8,7 @@ import numpy as np
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.resampling.devices import Devices
 from deepecg_jax.evaluation.resampling.draws import Sweep, narrow
-from deepecg_jax.evaluation.resampling.partition import Cells
+from deepecg_jax.evaluation.resampling.partition import Partition
 from deepecg_jax.evaluation.resampling.ranking import Ranking
 from deepecg_jax.evaluation.resampling.tallies import Tallies, tally
 from deepecg_jax.evaluation.resampling.walk import (
@@ -26,7 +26,7 @@ class Resampled:
     """What metrics are computed from.
 
     Row 0 of each array is the sample itself, R resamples follow, and then the jackknife's rows, if
-    any: together the rows of a `resampling.Sweep`.
+    any: together the rows of a `draws.Sweep`.
 
     Attributes:
         tallies: sums of shape (rows, C).
@@ -41,6 +41,12 @@ class Resampled:
     auprc: np.ndarray
     n: np.ndarray
     n_positive: np.ndarray
+
+    @classmethod
+    def of_sums(cls, tallies: Tallies) -> "Resampled":
+        """Sums alone, for the metrics that need no ranking: AUROC and AUPRC are NaN."""
+        ranked = np.full_like(tallies.known, np.nan)
+        return cls(tallies, ranked, ranked, tallies.known[0], tallies.positive[0])
 
 
 @dataclass(frozen=True)
@@ -70,19 +76,15 @@ def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) 
     return bootstrap_ranking(labels, scores, counts)[0]
 
 
-def bootstrap_auprc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Average precision of every finding in every given resample; see `bootstrap_auroc`.
-
-    Returns:
-        (R, C) float64, NaN without positives. Equal to scikit-learn's ``average_precision_score``.
-    """
-    return bootstrap_ranking(labels, scores, counts)[1]
-
-
 def bootstrap_ranking(
     labels: np.ndarray, scores: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and average precision together, each (R, C); see `bootstrap_auroc`."""
+    """AUROC and average precision together; see `bootstrap_auroc` for the arguments.
+
+    Returns:
+        each (R, C) float64, NaN where a class is absent (AUROC) or without positives (average
+        precision, which equals scikit-learn's ``average_precision_score``).
+    """
     labels, scores, counts = _checked(labels, scores, counts)
     lanes = lanes_for(len(counts), len(labels), counts.itemsize)
     rankings = [Ranking(labels, scores, [j]) for j in range(labels.shape[1])]
@@ -132,7 +134,7 @@ def bootstrap(
         for own, group in place
     ]
     limits = np.asarray(thresholds)
-    cells = Cells.of(len(labels), groups)
+    cells = Partition.of(len(labels), groups)
 
     itemsize = 1 if weights is None else 8
     lanes = lanes_for(sweep.rows, len(labels), itemsize, len(devices) if devices else 1)
@@ -163,7 +165,19 @@ def split(
     pools: list[Sequence[int]],
     used: int,
 ) -> list[tuple[Tallies, np.ndarray, np.ndarray]]:
-    """Cut the columns of one block into findings, pools and groups, in the order of the plans."""
+    """Cut the columns of one block into findings, pools and groups.
+
+    Args:
+        sums: of all records and of each group, each (lanes, C).
+        lost: (lanes, columns), see `Walker.walk`; the columns are the findings, then one a pool,
+            then the findings of each group.
+        precision: (lanes, columns).
+        pools: the findings of each pool.
+        used: how many lanes hold a resample; the rest is padding.
+
+    Returns:
+        (sums, AUROC, average precision), each (used, C), or (used, 1) for a pool; in that order.
+    """
     parts = [sums[0]] + [sums[0].pooled(list(findings)) for findings in pools] + sums[1:]
     result, column = [], 0
     for part in parts:
@@ -181,7 +195,14 @@ def merge(
     pools: Mapping[str, Sequence[int]],
     groups: Mapping[str, np.ndarray],
 ) -> Bootstrap:
-    """Put blocks of rows (see `split`) together and name the parts."""
+    """Put blocks of rows together and name the parts.
+
+    Args:
+        blocks: what `split` gave for each block of rows.
+        labels: (N, C), for the numbers of known and positive records.
+        pools: name -> findings that are flattened together.
+        groups: name -> (N,) bool.
+    """
     sizes = [_sizes(labels)] + [_sizes(labels[:, list(f)], pooled=True) for f in pools.values()]
     sizes += [_sizes(labels[mask]) for mask in groups.values()]
     merged = [_concatenate([block[i] for block in blocks], *size) for i, size in enumerate(sizes)]

@@ -6,16 +6,24 @@ Resample ``r`` is a function of ``(seed, r)`` alone, so a run can be cut into bl
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import TypedDict
 
 from deepecg_jax.errors import UserError
 
 JACKKNIFE_GROUPS = 512
 """At most so many groups of patients are left out in turn; see `Resampler.jackknife`."""
+
+
+class StrataSizes(TypedDict):
+    """``clusters``: stratum -> how many it holds; ``in_several``: clusters whose records lie in
+    more than one stratum."""
+
+    clusters: dict[str, int]
+    in_several: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Resampler:
         """Resample single records."""
         return cls(np.arange(n_records), n_records, seed)
 
-    def stratified(self, values: np.ndarray) -> tuple["Resampler", dict[str, Any]]:
+    def stratified(self, values: np.ndarray) -> tuple["Resampler", StrataSizes]:
         """Draw within strata, so that every resample has each stratum's number of clusters.
 
         A patient with records in several strata belongs to the one that holds most of them (of
@@ -74,8 +82,7 @@ class Resampler:
             values: (N,) the stratum of each record, such as its site; empty is a stratum too.
 
         Returns:
-            the resampler, and ``clusters`` (stratum -> number) with ``in_several``, the number of
-            clusters whose records lie in more than one stratum.
+            the resampler, and the sizes of the strata.
         """
         names, code = np.unique(np.asarray(values).astype(str), return_inverse=True)
         pairs, records = np.unique(
@@ -87,7 +94,7 @@ class Resampler:
         assert len(cluster) == self.n_clusters
         stratum_of = pairs[1, order][first]
         sizes = np.bincount(stratum_of, minlength=len(names))
-        about = {
+        about: StrataSizes = {
             "clusters": {str(name): int(n) for name, n in zip(names, sizes, strict=True) if n},
             "in_several": int((strata > 1).sum()),
         }
@@ -186,6 +193,9 @@ def _members(stratum_of: np.ndarray | None) -> list[np.ndarray] | None:
 
 def narrow(counts: np.ndarray) -> np.ndarray:
     """The same counts in the smallest of uint8, uint16, uint32 that holds them.
+
+    Args:
+        counts: whole numbers of any shape, which the result has too.
 
     Raises:
         UserError: a count is negative, fractional, or above 2^32 - 1.

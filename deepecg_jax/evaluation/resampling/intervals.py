@@ -1,16 +1,42 @@
-"""Means over findings, and intervals over resamples."""
+"""Intervals over resamples, and what JSON holds of an estimate."""
 
-from typing import Any, Literal
+from typing import Literal, NotRequired
 
 import numpy as np
 from scipy.stats import norm
+from typing_extensions import TypedDict
+
+from deepecg_jax.evaluation.resampling.defined import macro, number
 
 LOW, HIGH = 2.5, 97.5
+NORMAL = 1.959963984540054
+"""The 97.5 % point of the normal distribution: half the width of a Wald interval, in errors."""
 
 IntervalMethod = Literal["percentile", "bca"]
 
 
-def interval(values: np.ndarray, jackknife: int = 0) -> dict[str, Any]:
+class Estimate(TypedDict):
+    """A value with its 95 % interval; ``None`` is undefined.
+
+    ``degenerate`` is the share of the resamples in which the value was undefined and which were
+    skipped; ``interval`` is there where BCa fell back to the percentile interval.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    degenerate: float | None
+    interval: NotRequired[Literal["percentile"]]
+
+
+class MacroEstimate(Estimate):
+    """The mean over findings. ``incomplete`` is the share of resamples in which a finding that
+    counts in the sample is missing from the mean."""
+
+    incomplete: float | None
+
+
+def interval(values: np.ndarray, jackknife: int = 0) -> Estimate:
     """The value of the sample and its 95 % interval: percentile, or BCa if there is a jackknife.
 
     Over few patients percentiles hold the truth less often than they say: of simulated studies with
@@ -30,20 +56,23 @@ def interval(values: np.ndarray, jackknife: int = 0) -> dict[str, Any]:
     """
     drawn = values[1 : len(values) - jackknife]
     defined = drawn[~np.isnan(drawn)]
-    levels, note = (LOW, HIGH), {}
+    levels, fell_back = (LOW, HIGH), False
     if jackknife and len(defined) and not np.isnan(values[0]):
         corrected = bca_levels(values[0], defined, values[len(values) - jackknife :])
         if corrected is None:
-            note = {"interval": "percentile"}
+            fell_back = True
         else:
             levels = corrected
     low, high = np.percentile(defined, levels) if len(defined) else (np.nan, np.nan)
-    return {
+    estimate: Estimate = {
         "value": number(values[0]),
         "low": number(low),
         "high": number(high),
         "degenerate": float(1 - len(defined) / len(drawn)) if len(drawn) else None,
-    } | note
+    }
+    if fell_back:
+        estimate["interval"] = "percentile"
+    return estimate
 
 
 def bca_levels(
@@ -75,39 +104,19 @@ def bca_levels(
     return float(low), float(high)
 
 
-def number(value: float | np.floating) -> float | None:
-    """A float for JSON, which knows no NaN."""
-    return None if np.isnan(value) else float(value)
-
-
-def mean_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is defined; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=-1)
-    total = np.where(defined, values, 0.0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def macro(values: np.ndarray, both_classes: np.ndarray) -> np.ndarray:
-    """Mean over the findings that have both classes, in each resample.
-
-    Args:
-        values: (rows, C), a metric.
-        both_classes: (rows, C) bool; a finding that lacks a class in a resample is left out there.
-
-    Returns:
-        (rows,), NaN where no finding is defined.
-    """
-    return mean_defined(np.where(both_classes, values, np.nan))
-
-
 def macro_interval(
     values: np.ndarray, both_classes: np.ndarray, jackknife: int = 0
-) -> dict[str, Any]:
-    """`interval` of the macro mean, with ``incomplete``: the share of resamples in which a finding
-    that counts in the sample is missing from the mean."""
+) -> MacroEstimate:
+    """`interval` of the macro mean.
+
+    Args:
+        values: (rows, C), a metric of C findings in the sample, its resamples and its jackknife.
+        both_classes: (rows, C) bool, see `defined.macro`.
+        jackknife: how many of the rows are the jackknife's.
+    """
     counted = both_classes & ~np.isnan(values)
     missing = (counted[0] & ~counted[1 : len(counted) - jackknife]).any(axis=1)
-    result = interval(macro(values, both_classes), jackknife)
-    result["incomplete"] = float(missing.mean()) if len(missing) else None
-    return result
+    return {
+        **interval(macro(values, both_classes), jackknife),
+        "incomplete": float(missing.mean()) if len(missing) else None,
+    }

@@ -11,7 +11,7 @@ _MANY = 2**40
 
 
 @dataclass(frozen=True)
-class Cells:
+class Partition:
     """The coarsest partition of N records of which every group is a union.
 
     Attributes:
@@ -23,8 +23,8 @@ class Cells:
     members: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, n_records: int, groups: Mapping[str, np.ndarray]) -> "Cells":
-        """Cells of groups that are given as (N,) bool."""
+    def of(cls, n_records: int, groups: Mapping[str, np.ndarray]) -> "Partition":
+        """The cells of groups that are given as (N,) bool."""
         code = np.zeros(n_records, np.int64)
         for mask in groups.values():
             code = 2 * code + mask

@@ -3,7 +3,7 @@
 AUROC and average precision of a resample depend on the order of the scores, which no resample
 changes, and on how often each record is drawn. A `RankPlan` is that order, written as a table of
 steps from the highest score down. A step adds the counts of up to ``width`` negatives and of at
-most one positive; the kernel in `auroc` walks the table once for many resamples side by side.
+most one positive; the kernel in `walk` walks the table once for many resamples side by side.
 Negatives below the last positive change nothing but the number of negatives, and are left out.
 
 `Ranking` makes the tables when they are asked for, in slices of falling score when there are very

@@ -41,6 +41,11 @@ class Tallies:
         return self.true_positive + self.false_positive
 
     @property
+    def predicted_negative(self) -> np.ndarray:
+        """Records with a known label that score below the threshold."""
+        return self.true_negative + self.false_negative
+
+    @property
     def positive(self) -> np.ndarray:
         """Records that have the finding."""
         return self.true_positive + self.false_negative
@@ -161,5 +166,5 @@ def tally(
 
 
 def comparable_thresholds(thresholds: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Thresholds as the score's own type: 0.3 stored as float32 reaches the threshold 0.3."""
+    """Thresholds of any shape in the scores' own type: 0.3 stored as float32 reaches 0.3."""
     return np.asarray(thresholds, dtype)

@@ -264,7 +264,12 @@ def _padded(table: np.ndarray, start: int, n_records: int) -> np.ndarray:
 
 
 def auroc_from_pairs(lost: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """AUROC from `Walker.walk` and the number of positives and negatives; NaN if one is zero."""
+    """AUROC, (R, P).
+
+    Args:
+        lost: (R, P) of `Walker.walk`.
+        positive, negative: (R, P) how many there are, or their weight; NaN comes where one is zero.
+    """
     pairs = 2.0 * positive * negative
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(pairs > 0, (pairs - lost) / pairs, np.nan)

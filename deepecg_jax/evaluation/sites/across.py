@@ -1,18 +1,27 @@
 """Does a metric hold from site to site?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.discrimination.threshold_metrics import METRICS, all_metrics
-from deepecg_jax.evaluation.discrimination.thresholds import DEFAULT, align_thresholds
+from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
+from deepecg_jax.evaluation.metrics.table import metric as metric_named
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
-from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
-from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.evaluation.resampling.draws import Sweep
+from deepecg_jax.evaluation.resampling.intervals import Estimate, interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.sites.meta_analysis import Tau2, random_effects
+from deepecg_jax.evaluation.sites.results import (
+    FindingSites,
+    ForestRow,
+    RandomEffects,
+    RowKind,
+    SiteEstimate,
+    SitesResult,
+)
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1
@@ -24,12 +33,10 @@ def across_sites(
     metric: str = "auroc",
     site_column: str = SITE,
     findings: Sequence[str] | None = None,
-    thresholds: dict[str, float] | None = None,
+    thresholds: Thresholds | None = None,
     method: Tau2 = "reml",
-    resamples: int = 1000,
-    seed: int = 0,
-    cluster: str | None = "patient_id",
-) -> dict[str, Any]:
+    resampling: Resampling | None = None,
+) -> SitesResult:
     """A metric pooled, at each site, and meta-analysed over the sites.
 
     Sites are pooled on the logit scale, where the metric of a site is nearer to normal (a metric of
@@ -37,35 +44,25 @@ def across_sites(
     resamples of patients; intervals are turned back into the metric.
 
     Args:
-        metric: one of `threshold_metrics.METRICS`.
+        metric: one of those of ``metrics.json``, see `metrics.table`.
         site_column: a text column of the predictions; an empty site is left out and counted.
         findings: all if not given.
-        thresholds: finding -> threshold, for the metrics that need one; 0.5 if not given.
+        thresholds: for the metrics that need one; 0.5 if not given.
         method: of tau^2, see `meta_analysis.random_effects`.
-        resamples, seed, cluster: of the bootstrap, as in `evaluate.evaluate`.
+        resampling: of the bootstrap, within each site; strata and BCa are not offered here.
 
     Returns:
-        ``schema``, the arguments, ``without_site`` (records), ``sites``: name -> ``n_records``,
-        ``n_patients``, and ``findings``: name ->
-
-        * ``pooled``: all records together, ``{value, low, high, degenerate}``;
-        * ``sites``: site -> the same with ``n``, ``n_positive``, ``weight`` (null if left out, with
-          a ``reason``);
-        * ``random_effects``: ``value``, ``low``, ``high``, ``prediction_low``, ``prediction_high``
-          (in the metric), ``tau2``, ``i2``, ``q``, ``q_df``, ``q_p`` (on the logit scale), ``k``;
-          null with no site to pool;
-        * ``leave_one_out``: site -> ``random_effects`` of the others, or null;
-        * ``figure``: rows of a forest plot in order, ``{label, kind, value, low, high, weight}``
-          with kind ``site``, ``random_effects``, ``prediction`` or ``pooled``.
+        what ``sites.json`` holds.
 
     Raises:
-        UserError: no such column, metric or finding, fewer than two sites.
+        UserError: no such column, metric or finding, fewer than two sites or ten resamples.
     """
-    if metric not in METRICS:
-        raise UserError(f"There is no metric '{metric}'; use one of {', '.join(METRICS)}.")
-    if resamples < 10:
+    wanted, resampling = metric_named(metric), resampling or Resampling()
+    resampling.refuse("The analysis over sites", "stratify", "interval")
+    if resampling.resamples < 10:
         raise UserError(
-            f"resamples is {resamples}; the variance at a site needs at least 10 of them."
+            f"resamples is {resampling.resamples}; the variance at a site needs at least 10 of "
+            "them."
         )
     names = list(findings) if findings else list(predictions.names)
     strange = [name for name in names if name not in predictions.names]
@@ -76,11 +73,7 @@ def across_sites(
         )
     site = _sites(predictions, site_column)
     columns = [predictions.names.index(name) for name in names]
-    limits = (
-        np.full(len(names), DEFAULT)
-        if thresholds is None
-        else align_thresholds(thresholds, names, "The thresholds file")
-    )
+    limits = (thresholds or Thresholds()).of(names)
     present = sorted(set(site) - {""})
     if len(present) < 2:
         raise UserError(
@@ -89,17 +82,13 @@ def across_sites(
 
     def measure(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(1 + R, findings) of the metric, and the known and positive records."""
-        patient = predictions.patient_id[rows]
-        resampler = (
-            Resampler.of_records(len(rows), seed)
-            if cluster is None
-            else Resampler.of_patients(patient, seed)
-        )
         labels, scores = predictions.labels[rows][:, columns], predictions.scores[rows][:, columns]
         weights = None if predictions.weight is None else predictions.weight[rows]
-        sweep = Sweep(resampler, resamples)
-        result = bootstrap(labels, scores, limits, sweep, {}, {}, weights).findings
-        return all_metrics(result)[metric], result.n, result.n_positive
+        sweep = Sweep(resampling.resampler(predictions.patient_id[rows]), resampling.resamples)
+        result = bootstrap(
+            labels, scores, limits, sweep, {}, {}, weights, resampling.devices
+        ).findings
+        return wanted.of(result), result.n, result.n_positive
 
     everything, _, _ = measure(np.flatnonzero(site != ""))
     by_site = {name: measure(np.flatnonzero(site == name)) for name in present}
@@ -108,9 +97,9 @@ def across_sites(
         "metric": metric,
         "site_column": site_column,
         "method": method,
-        "resamples": resamples,
-        "seed": seed,
-        "cluster": cluster,
+        "resamples": resampling.resamples,
+        "seed": resampling.seed,
+        "cluster": resampling.cluster,
         "without_site": int((site == "").sum()),
         "sites": {
             name: {
@@ -134,13 +123,14 @@ def across_sites(
 
 
 def _finding(
-    pooled: np.ndarray, sites: dict[str, tuple[np.ndarray, float, float]], method: Tau2
-) -> dict[str, Any]:
-    described: dict[str, dict[str, Any]] = {}
+    pooled: np.ndarray, sites: Mapping[str, tuple[np.ndarray, float, float]], method: Tau2
+) -> FindingSites:
+    described: dict[str, SiteEstimate] = {}
     effects: dict[str, tuple[float, float]] = {}
     for site, (values, known, positive) in sites.items():
         reason, effect = _logit_effect(values)
-        described[site] = interval(values) | {
+        described[site] = {
+            **interval(values),
             "n": int(known),
             "n_positive": int(positive),
             "weight": None,
@@ -148,22 +138,18 @@ def _finding(
         }
         if effect is not None:
             effects[site] = effect
-    meta = _pool(effects, method)
-    if meta is not None:
-        for site, weight in zip(effects, meta.pop("weights"), strict=True):
-            described[site]["weight"] = weight
-    left_out = {}
-    for site in effects:
-        rest = _pool({s: e for s, e in effects.items() if s != site}, method)
-        if rest is not None:
-            rest.pop("weights")
-        left_out[site] = rest
+    meta, weights = _pool(effects, method)
+    for site, weight in zip(effects, weights, strict=True):
+        described[site]["weight"] = weight
     whole = interval(pooled)
     return {
         "pooled": whole,
         "sites": described,
         "random_effects": meta,
-        "leave_one_out": left_out,
+        "leave_one_out": {
+            site: _pool({s: e for s, e in effects.items() if s != site}, method)[0]
+            for site in effects
+        },
         "figure": _figure(described, meta, whole),
     }
 
@@ -185,47 +171,63 @@ def _logit_effect(values: np.ndarray) -> tuple[str | None, tuple[float, float] |
     return None, (float(np.log(values[0] / (1 - values[0]))), variance)
 
 
-def _pool(effects: dict[str, tuple[float, float]], method: Tau2) -> dict[str, Any] | None:
+def _pool(
+    effects: Mapping[str, tuple[float, float]], method: Tau2
+) -> tuple[RandomEffects | None, list[float]]:
+    """The mean over sites, and their weights; ``None`` without a site."""
     if not effects:
-        return None
+        return None, []
     values, variances = np.array(list(effects.values())).T
     found = random_effects(values, variances, method)
-    back = {
-        name: None if found[key] is None else float(1 / (1 + np.exp(-found[key])))
-        for name, key in (
-            ("value", "effect"),
-            ("low", "low"),
-            ("high", "high"),
-            ("prediction_low", "prediction_low"),
-            ("prediction_high", "prediction_high"),
-        )
+
+    def back(logit: float | None) -> float | None:
+        return None if logit is None else float(expit(logit))
+
+    pooled: RandomEffects = {
+        "value": float(expit(found["effect"])),
+        "low": float(expit(found["low"])),
+        "high": float(expit(found["high"])),
+        "prediction_low": back(found["prediction_low"]),
+        "prediction_high": back(found["prediction_high"]),
+        "k": found["k"],
+        "tau2": found["tau2"],
+        "i2": found["i2"],
+        "q": found["q"],
+        "q_df": found["q_df"],
+        "q_p": found["q_p"],
     }
-    return back | {key: found[key] for key in ("k", "tau2", "i2", "q", "q_df", "q_p", "weights")}
+    return pooled, found["weights"]
 
 
 def _figure(
-    sites: dict[str, dict[str, Any]], meta: dict[str, Any] | None, pooled: dict[str, Any]
-) -> list[dict[str, Any]]:
-    def row(label: str, kind: str, part: dict[str, Any], weight: float | None) -> dict[str, Any]:
-        bounds = {key: part[key] for key in ("value", "low", "high")}
-        return {"label": label, "kind": kind, **bounds, "weight": weight}
+    sites: Mapping[str, SiteEstimate], meta: RandomEffects | None, pooled: Estimate
+) -> list[ForestRow]:
+    def row(
+        label: str, kind: RowKind, value: float | None, low: float | None, high: float | None
+    ) -> ForestRow:
+        return {
+            "label": label,
+            "kind": kind,
+            "value": value,
+            "low": low,
+            "high": high,
+            "weight": sites[label]["weight"] if kind == "site" else None,
+        }
 
     rows = [
-        row(name, "site", part, part["weight"])
+        row(name, "site", part["value"], part["low"], part["high"])
         for name, part in sites.items()
         if part["value"] is not None
     ]
     if meta is not None:
-        rows.append(row("random effects", "random_effects", meta, None))
+        mean = meta["value"]
+        rows.append(row("random effects", "random_effects", mean, meta["low"], meta["high"]))
         if meta["prediction_low"] is not None:
-            span = {
-                "value": meta["value"],
-                "low": meta["prediction_low"],
-                "high": meta["prediction_high"],
-            }
-            rows.append(row("another site (95 % prediction)", "prediction", span, None))
+            ends = meta["prediction_low"], meta["prediction_high"]
+            rows.append(row("another site (95 % prediction)", "prediction", mean, *ends))
     if pooled["value"] is not None:
-        rows.append(row("all records", "pooled", pooled, None))
+        ends = pooled["low"], pooled["high"]
+        rows.append(row("all records", "pooled", pooled["value"], *ends))
     return rows
 
 

@@ -1,13 +1,14 @@
 """Random-effects meta-analysis of one effect over several studies or sites."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm, t
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.sites.results import MetaAnalysis
 
 Tau2 = Literal["reml", "paule_mandel", "dersimonian_laird"]
 _TOLERANCE = 1e-12
@@ -18,7 +19,7 @@ def random_effects(
     variances: np.ndarray,
     method: Tau2 = "reml",
     hartung_knapp: bool = True,
-) -> dict[str, Any]:
+) -> MetaAnalysis:
     """Pool K effects whose true values are normally distributed around a mean.
 
     The variance between studies tau^2 is estimated by restricted maximum likelihood (Viechtbauer,
@@ -37,10 +38,7 @@ def random_effects(
         variances: (K,) positive, of the estimates.
 
     Returns:
-        ``k``, ``effect``, ``se``, ``low``, ``high``, ``prediction_low``, ``prediction_high``,
-        ``tau2``, ``i2``, ``q``, ``q_df``, ``q_p``, ``weights`` (sum 1). With K = 1 there is nothing
-        between studies: tau2, i2 and q_p are ``None``, and the interval is normal. The prediction
-        interval needs K of 3 or more.
+        see `results.MetaAnalysis`; with K = 1 the interval is normal.
 
     Raises:
         UserError: no study, a variance that is not positive, a value that is not finite.
@@ -162,5 +160,5 @@ def _root(function: Callable[[float], float], y: np.ndarray) -> float:
 
 
 def _zero(function: Callable[[float], float], low: float, high: float) -> float:
-    root: Any = brentq(function, low, high, xtol=_TOLERANCE * high)
-    return float(root)
+    root = brentq(function, low, high, xtol=_TOLERANCE * high)
+    return float(cast(float, root))  # a pair only with full_output

@@ -1,13 +1,14 @@
 """The survival analysis of one score: everything that ``survival.json`` holds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.intervals import interval, number
+from deepecg_jax.evaluation.resampling.defined import number
+from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.survival.charge_af import INPUTS, charge_af
 from deepecg_jax.evaluation.survival.discrimination import (
     discriminate,
@@ -25,6 +26,13 @@ from deepecg_jax.evaluation.survival.follow_up import (
 from deepecg_jax.evaluation.survival.groups import describe_groups, risk_groups
 from deepecg_jax.evaluation.survival.incidence import life_table
 from deepecg_jax.evaluation.survival.regression import cox, log_rank, nested
+from deepecg_jax.evaluation.survival.results import (
+    AtThreshold,
+    Beside,
+    Discrimination,
+    FollowUpLength,
+    SurvivalResult,
+)
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1
@@ -39,10 +47,8 @@ def survival(
     horizon_years: float = 5,
     blanking_days: float = 0,
     blanking_rule: BlankingRule = "exclude",
-    resamples: int = 1000,
-    seed: int = 0,
-    cluster: str | None = "patient_id",
-) -> dict[str, Any]:
+    resampling: Resampling | None = None,
+) -> SurvivalResult:
     """How a score at the ECG predicts a later event.
 
     Args:
@@ -53,30 +59,18 @@ def survival(
             from the columns of `charge_af.INPUTS` if there is no such column.
         horizon_years: years of 365 days.
         blanking_days, blanking_rule: see `follow_up.read_follow_up`.
-        resamples, seed, cluster: of the bootstrap, as in `evaluate.evaluate`.
+        resampling: of the bootstrap; strata, BCa and devices are not offered here.
 
     Returns:
-        ``schema``, the arguments, ``n_records``, ``n_patients``, ``n_events``, ``n_competing``,
-        ``left_out`` (``without_follow_up``, ``blanked``), ``follow_up`` (``median_days`` by reverse
-        Kaplan-Meier, ``longest_days``), and with ``I`` = ``{value, low, high, degenerate}``:
-
-        * ``discrimination``: ``harrell_c``, ``uno_c``, ``event_auroc``: I; ``auroc_by_year``: year
-          -> I (cumulative/dynamic, weighted for censoring);
-        * ``groups``: group -> ``n``, ``n_events``, ``n_competing``, ``incidence_by_year``;
-          ``group_rule``; ``log_rank`` (`regression.log_rank`);
-        * ``threshold``: null, or ``value``, `at_threshold.MEASURES` at the horizon: I, and
-          ``hazard_ratio`` of high against low (`regression.cox`);
-        * ``cox``: the hazard ratio of one standard deviation of the score;
-        * ``beside``: column -> ``n``, ``n_events``, ``discrimination`` of it and
-          ``score_discrimination`` on the same records, ``difference`` (score minus column, paired):
-          measure -> I, ``cox``, ``adding_score``, ``adding_column`` (`regression.nested`);
-        * ``curves``: group -> rows ``{time_days, n_at_risk, incidence, low, high}``.
+        what ``survival.json`` holds.
 
     Raises:
         UserError: a column is missing or wrong, no event, a score is NaN, the follow-up ends before
             the horizon, or lifelines is not installed.
     """
-    _check(resamples, seed, cluster, horizon_years, threshold)
+    resampling = resampling or Resampling()
+    resampling.refuse("The survival analysis", "stratify", "interval", "devices")
+    _check(horizon_years, threshold)
     if score in beside:
         raise UserError(f"The score '{score}' cannot be held beside itself; leave it out there.")
     own = score_column(predictions, score)
@@ -97,8 +91,9 @@ def survival(
             f"{horizon:g} days; use --horizon-years {reached:g} or less."
         )
     time, event = follow.time, follow.event
-    patient = predictions.patient_id[follow.rows] if cluster else None
-    resampler = _resampler(patient, len(time), seed)
+    patient = predictions.patient_id[follow.rows]
+    resampler, resamples = resampling.resampler(patient), resampling.resamples
+    clusters = None if resampling.cluster is None else patient
     columns = {name: column[follow.rows] for name, column in others.items()}
     # those without gaps share the resamples of the score itself
     complete = {name: column for name, column in columns.items() if not np.isnan(column).any()}
@@ -107,6 +102,7 @@ def survival(
     described, curves, measured = describe_groups(
         time, event, groups, horizon_years, threshold is not None, resampler, resamples
     )
+    ended = summary(event)
     membership = np.select(list(groups.values()), range(len(groups)))
     return {
         "schema": SCHEMA,
@@ -116,25 +112,31 @@ def survival(
         "blanking_days": float(blanking_days),
         "blanking_rule": blanking_rule,
         "resamples": resamples,
-        "seed": seed,
-        "cluster": cluster,
+        "seed": resampling.seed,
+        "cluster": resampling.cluster,
         "n_records": len(time),
-        "n_patients": len(set(predictions.patient_id[follow.rows]) - {""}),
-        **{key: value for key, value in summary(event).items() if key != "n"},
+        "n_patients": len(set(patient) - {""}),
+        "n_events": ended["n_events"],
+        "n_competing": ended["n_competing"],
         "left_out": {"without_follow_up": follow.without, "blanked": follow.blanked},
         "follow_up": _length(follow),
         "discrimination": _discrimination(values[score], horizon_years),
         "group_rule": rule,
         "groups": described,
-        "log_rank": log_rank(time, event, membership, patient),
+        "log_rank": log_rank(time, event, membership, clusters),
         "threshold": None
         if threshold is None
-        else {
-            "value": float(threshold),
-            **measured,
-            "hazard_ratio": cox(time, event, {"high": (own >= threshold).astype(float)}, patient),
-        },
-        "cox": cox(time, event, {score: _standard(own)}, patient),
+        else cast(
+            AtThreshold,
+            {
+                "value": float(threshold),
+                **measured,
+                "hazard_ratio": cox(
+                    time, event, {"high": (own >= threshold).astype(float)}, clusters
+                ),
+            },
+        ),
+        "cox": cox(time, event, {score: _standard(own)}, clusters),
         "beside": {
             name: _compare(
                 follow,
@@ -143,8 +145,7 @@ def survival(
                 (score, name),
                 patient,
                 horizon_years,
-                resamples,
-                seed,
+                resampling,
                 {"score": values[score], "column": values[name]} if name in complete else None,
             )
             for name, column in columns.items()
@@ -153,15 +154,7 @@ def survival(
     }
 
 
-def _check(
-    resamples: int, seed: int, cluster: str | None, horizon_years: float, threshold: float | None
-) -> None:
-    if resamples < 1:
-        raise UserError(f"resamples is {resamples}; at least 1 is needed for an interval.")
-    if seed < 0:
-        raise UserError(f"seed is {seed}; it must be 0 or more.")
-    if cluster not in (None, "patient_id"):
-        raise UserError(f"cluster is '{cluster}'; use patient_id or none.")
+def _check(horizon_years: float, threshold: float | None) -> None:
     if not 0 < horizon_years < 100:
         raise UserError(f"The horizon is {horizon_years:g} years; it must lie between 0 and 100.")
     if threshold is not None and not np.isfinite(threshold):
@@ -180,13 +173,7 @@ def _beside(predictions: Predictions, name: str) -> np.ndarray:
     return score_column(predictions, name)
 
 
-def _resampler(patient: np.ndarray | None, n: int, seed: int) -> Resampler:
-    if patient is None:
-        return Resampler.of_records(n, seed)
-    return Resampler.of_patients(patient, seed)
-
-
-def _length(follow: FollowUp) -> dict[str, Any]:
+def _length(follow: FollowUp) -> FollowUpLength:
     """Median potential follow-up: Kaplan-Meier with censoring as the event (Schemper and Smith,
     Controlled Clinical Trials 17, 1996)."""
     table = life_table(follow.time, follow.event, np.ones((len(follow.time), 1)))
@@ -195,7 +182,7 @@ def _length(follow: FollowUp) -> dict[str, Any]:
     return {"median_days": number(median), "longest_days": float(follow.time.max())}
 
 
-def _discrimination(values: Mapping[str, np.ndarray], horizon_years: float) -> dict[str, Any]:
+def _discrimination(values: Mapping[str, np.ndarray], horizon_years: float) -> Discrimination:
     return {
         "harrell_c": interval(values["harrell_c"]),
         "uno_c": interval(values["uno_c"]),
@@ -218,29 +205,30 @@ def _compare(
     own: np.ndarray,
     other: np.ndarray,
     names: tuple[str, str],
-    patient: np.ndarray | None,
+    patient: np.ndarray,
     horizon_years: float,
-    resamples: int,
-    seed: int,
+    resampling: Resampling,
     values: Mapping[str, Mapping[str, np.ndarray]] | None,
-) -> dict[str, Any]:
+) -> Beside:
     """The score and another on the records that have both; `values` if these are all of them."""
     both = ~np.isnan(other)
     time, event = follow.time[both], follow.event[both]
     if not (event == 1).any():
-        return summary(event) | {"reason": f"no event among the ECGs that have {names[1]}"}
-    patient = None if patient is None else patient[both]
+        return {**summary(event), "reason": f"no event among the ECGs that have {names[1]}"}
+    patient = patient[both]
+    clusters = None if resampling.cluster is None else patient
     pair = {"score": own[both], "column": other[both]}
     if values is None:
-        resampler = _resampler(patient, len(time), seed)
-        values = discriminate(time, event, pair, horizon_years, resampler, resamples)
+        resampler = resampling.resampler(patient)
+        values = discriminate(time, event, pair, horizon_years, resampler, resampling.resamples)
     standard = {
         "score": {names[0]: _standard(pair["score"])},
         "column": {names[1]: _standard(pair["column"])},
     }
-    alone = {key: cox(time, event, own, patient) for key, own in standard.items()}
-    together = cox(time, event, standard["score"] | standard["column"], patient)
-    return summary(event) | {
+    alone = {key: cox(time, event, own, clusters) for key, own in standard.items()}
+    together = cox(time, event, standard["score"] | standard["column"], clusters)
+    return {
+        **summary(event),
         "discrimination": _discrimination(values["column"], horizon_years),
         "score_discrimination": _discrimination(values["score"], horizon_years),
         "difference": {

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.survival.incidence import FollowUpDays, LifeTable
 
-MEASURES = (
+AT_HORIZON = (
     "high_risk_share",
     "incidence",
     "incidence_high",
@@ -45,8 +45,10 @@ class ThresholdAtHorizon:
         ]
 
     def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """`MEASURES`, each (R,), of counts (M, R); NaN where a group is empty or not observed until
-        the day."""
+        """`AT_HORIZON`, each (R,), of counts (M, R).
+
+        NaN where a group is empty or not observed until the day.
+        """
         share = ratio(counts[self._high].sum(axis=0), counts.sum(axis=0))
         in_high, in_low = (
             np.full(counts.shape[1], np.nan)

@@ -5,9 +5,10 @@ risk = 1 - 0.9718412736 ^ exp(lp - 12.58156).
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deepecg_jax.errors import UserError
 
@@ -47,7 +48,7 @@ class ChargeAF(NamedTuple):
     risk: np.ndarray
 
 
-def charge_af(inputs: Mapping[str, Any]) -> ChargeAF:
+def charge_af(inputs: Mapping[str, ArrayLike]) -> ChargeAF:
     """CHARGE-AF of N people.
 
     Args:

@@ -11,9 +11,9 @@ log2(days) sorted sweeps, whatever the number of resamples.
 
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.defined import ratio
+from deepecg_jax.evaluation.resampling.running_sums import RunningSums
 from deepecg_jax.evaluation.survival.follow_up import EVENT
-from deepecg_jax.evaluation.survival.running_sums import RunningSums
 
 
 class Concordance:

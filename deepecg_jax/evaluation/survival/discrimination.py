@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
 from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.running_sums import RunningSums
 from deepecg_jax.evaluation.survival.concordance import Concordance
 from deepecg_jax.evaluation.survival.dynamic_auroc import DynamicAUROC
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, DAYS_A_YEAR, EVENT
@@ -17,7 +18,7 @@ from deepecg_jax.evaluation.survival.incidence import (
     FollowUpDays,
     censoring_weights,
 )
-from deepecg_jax.evaluation.survival.running_sums import RunningSums
+from deepecg_jax.evaluation.survival.results import Endings
 
 LANES = 64
 
@@ -131,8 +132,8 @@ class _Plain:
         return ratio((cases * lower).sum(axis=0), cases.sum(axis=0) * controls[0])
 
 
-def summary(event: np.ndarray) -> dict[str, int]:
-    """How follow-up ended: ``n``, ``n_events``, ``n_competing``."""
+def summary(event: np.ndarray) -> Endings:
+    """How the follow-up of M ECGs ended; event is (M,)."""
     return {
         "n": len(event),
         "n_events": int((event == EVENT).sum()),

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import ratio
+from deepecg_jax.evaluation.resampling.defined import ratio
+from deepecg_jax.evaluation.resampling.running_sums import RunningSums
 from deepecg_jax.evaluation.survival.follow_up import COMPETING, EVENT
 from deepecg_jax.evaluation.survival.incidence import CensoringWeights
-from deepecg_jax.evaluation.survival.running_sums import RunningSums
 
 
 class DynamicAUROC:

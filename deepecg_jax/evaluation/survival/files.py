@@ -1,19 +1,17 @@
 """``survival.json`` and its curves as CSV, in a folder."""
 
 import csv
-import json
-import os
-import uuid
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.survival.results import Discrimination, SurvivalResult
+from deepecg_jax.files import write_json, write_whole
 
 JSON, INCIDENCE, AUROC = "survival.json", "cumulative_incidence.csv", "auroc_by_year.csv"
 
 
-def write_survival(result: Mapping[str, Any], folder: str | Path) -> list[Path]:
+def write_survival(result: SurvivalResult, folder: str | Path) -> list[Path]:
     """Write ``survival.json``, ``cumulative_incidence.csv`` and ``auroc_by_year.csv``.
 
     The same result gives the same bytes. The CSVs hold one row a group and day (``group``,
@@ -21,32 +19,22 @@ def write_survival(result: Mapping[str, Any], folder: str | Path) -> list[Path]:
     (``score``, ``year``, ``auroc``, ``low``, ``high``), for any plotting tool.
     """
     folder = Path(folder)
-    text = json.dumps(dict(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    incidence = [
+    incidence: list[dict[str, object]] = [
         {"group": group, **row} for group, rows in result["curves"].items() for row in rows
     ]
     tables = {INCIDENCE: incidence, AUROC: list(_by_year(result))}
-    written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in tables.items():
-            part = folder / f".{name}.{uuid.uuid4().hex[:12]}"
-            with part.open("w", newline="", encoding="utf-8") as file:
-                table = csv.DictWriter(file, list(rows[0]))
-                table.writeheader()
-                table.writerows(rows)
-            os.replace(part, folder / name)
-            written.append(folder / name)
-        part = folder / f".{JSON}.{uuid.uuid4().hex[:12]}"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, folder / JSON)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error}).") from error
-    return [folder / JSON, *written]
+    for name, rows in tables.items():
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+        write_whole(folder / name, text.getvalue().encode())
+    write_json(folder / JSON, result, indent=1)
+    return [folder / JSON, *(folder / name for name in tables)]
 
 
-def _by_year(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    scores = {result["score"]: result["discrimination"]}
+def _by_year(result: SurvivalResult) -> Iterator[dict[str, object]]:
+    scores: dict[str, Discrimination] = {result["score"]: result["discrimination"]}
     scores |= {
         name: part["discrimination"]
         for name, part in result["beside"].items()

@@ -1,9 +1,9 @@
 """Follow-up of each ECG: the days until an event or the end of observation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -131,8 +131,8 @@ def score_column(predictions: Predictions, name: str) -> np.ndarray:
     raise UserError(f"The predictions have no score '{name}'{_nearest(name, known)}.")
 
 
-def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    names = [str(column) for column in known]
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
     close = get_close_matches(name.casefold(), [n.casefold() for n in names], 1, 0.5)
     if close:
         found = next(n for n in names if n.casefold() == close[0])
@@ -140,7 +140,7 @@ def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f" (there are {', '.join(names[:8])})" if names else ""
 
 
-def _floats(values: Any, name: str) -> np.ndarray:
+def _floats(values: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype == object:
         array = np.array([np.nan if value is None else value for value in array])

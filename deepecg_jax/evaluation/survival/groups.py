@@ -1,14 +1,14 @@
 """Risk groups: who is in which, and their cumulative incidence with patient-level bands."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.defined import number
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.intervals import interval, number
-from deepecg_jax.evaluation.survival.at_threshold import MEASURES, ThresholdAtHorizon
+from deepecg_jax.evaluation.resampling.intervals import Estimate, interval
+from deepecg_jax.evaluation.survival.at_threshold import AT_HORIZON, ThresholdAtHorizon
 from deepecg_jax.evaluation.survival.discrimination import (
     LANES,
     summary,
@@ -17,6 +17,7 @@ from deepecg_jax.evaluation.survival.discrimination import (
 )
 from deepecg_jax.evaluation.survival.follow_up import DAYS_A_YEAR
 from deepecg_jax.evaluation.survival.incidence import FollowUpDays
+from deepecg_jax.evaluation.survival.results import CurveRow, RiskGroup
 
 CURVE_POINTS = 121
 
@@ -45,21 +46,21 @@ def describe_groups(
     threshold: bool,
     resampler: Resampler | None,
     resamples: int,
-) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, Any]]:
+) -> tuple[dict[str, RiskGroup], dict[str, list[CurveRow]], dict[str, Estimate]]:
     """Cumulative incidence of every group, and the threshold's measures at the horizon.
 
     Returns:
         ``groups``: group -> ``n``, ``n_events``, ``n_competing``, ``incidence_by_year``
         (intervals); ``curves``: group -> rows ``{time_days, n_at_risk, incidence, low, high}`` up
         to the horizon;
-        ``at_threshold``: `MEASURES` as intervals, empty without a threshold.
+        ``at_threshold``: `AT_HORIZON` as intervals, empty without a threshold.
     """
     horizon = horizon_years * DAYS_A_YEAR
     years = years_within(horizon_years)
     grid = {name: _grid(time[mask], event[mask], horizon) for name, mask in groups.items()}
     by_year: dict[str, list[np.ndarray]] = {name: [] for name in groups}
     on_grid: dict[str, list[np.ndarray]] = {name: [] for name in groups}
-    measures: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES} if threshold else {}
+    measures: dict[str, list[np.ndarray]] = {name: [] for name in AT_HORIZON} if threshold else {}
     at_risk: dict[str, list[int]] = {}
     days = {
         name: FollowUpDays(time[mask], event[mask], len(time), np.flatnonzero(mask))
@@ -79,14 +80,16 @@ def describe_groups(
         if at_horizon is not None:
             for name, value in at_horizon(counts).items():
                 measures[name].append(value)
-    described, curves = {}, {}
+    described: dict[str, RiskGroup] = {}
+    curves: dict[str, list[CurveRow]] = {}
     for name, mask in groups.items():
         yearly = np.concatenate(by_year[name], axis=1)
-        described[name] = summary(event[mask]) | {
+        described[name] = {
+            **summary(event[mask]),
             "incidence_by_year": {
                 year_name(year): interval(values)
                 for year, values in zip(years, yearly, strict=True)
-            }
+            },
         }
         drawn = np.concatenate(on_grid[name], axis=1)
         curves[name] = [
@@ -109,7 +112,7 @@ def _grid(time: np.ndarray, event: np.ndarray, horizon: float) -> list[float]:
     return np.unique(np.r_[0.0, days, last]).tolist()
 
 
-def _row(day: float, n: int, values: np.ndarray) -> dict[str, Any]:
+def _row(day: float, n: int, values: np.ndarray) -> CurveRow:
     band = interval(values)
     return {
         "time_days": day,

@@ -2,17 +2,23 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from scipy.stats import chi2, norm
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.resampling.intervals import number
+from deepecg_jax.evaluation.resampling.defined import number
+from deepecg_jax.evaluation.resampling.intervals import NORMAL
 from deepecg_jax.evaluation.survival.follow_up import EVENT
+from deepecg_jax.evaluation.survival.results import (
+    CoxFit,
+    HazardRatio,
+    LogRank,
+    NestedTest,
+    NoFit,
+)
 from deepecg_jax.evaluation.survival.score_residuals import by_patient, score_residuals
-
-_Z = 1.959963984540054
 
 
 def cox(
@@ -20,7 +26,7 @@ def cox(
     event: np.ndarray,
     covariates: Mapping[str, np.ndarray],
     patient: np.ndarray | None,
-) -> dict[str, Any]:
+) -> CoxFit | NoFit:
     """Hazard ratios by Cox's partial likelihood, ties by Efron's method.
 
     Competing events count as censorings (cause-specific hazards). Where a patient has several ECGs,
@@ -32,10 +38,7 @@ def cox(
         patient: (M,) the patient of each ECG; ``None`` treats ECGs as independent.
 
     Returns:
-        ``covariates``: name -> ``{hazard_ratio, low, high, p}`` (95 %, Wald), ``log_likelihood``,
-        ``coefficients`` (K,) and their ``covariance`` (K, K) as lists, ``n``, ``n_events``,
-        ``errors`` (``clustered by patient`` or ``independent records``); or only ``reason`` where
-        there is no finite estimate.
+        the fit, or only a ``reason`` where there is no finite estimate.
     """
     lifelines = _lifelines()
     import pandas as pd
@@ -69,13 +72,13 @@ def cox(
         design = np.stack(list(covariates.values()), axis=1).astype(np.float64)
         summed = by_patient(score_residuals(time, happened, design, beta), patient)
         covariance = covariance @ (summed.T @ summed) @ covariance
-    found = {}
+    found: dict[str, HazardRatio] = {}
     for name, coefficient, variance in zip(covariates, beta, np.diag(covariance), strict=True):
         error = np.sqrt(variance)
         found[name] = {
             "hazard_ratio": float(np.exp(coefficient)),
-            "low": float(np.exp(coefficient - _Z * error)),
-            "high": float(np.exp(coefficient + _Z * error)),
+            "low": float(np.exp(coefficient - NORMAL * error)),
+            "high": float(np.exp(coefficient + NORMAL * error)),
             "p": float(2 * norm.sf(abs(coefficient) / error)),
         }
     return {
@@ -89,35 +92,19 @@ def cox(
     }
 
 
-def adding(
-    time: np.ndarray,
-    event: np.ndarray,
-    base: Mapping[str, np.ndarray],
-    added: Mapping[str, np.ndarray],
-    patient: np.ndarray | None,
-) -> dict[str, Any]:
-    """Does a score say more than another already does?
-
-    The likelihood-ratio test of two nested Cox models takes ECGs as independent; where patients
-    have several, ``independent_records`` is false and ``p_wald``, the Wald test of all that is
-    added with errors clustered by patient, is the one to quote.
-
-    Returns:
-        ``chi2``, ``df``, ``p_likelihood_ratio``, ``independent_records``, ``wald_chi2``,
-        ``p_wald``, ``wald_errors`` (as ``errors`` of `cox`), ``hazard_ratios`` (of the larger
-        model, each ``{hazard_ratio, low, high, p}``); or only ``reason``.
-    """
-    small = cox(time, event, base, patient)
-    return nested(small, cox(time, event, {**base, **added}, patient), list(added))
-
-
 def nested(
-    small: Mapping[str, Any], large: Mapping[str, Any], added: Sequence[str]
-) -> dict[str, Any]:
-    """What `adding` returns, from two fits of `cox` and the names that the larger has more."""
-    for fit in (small, large):
-        if "reason" in fit:
-            return {"reason": fit["reason"]}
+    small: CoxFit | NoFit, large: CoxFit | NoFit, added: Sequence[str]
+) -> NestedTest | NoFit:
+    """Does what is added say more than the rest already does?
+
+    Args:
+        small, large: two fits of `cox` on the same records.
+        added: the covariates that only the larger has.
+    """
+    if "reason" in small:
+        return {"reason": small["reason"]}
+    if "reason" in large:
+        return {"reason": large["reason"]}
     statistic = max(0.0, 2 * (large["log_likelihood"] - small["log_likelihood"]))
     at = [list(large["covariates"]).index(name) for name in added]
     coefficients = np.array(large["coefficients"])[at]
@@ -137,7 +124,7 @@ def nested(
 
 def log_rank(
     time: np.ndarray, event: np.ndarray, group: np.ndarray, patient: np.ndarray | None = None
-) -> dict[str, Any]:
+) -> LogRank:
     """Log-rank test over groups, competing events as censorings.
 
     The usual test takes ECGs as independent. Where patients have several, the one to quote is
@@ -150,13 +137,16 @@ def log_rank(
         patient: (M,) the patient of each ECG; ``None`` leaves the second test out.
 
     Returns:
-        ``statistic``, ``df``, ``p``, ``statistic_clustered``, ``p_clustered``; ``None`` each where
-        there is no such test, as with fewer than two groups.
+        both tests, ``None`` where there is none.
     """
     codes = np.unique(group)
-    result: dict[str, Any] = dict.fromkeys(
-        ("statistic", "df", "p", "statistic_clustered", "p_clustered")
-    )
+    result: LogRank = {
+        "statistic": None,
+        "df": None,
+        "p": None,
+        "statistic_clustered": None,
+        "p_clustered": None,
+    }
     if len(codes) < 2:
         return result
     _lifelines()
@@ -164,11 +154,8 @@ def log_rank(
 
     happened = event == EVENT
     usual = multivariate_logrank_test(time, group, happened)
-    result |= {
-        "statistic": number(usual.test_statistic),
-        "df": len(codes) - 1,
-        "p": number(usual.p_value),
-    }
+    result["statistic"], result["p"] = number(usual.test_statistic), number(usual.p_value)
+    result["df"] = len(codes) - 1
     if patient is not None:
         design = (group[:, None] == codes[1:]).astype(np.float64)
         none = np.zeros(design.shape[1])
@@ -181,7 +168,7 @@ def log_rank(
     return result
 
 
-def _lifelines() -> Any:
+def _lifelines() -> ModuleType:
     try:
         import lifelines
         import lifelines.exceptions

@@ -27,11 +27,11 @@ def stack_columns(makers: Sequence[Callable[[], np.ndarray]]) -> np.ndarray:
     return result
 
 
-def weights(table: pa.Table, path: str) -> np.ndarray | None:
+def read_weights(table: pa.Table, path: str) -> np.ndarray | None:
     """The optional column ``weight``, (N,) float64, finite, 0 or more, not all 0."""
     if WEIGHT not in table.column_names:
         return None
-    values = numbers(table, WEIGHT, path).astype(np.float64)
+    values = read_numbers(table, WEIGHT, path).astype(np.float64)
     bad = ~np.isfinite(values) | (values < 0)
     if bad.any():
         raise UserError(
@@ -43,7 +43,7 @@ def weights(table: pa.Table, path: str) -> np.ndarray | None:
     return values
 
 
-def text(table: pa.Table, name: str, repeats: bool = True) -> np.ndarray:
+def read_text(table: pa.Table, name: str, repeats: bool = True) -> np.ndarray:
     """A column as text, null as "".
 
     Where values repeat, equal ones become one object, which keeps big tables small; where they do
@@ -83,7 +83,7 @@ def require_unique(table: pa.Table, record_id: np.ndarray, path: str) -> None:
         )
 
 
-def numbers(table: pa.Table, name: str, path: str) -> np.ndarray:
+def read_numbers(table: pa.Table, name: str, path: str) -> np.ndarray:
     """A column as floats, null as NaN."""
     column = table[name]
     kind = column.type
@@ -101,10 +101,10 @@ def numbers(table: pa.Table, name: str, path: str) -> np.ndarray:
     )
 
 
-def scores(table: pa.Table, finding: str, path: str) -> np.ndarray:
+def read_scores(table: pa.Table, finding: str, path: str) -> np.ndarray:
     """The scores of a finding, (N,) float32 or float64, each in 0..1."""
     name = SCORE + finding
-    values = numbers(table, name, path)
+    values = read_numbers(table, name, path)
     bad = ~np.isfinite(values)
     if bad.any():
         raise UserError(
@@ -121,12 +121,12 @@ def scores(table: pa.Table, finding: str, path: str) -> np.ndarray:
     return values
 
 
-def labels(table: pa.Table, finding: str, path: str) -> np.ndarray:
+def read_labels(table: pa.Table, finding: str, path: str) -> np.ndarray:
     """The labels of a finding, (N,) int8, -1 unknown; all unknown without the column."""
     name = LABEL + finding
     if name not in table.column_names:
         return np.full(table.num_rows, UNKNOWN, np.int8)
-    values = numbers(table, name, path)
+    values = read_numbers(table, name, path)
     unknown = np.isnan(values)
     bad = ~unknown & (values != 0) & (values != 1)
     if bad.any():
@@ -137,9 +137,9 @@ def labels(table: pa.Table, finding: str, path: str) -> np.ndarray:
     return np.where(unknown, UNKNOWN, values).astype(np.int8)
 
 
-def ages(table: pa.Table, path: str) -> np.ndarray:
+def read_ages(table: pa.Table, path: str) -> np.ndarray:
     """Years, (N,) float64, NaN unknown."""
-    ages = numbers(table, "age", path).astype(np.float64)
+    ages = read_numbers(table, "age", path).astype(np.float64)
     bad = (ages < 0) | np.isinf(ages)
     if bad.any():
         raise UserError(
@@ -149,9 +149,9 @@ def ages(table: pa.Table, path: str) -> np.ndarray:
     return ages
 
 
-def sexes(table: pa.Table, path: str) -> np.ndarray:
+def read_sexes(table: pa.Table, path: str) -> np.ndarray:
     """``female``, ``male`` or ``unknown``, (N,) text."""
-    sex = text(table, "sex")
+    sex = read_text(table, "sex")
     sex[sex == ""] = "unknown"
     strange = sorted(set(sex) - set(SEXES))
     if strange:

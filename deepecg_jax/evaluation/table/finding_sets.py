@@ -1,11 +1,10 @@
 """Sets of findings that are averaged over: categories, and custom groups from a file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.files import read_json
 from deepecg_jax.labels.findings import CATEGORIES
 
 OTHER = "other"
@@ -61,11 +60,8 @@ def read_groups(path: str | Path) -> dict[str, list[str]]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no groups file {path}; give a JSON file group -> findings.")
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}); write group -> findings.") from error
-    fits = isinstance(content, dict) and all(
+    content = read_json(path, dict, "write group -> findings")
+    fits = all(
         isinstance(findings, list) and all(isinstance(name, str) for name in findings)
         for findings in content.values()
     )

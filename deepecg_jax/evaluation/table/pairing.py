@@ -1,12 +1,24 @@
 """Two models' predictions of the same records, joined."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.table.predictions import Predictions
+
+
+class Matched(TypedDict):
+    """How many records two tables have, share and do not share, and findings of only one."""
+
+    n_a: int
+    n_b: int
+    n_matched: int
+    only_in_a: int
+    only_in_b: int
+    findings_only_in_a: list[str]
+    findings_only_in_b: list[str]
 
 
 @dataclass(frozen=True)
@@ -16,13 +28,12 @@ class Pair:
     Attributes:
         table: the common records and findings, with A's scores.
         b_scores: (N, C) B's scores.
-        about: ``n_a``, ``n_b``, ``n_matched``, ``only_in_a``, ``only_in_b`` (records),
-            ``findings_only_in_a``, ``findings_only_in_b`` (names).
+        about: how many records and findings they share.
     """
 
     table: Predictions
     b_scores: np.ndarray
-    about: dict[str, Any]
+    about: Matched
 
 
 def pair(a: Predictions, b: Predictions, name_a: str = "A", name_b: str = "B") -> Pair:
@@ -73,7 +84,7 @@ def pair(a: Predictions, b: Predictions, name_a: str = "A", name_b: str = "B") -
         table = replace(table, weight=weight_b)
     elif weight_b is not None and not np.array_equal(table.weight, weight_b):
         raise UserError(f"{name_a} and {name_b} give the same records different weights.")
-    about = {
+    about: Matched = {
         "n_a": len(a),
         "n_b": len(b),
         "n_matched": len(rows_a),

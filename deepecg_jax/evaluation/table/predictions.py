@@ -10,8 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table import columns as table_columns
-from deepecg_jax.evaluation.table.columns import LABEL, SCORE, UNKNOWN, WEIGHT
+from deepecg_jax.evaluation.table.columns import (
+    LABEL,
+    SCORE,
+    UNKNOWN,
+    WEIGHT,
+    read_ages,
+    read_labels,
+    read_scores,
+    read_sexes,
+    read_text,
+    read_weights,
+    require_unique,
+    stack_columns,
+)
 
 SURVIVAL_COLUMNS = ("time_days", "event")
 _IDENTITY = ("record_id", "patient_id", "age", "sex")
@@ -41,7 +53,7 @@ class Predictions:
     patient_id: np.ndarray
     age: np.ndarray
     sex: np.ndarray
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
     weight: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -162,24 +174,20 @@ def _parse(table: pa.Table, path: str) -> Predictions:
         raise UserError(f"{path} has no column that starts with '{SCORE}'; nothing to evaluate.")
     if table.num_rows == 0:
         raise UserError(f"{path} has no rows; nothing to evaluate.")
-    record_id = table_columns.text(table, "record_id", repeats=False)
-    table_columns.require_unique(table, record_id, path)
+    record_id = read_text(table, "record_id", repeats=False)
+    require_unique(table, record_id, path)
     return Predictions(
         names=names,
-        labels=table_columns.stack_columns(
-            [lambda n=name: table_columns.labels(table, n, path) for name in names]
-        ),
-        scores=table_columns.stack_columns(
-            [lambda n=name: table_columns.scores(table, n, path) for name in names]
-        ),
+        labels=stack_columns([lambda n=name: read_labels(table, n, path) for name in names]),
+        scores=stack_columns([lambda n=name: read_scores(table, n, path) for name in names]),
         record_id=record_id,
-        patient_id=table_columns.text(table, "patient_id"),
-        age=table_columns.ages(table, path),
-        sex=table_columns.sexes(table, path),
+        patient_id=read_text(table, "patient_id"),
+        age=read_ages(table, path),
+        sex=read_sexes(table, path),
         extra={
             name: table[name].to_numpy()
             for name in columns
             if name not in (*_IDENTITY, WEIGHT) and not name.startswith((LABEL, SCORE))
         },
-        weight=table_columns.weights(table, path),
+        weight=read_weights(table, path),
     )

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from deepecg_jax.config import LabellerConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.discrimination.threshold_metrics import threshold_metrics
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds, unfitted
+from deepecg_jax.evaluation.metrics.table import values as metric_values
+from deepecg_jax.evaluation.resampling.bootstrap import Resampled
 from deepecg_jax.evaluation.resampling.tallies import Tallies, tally
 from deepecg_jax.files import read_json, whole_folder, write_json
 from deepecg_jax.labelling.bert import huggingface
@@ -271,7 +272,7 @@ def measure(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float]
 
 
 def _ratios(sums: Tallies) -> dict[str, np.ndarray]:
-    found = threshold_metrics(sums)
+    found = metric_values(Resampled.of_sums(sums))
     names = {"f1": "f1", "precision": "ppv", "recall": "sensitivity"}
     return {name: found[key][0] for name, key in names.items()}
 

@@ -5,6 +5,9 @@ weighted by the tricube of their distance; then points far from the curve lose w
 the residual over six times the median absolute residual) and all is fitted again. On a fixed grid
 the tricube weights are the same for every series, so a pass is three products with a band matrix,
 made block by block.
+
+`evaluation.calibration.local_regression` is the same idea for another need: parabolas through
+points of different weight, without robust passes, for many resamples at once.
 """
 
 from functools import lru_cache

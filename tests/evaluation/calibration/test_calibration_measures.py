@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from deepecg_jax.evaluation.calibration.calibrate import calibrate
 from deepecg_jax.evaluation.calibration.logistic import cox_recalibration, logit
-from deepecg_jax.evaluation.calibration.measures import MEASURES, MURPHY, measures
-from deepecg_jax.evaluation.calibration.sums import Layout, equal_mass, equal_width
-from deepecg_jax.evaluation.resampling import binned_sums as cell_sums
+from deepecg_jax.evaluation.calibration.measures import CALIBRATION_MEASURES, MURPHY, measures
+from deepecg_jax.evaluation.calibration.sums import Layout, equal_width, mass_of_values
+from deepecg_jax.evaluation.resampling import binned_sums
 from deepecg_jax.evaluation.resampling.draws import Resampler
 
 
@@ -42,6 +42,11 @@ def brute_force(positive, scores, index, smooth):
     }
 
 
+def equal_mass(scores):
+    _, index, n = np.unique(scores, return_inverse=True, return_counts=True)
+    return mass_of_values(n)[index]
+
+
 def draw(seed, n, decimals, rate):
     rng = np.random.default_rng(seed)
     scores = np.round(rng.beta(0.7, 2, n), decimals) * 0.98 + 0.01
@@ -60,7 +65,7 @@ def test_measures_are_their_definitions(seed, n, decimals, rate):
     layout = Layout(np.arange(n), positive, scores)
     sums = layout.sums(np.ones((1, n)))
     found = {name: value[0] for name, value in measures(layout.x, sums).items()}
-    assert tuple(found) == MEASURES
+    assert tuple(found) == CALIBRATION_MEASURES
     assert sums.smooth is not None
     smooth = np.interp(scores, layout.x, sums.smooth[0])
     expected = brute_force(positive, scores, equal_width(scores), smooth)
@@ -91,7 +96,7 @@ def test_blocks_of_records_change_nothing(monkeypatch):
     counts = np.random.default_rng(5).integers(0, 4, (6, 900))
     rows = np.random.default_rng(6).permutation(900)
     whole = Layout(rows, positive, scores).sums(counts)
-    monkeypatch.setattr(cell_sums, "BLOCK", 64)
+    monkeypatch.setattr(binned_sums, "BLOCK", 64)
     cut = Layout(rows, positive, scores).sums(counts)
     for name in ("n", "positive", "score"):
         for bins in ("width", "mass"):

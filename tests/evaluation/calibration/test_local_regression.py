@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.calibration.local_regression import LocalRegression, bandwidths, support
+from deepecg_jax.evaluation.calibration.local_regression import (
+    LocalRegression,
+    bandwidths,
+    points_of_values,
+)
+
+
+def support(scores, most=256):
+    """The points that stand for the scores, and each score's point."""
+    values, index, n = np.unique(scores, return_inverse=True, return_counts=True)
+    x, point = points_of_values(values, n, most)
+    return x, point[index]
 
 
 def smooth(scores, y, degree, span):

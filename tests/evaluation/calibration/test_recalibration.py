@@ -115,8 +115,8 @@ def test_file_round_trip_is_exact(data, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[]", "no object 'findings'"),
-        ("{", "not JSON"),
+        ("[]", "must hold a JSON object"),
+        ("{", "is no JSON"),
         ({"schema": 9, "findings": {}}, "schema is 9"),
         ({"schema": 1, "findings": {"a": {"method": "magic"}}}, "'magic'"),
         ({"schema": 1, "findings": {"a": {"method": "platt", "slope": 1}}}, "'intercept'"),

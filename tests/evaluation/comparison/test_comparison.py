@@ -11,15 +11,21 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.comparison.compare import CompareOptions, bootstrap_p, compare
+from deepecg_jax.evaluation.comparison.compare import bootstrap_p, compare
 from deepecg_jax.evaluation.comparison.delong import delong
 from deepecg_jax.evaluation.comparison.files import write_comparison
 from deepecg_jax.evaluation.comparison.multiplicity import holm
 from deepecg_jax.evaluation.comparison.permutation import Swaps, permutation_p, permuted
-from deepecg_jax.evaluation.discrimination.decision_curve import GRID, net_benefit, treat_all
-from deepecg_jax.evaluation.evaluate import Thresholds, evaluate
+from deepecg_jax.evaluation.discrimination.decision_curve import (
+    PROBABILITIES,
+    net_benefit,
+    treat_all,
+)
+from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
+from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.report.comparison_table import print_comparison
 from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.pairing import pair
 
 RESAMPLES = 30
@@ -52,7 +58,7 @@ def joined(predictions, other):
 
 @pytest.fixture(scope="module")
 def compared(joined):
-    return compare(joined, options=CompareOptions(RESAMPLES, RESAMPLES, seed=2))
+    return compare(joined, resampling=Resampling(RESAMPLES, 2), permutations=RESAMPLES)
 
 
 def test_joined_by_record(predictions, other, joined):
@@ -96,7 +102,7 @@ def test_labels_of_one_file_are_enough(predictions, other):
 def test_values_and_intervals_are_those_of_the_paired_resamples(joined, compared):
     table = joined.table
     b_table = dataclasses.replace(table, scores=joined.b_scores)
-    alone = [evaluate(t, None, RESAMPLES, seed=2) for t in (table, b_table)]
+    alone = [evaluate(t, None, Resampling(RESAMPLES, 2)) for t in (table, b_table)]
     for name in ("macro", "micro"):
         for metric, values in compared[name]["metrics"].items():
             for model, metrics in zip("ab", alone, strict=True):
@@ -237,10 +243,13 @@ def test_net_benefit_equals_its_definition():
     labels = rng.integers(-1, 2, 300)
     scores, weights = np.round(rng.random(300), 2).astype(np.float32), rng.random(300)
     for w in (None, weights):
-        found, everybody = net_benefit(labels, scores, GRID, w), treat_all(labels, GRID, w)
+        found, everybody = (
+            net_benefit(labels, scores, PROBABILITIES, w),
+            treat_all(labels, PROBABILITIES, w),
+        )
         own = np.ones(300) if w is None else w
         total = own[labels >= 0].sum()
-        for k, t in enumerate(GRID):
+        for k, t in enumerate(PROBABILITIES):
             called = scores >= np.float32(t)
             tp, fp = (own[called & (labels == y)].sum() for y in (1, 0))
             assert found[k] == pytest.approx((tp - fp * t / (1 - t)) / total, abs=1e-12)
@@ -260,7 +269,7 @@ def test_golden_net_benefit(shared):
 
 
 def test_a_model_compared_with_itself(predictions):
-    same = compare(pair(predictions, predictions), options=CompareOptions(10, 10))
+    same = compare(pair(predictions, predictions), resampling=Resampling(10), permutations=10)
     for entry in (same["macro"], same["micro"], same["findings"]["Afib"]):
         assert entry["difference"]["value"] == 0.0
         assert (entry["difference"]["low"], entry["difference"]["high"]) == (0.0, 0.0)
@@ -268,9 +277,9 @@ def test_a_model_compared_with_itself(predictions):
 
 
 def test_options_files_and_table(joined, tmp_path):
-    options = CompareOptions(12, 0, interval="bca", stratify="sex", cluster="patient_id")
+    resampling = Resampling(12, interval="bca", stratify="sex")
     limits = Thresholds(dict.fromkeys(joined.table.names, 0.3), "t.json")
-    found = compare(joined, (limits, Thresholds()), options)
+    found = compare(joined, (limits, Thresholds()), resampling, permutations=0)
     assert found["findings"]["Afib"]["threshold_a"] == 0.3
     assert (found["thresholds_a"], found["thresholds_b"]) == ("t.json", "0.5 (none given)")
     assert found["macro"]["p_permutation"] is None
@@ -293,7 +302,9 @@ def test_options_files_and_table(joined, tmp_path):
 def test_weighted_records(joined):
     weight = np.random.default_rng(0).integers(1, 3, len(joined.table)).astype(float)
     table = dataclasses.replace(joined.table, weight=weight)
-    found = compare(dataclasses.replace(joined, table=table), options=CompareOptions(10, 10))
+    found = compare(
+        dataclasses.replace(joined, table=table), resampling=Resampling(10), permutations=10
+    )
     entry = found["findings"]["plain"]
     known = table.labels[:, 3] >= 0
     a, b = (
@@ -308,7 +319,7 @@ def test_weighted_records(joined):
 def test_two_runs_are_equal_and_devices_do_not_matter(joined, compared):
     import jax
 
-    again = compare(joined, options=CompareOptions(RESAMPLES, RESAMPLES, seed=2))
+    again = compare(joined, resampling=Resampling(RESAMPLES, 2), permutations=RESAMPLES)
     assert again == compared
-    options = CompareOptions(RESAMPLES, RESAMPLES, seed=2, devices=jax.local_devices())
-    assert compare(joined, options=options) == compared
+    resampling = Resampling(RESAMPLES, 2, devices=jax.local_devices())
+    assert compare(joined, resampling=resampling, permutations=RESAMPLES) == compared

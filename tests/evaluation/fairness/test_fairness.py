@@ -22,8 +22,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from deepecg_jax.evaluation.fairness.gaps import compare_groups, group_metrics
+from deepecg_jax.evaluation.fairness.gaps import compare_groups
 from deepecg_jax.evaluation.fairness.power import smallest_detectable
+from deepecg_jax.evaluation.metrics.table import values as metric_values
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
 from deepecg_jax.evaluation.table.grouping import groups_of
@@ -198,7 +199,7 @@ def test_smallest_detectable_gap_is_bloom_on_the_bootstrap_error(predictions):
     sweep = Sweep(resampler, 40)
     swept = bootstrap(predictions.labels, predictions.scores, THRESHOLDS, sweep, {}, masks)
     result = compare_groups(masks, swept.groups, predictions.names)
-    tpr = {g: group_metrics(swept.groups[g])["tpr"][1:] for g in masks}
+    tpr = {g: metric_values(swept.groups[g], "groups")["sensitivity"][1:] for g in masks}
     difference = tpr["female"] - tpr["male"]
     power = result["power"]["smallest_detectable"]["tpr"]
     expected = (1.959964 + 0.841621) * difference[:, 0].std(ddof=1)

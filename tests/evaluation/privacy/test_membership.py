@@ -16,6 +16,7 @@ from deepecg_jax.evaluation.privacy.audit import align_references, confidence, j
 from deepecg_jax.evaluation.privacy.likelihood_ratio import likelihood_ratio_attack
 from deepecg_jax.evaluation.privacy.membership import learned_attack, loss_attack
 from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 
@@ -134,7 +135,7 @@ def test_likelihood_ratio_is_that_of_normals_per_record():
 def test_knowing_how_hard_a_record_is_beats_the_loss():
     """Ease varies by 2, membership moves by 1: the loss sees little, the ratio nearly all."""
     (members, others), references, _, _, _ = world(models=40)
-    found = privacy(members, others, references, resamples=30)["membership"]
+    found = privacy(members, others, references, resampling=Resampling(30))["membership"]
     loss, ratio = found["loss"]["auroc"], found["likelihood_ratio"]
     # three findings, each moved by two deviations: Phi(2 sqrt(3) / sqrt(2)) = 0.993
     assert ratio["online"]["auroc"]["value"] == pytest.approx(0.993, abs=0.01)
@@ -145,7 +146,7 @@ def test_knowing_how_hard_a_record_is_beats_the_loss():
 
 def test_no_leak_no_attack():
     (members, others), references, _, _, _ = world(1, 600, shift=0.0)
-    found = privacy(members, others, references, resamples=200)["membership"]
+    found = privacy(members, others, references, resampling=Resampling(200))["membership"]
     parts = [
         found["loss"],
         found["learned"]["by_patient"],
@@ -205,11 +206,11 @@ def test_refusals():
     with pytest.raises(UserError, match="'member' must be true or false"):
         align_references(audit, [replace(references[0], extra={"member": np.full(400, 2)})])
     with pytest.raises(UserError, match="at least two reference"):
-        privacy(members, others, references[:1], resamples=2)
+        privacy(members, others, references[:1], resampling=Resampling(2))
     with pytest.raises(UserError, match="needs both"):
         privacy(members)
     with pytest.raises(UserError, match="or embeddings"):
         privacy()
     few = replace(members, patient_id=np.full(200, "p", object))
     with pytest.raises(UserError, match="at least 5 patients"):
-        privacy(few, others, resamples=2)
+        privacy(few, others, resampling=Resampling(2))

@@ -17,6 +17,7 @@ from deepecg_jax.cli.privacy import command
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings, read_embeddings
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.predictions import write_predictions
 
 
@@ -49,9 +50,9 @@ def test_equals_the_search_written_out(seed, n):
         chances.append(mates.sum() / len(gallery))
     if not hits:
         with pytest.raises(UserError, match="nobody can be found"):
-            reidentify(data, 2)
+            reidentify(data, Resampling(2))
         return
-    result = reidentify(data, 2)
+    result = reidentify(data, Resampling(2))
     assert result["n_queries"] == len(hits)
     expected = np.mean(hits, axis=0)
     assert [result[k]["value"] for k in ("rank_1", "rank_5", "map")] == pytest.approx(expected)
@@ -59,21 +60,21 @@ def test_equals_the_search_written_out(seed, n):
 
 
 def test_identity_in_the_embedding_is_found_and_chance_is_not():
-    told = reidentify(draw(0, 300, identity=8.0, width=16), 100)
+    told = reidentify(draw(0, 300, identity=8.0, width=16), Resampling(100))
     assert told["rank_1"]["low"] > 0.9 and told["map"]["value"] > 0.9
-    silent = reidentify(draw(0, 400, identity=0.0, each=20), 200)
+    silent = reidentify(draw(0, 400, identity=0.0, each=20), Resampling(200))
     assert silent["rank_1"]["low"] <= silent["chance"]["rank_1"] <= silent["rank_1"]["high"]
     assert silent["rank_5"]["low"] <= silent["chance"]["rank_5"] <= silent["rank_5"]["high"]
     alike = draw(0, 300)
     alike = Embeddings(np.full_like(alike.vectors, 0.3), alike.patient_id, alike.date, 0)
-    assert reidentify(alike, 2)["rank_5"]["value"] == 0.0
+    assert reidentify(alike, Resampling(2))["rank_5"]["value"] == 0.0
 
 
 def test_fewer_queries_and_the_same_numbers_again():
     data = draw(1, 400)
-    one, two = (reidentify(data, 20, most_queries=50) for _ in range(2))
+    one, two = (reidentify(data, Resampling(20), most_queries=50) for _ in range(2))
     assert one == two and one["n_queries"] == 50
-    assert reidentify(data, 20)["n_queries"] > 300
+    assert reidentify(data, Resampling(20))["n_queries"] > 300
 
 
 def test_files(tmp_path):

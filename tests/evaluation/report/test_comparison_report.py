@@ -12,12 +12,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from deepecg_jax.evaluation.comparison.compare import CompareOptions, compare
+from deepecg_jax.evaluation.comparison.compare import compare
 from deepecg_jax.evaluation.report.comparison_charts import signed_ticks
 from deepecg_jax.evaluation.report.comparison_page import (
     build_comparison_report,
     write_comparison_report,
 )
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.pairing import pair
 
 
@@ -28,8 +29,8 @@ def against(predictions, names=None):
         dataclasses.replace(predictions, scores=scores, names=names or predictions.names)
         for scores in (predictions.scores, noisy.astype(np.float32))
     ]
-    options = CompareOptions(20, 10)
-    return {"a": "first.parquet", "b": "second.parquet"} | compare(pair(*tables), options=options)
+    found = compare(pair(*tables), resampling=Resampling(20), permutations=10)
+    return {"a": "first.parquet", "b": "second.parquet"} | found
 
 
 @pytest.fixture(scope="module")

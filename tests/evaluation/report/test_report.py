@@ -12,8 +12,9 @@ from sklearn.metrics import auc, roc_auc_score
 
 from deepecg_jax.evaluation.discrimination.curves import roc_curve
 from deepecg_jax.evaluation.evaluate import evaluate
-from deepecg_jax.evaluation.report.page import abstract, render_report, write_report
+from deepecg_jax.evaluation.report.page import abstract, build_report, write_report
 from deepecg_jax.evaluation.report.terminal import print_metrics
+from deepecg_jax.evaluation.resampling.options import Resampling
 
 VOID = {"meta", "link", "input", "br"}
 SVG_SINGLE = {"line", "circle", "rect", "path", "polyline"}
@@ -40,7 +41,7 @@ class Balanced(HTMLParser):
 
 @pytest.fixture(scope="module")
 def metrics(predictions):
-    return evaluate(predictions, None, 20)
+    return evaluate(predictions, None, Resampling(20))
 
 
 def test_page_is_complete_self_contained_and_well_formed(predictions, metrics, tmp_path):
@@ -60,13 +61,13 @@ def test_page_is_complete_self_contained_and_well_formed(predictions, metrics, t
     assert "No thresholds were given" in page
     value = metrics["macro"]["auroc"]["value"]
     assert f"<b>{value:.3f}</b>" in page
-    assert page == render_report(predictions, metrics, "mine.parquet")
+    assert page == build_report(predictions, metrics, "mine.parquet")[0]
 
 
 def test_names_from_a_file_are_escaped(predictions):
     evil = '<script>alert("x")</script>'
     p = dataclasses.replace(predictions, names=(evil, *predictions.names[1:]))
-    page = render_report(p, evaluate(p, None, 2), evil)
+    page, _ = build_report(p, evaluate(p, None, Resampling(2)), evil)
     assert page.count("<script>") == 1
     assert "&lt;script&gt;" in page
 
@@ -80,7 +81,7 @@ def test_page_without_groups_and_with_one_finding(predictions):
         sex=np.full(len(predictions), "unknown", dtype=object),
         age=np.full(len(predictions), 40.0),
     )
-    page = render_report(p, evaluate(p, None, 2), "x")
+    page, _ = build_report(p, evaluate(p, None, Resampling(2)), "x")
     assert "No record has a known sex" in page
     assert "1 finding, " in page
     assert "Difference between groups" not in page
@@ -88,8 +89,8 @@ def test_page_without_groups_and_with_one_finding(predictions):
 
 def test_page_when_nothing_has_both_classes(predictions):
     p = dataclasses.replace(predictions, labels=np.zeros_like(predictions.labels))
-    metrics = evaluate(p, None, 2)
-    page = render_report(p, metrics, "x")
+    metrics = evaluate(p, None, Resampling(2))
+    page, _ = build_report(p, metrics, "x")
     assert "so groups are not compared" in page
     assert metrics["macro"]["auroc"]["value"] is None
     assert len(abstract(metrics)) == 1

@@ -15,13 +15,14 @@ from deepecg_jax.evaluation.discrimination import curves
 from deepecg_jax.evaluation.discrimination.curves import curve_bands, pr_curve, roc_curve
 from deepecg_jax.evaluation.evaluate import Options, evaluate
 from deepecg_jax.evaluation.report.confident_errors import most_confident_errors
-from deepecg_jax.evaluation.report.page import render_report, write_report
+from deepecg_jax.evaluation.report.page import build_report, write_report
 from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.options import Resampling
 
 
 @pytest.fixture(scope="module")
 def metrics(predictions):
-    return evaluate(predictions, None, 20)
+    return evaluate(predictions, None, Resampling(20))
 
 
 def scores_of(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +137,7 @@ def test_confident_errors(predictions) -> None:
 
 def test_ecgs_are_drawn_where_the_signal_is_at_hand(predictions, metrics) -> None:
     first = most_confident_errors(predictions)[0]
-    page = render_report(
+    page, _ = build_report(
         predictions, metrics, "mine", lambda e: "<svg id='ecg'></svg>" if e == first else None
     )
     assert page.count("<figure") == page.count("<svg id='ecg'>") == 1
@@ -153,7 +154,9 @@ def test_survival_in_the_page(predictions, tmp_path) -> None:
     }
     table = dataclasses.replace(predictions, extra={**predictions.extra, **extra})
     name = predictions.names[0]
-    metrics = evaluate(table, None, 20, options=Options(survival=[name], horizon_years=4))
+    metrics = evaluate(
+        table, None, Resampling(20), options=Options(survival=[name], horizon_years=4)
+    )
     assert metrics["survival"][name]["discrimination"]["harrell_c"]["value"] > 0.5
     write_report(table, metrics, tmp_path / "report.html", "mine")
     page = (tmp_path / "report.html").read_text()
@@ -187,7 +190,7 @@ def test_the_page_in_a_browser(predictions, metrics, tmp_path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    page = render_report(predictions, metrics, "mine")
+    page, _ = build_report(predictions, metrics, "mine")
     watch = "<script>window.failures = []; window.onerror = e => window.failures.push(e);</script>"
     page = page.replace("<head>", f"<head>{watch}").replace("</body>", f"{PROBE}</body>")
     (tmp_path / "page.html").write_text(page)

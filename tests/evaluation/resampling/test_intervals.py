@@ -6,10 +6,11 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.evaluate import Options, evaluate
+from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling.draws import JACKKNIFE_GROUPS, Resampler, Sweep
 from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.evaluation.resampling.options import Resampling
 
 
 def test_bca_equals_scipy_on_the_same_resamples():
@@ -69,8 +70,8 @@ def test_many_patients_are_left_out_in_groups_and_the_acceleration_stays():
 
 
 def test_bca_through_evaluate(predictions):
-    plain = evaluate(predictions, None, 60)
-    bca = evaluate(predictions, None, 60, options=Options(interval="bca"))
+    plain = evaluate(predictions, None, Resampling(60))
+    bca = evaluate(predictions, None, Resampling(60, interval="bca"))
     assert bca["interval"] == "bca"
     for metric in ("auroc", "auprc", "f1", "brier"):
         a, b = plain["macro"][metric], bca["macro"][metric]
@@ -82,7 +83,7 @@ def test_bca_through_evaluate(predictions):
     assert a["value"] == b["value"]
     assert a["low"] != b["low"]
     with pytest.raises(UserError, match="use percentile or bca"):
-        evaluate(predictions, None, 2, options=Options(interval="t"))  # pyright: ignore
+        Resampling(2, interval="t")  # pyright: ignore
 
 
 def test_strata_keep_their_number_of_patients():
@@ -106,12 +107,12 @@ def test_one_stratum_draws_what_no_stratum_draws():
 
 
 def test_stratify_through_evaluate(predictions):
-    found = evaluate(predictions, None, 20, options=Options(stratify="sex"))
+    found = evaluate(predictions, None, Resampling(20, stratify="sex"))
     strata = found["stratify"]
     assert strata["column"] == "sex"
     assert sum(strata["clusters"].values()) == found["n_patients"]
-    assert found["macro"]["auroc"] != evaluate(predictions, None, 20)["macro"]["auroc"]
+    assert found["macro"]["auroc"] != evaluate(predictions, None, Resampling(20))["macro"]["auroc"]
     with pytest.raises(UserError, match="no column 'hospital'"):
-        evaluate(predictions, None, 2, options=Options(stratify="hospital"))
+        evaluate(predictions, None, Resampling(2, stratify="hospital"))
     with pytest.raises(UserError, match="which is what is drawn"):
-        evaluate(predictions, None, 2, options=Options(stratify="patient_id"))
+        evaluate(predictions, None, Resampling(2, stratify="patient_id"))

@@ -5,7 +5,7 @@ import pytest
 
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
-from deepecg_jax.evaluation.resampling.partition import Cells
+from deepecg_jax.evaluation.resampling.partition import Partition
 from deepecg_jax.evaluation.resampling.tallies import tally
 
 
@@ -13,7 +13,7 @@ from deepecg_jax.evaluation.resampling.tallies import tally
 def test_every_group_is_a_union_of_cells(number):
     rng = np.random.default_rng(number)
     groups = {str(i): rng.random(200) < rng.random() for i in range(number)}
-    cells = Cells.of(200, groups)
+    cells = Partition.of(200, groups)
     assert sorted(np.concatenate(cells.rows).tolist()) == list(range(200))
     for name, mask in groups.items():
         inside = [rows for rows, use in zip(cells.rows, cells.members[name], strict=True) if use]
@@ -34,7 +34,7 @@ def test_sums_are_those_of_each_group_alone():
         "all": np.ones(150, bool),
     }
     masks = [np.ones(150, bool), *groups.values()]
-    sums = Cells.of(150, groups).tally(counts, labels, scores, limits)
+    sums = Partition.of(150, groups).tally(counts, labels, scores, limits)
     for mask, found in zip(masks, sums, strict=True):
         alone = tally(counts[mask], labels[mask], scores[mask], limits)
         for part in ("true_positive", "false_positive", "false_negative", "true_negative"):

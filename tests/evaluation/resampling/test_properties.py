@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.evaluate import Options, evaluate
+from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.resampling.draws import Resampler
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.predictions import (
     Predictions,
     read_predictions,
@@ -43,7 +44,7 @@ def draw(seed: int, n: int, decimals: int, dtype: type) -> Predictions:
 def test_any_table_gives_scikit_learns_values_and_percentiles(seed, n, decimals, dtype):
     p = draw(seed, n, decimals, dtype)
     resamples = 7
-    found = evaluate(p, None, resamples, seed=seed)
+    found = evaluate(p, None, Resampling(resamples, seed))
     counts = Resampler.of_patients(p.patient_id, seed).counts(0, resamples)
     rows = [np.arange(n)] + [np.repeat(np.arange(n), c) for c in counts]
     parts = [(found["findings"][name], [j]) for j, name in enumerate(p.names)]
@@ -85,11 +86,11 @@ def test_duplicated_records_of_a_patient_change_no_interval():
         np.array([f"r{i}" for i in range(120)], dtype=object),
         *(np.concatenate([a, a]) for a in (p.patient_id, p.age, p.sex)),
     )
-    once, again = evaluate(p, None, 30), evaluate(twice, None, 30)
+    once, again = evaluate(p, None, Resampling(30)), evaluate(twice, None, Resampling(30))
     for metric, estimate in once["macro"].items():
         for key in ("value", "low", "high", "degenerate"):
             assert again["macro"][metric][key] == pytest.approx(estimate[key], abs=1e-12)
-    narrow = evaluate(twice, None, 30, cluster=None)["macro"]["auroc"]
+    narrow = evaluate(twice, None, Resampling(30, cluster=None))["macro"]["auroc"]
     wide = once["macro"]["auroc"]
     assert narrow["high"] - narrow["low"] < wide["high"] - wide["low"]
 
@@ -119,7 +120,7 @@ def test_weight_column_is_read_checked_and_used(tmp_path):
     assert list(table.extra) == ["site"]
     known = p.labels[:, 0] >= 0
     expected = roc_auc_score(p.labels[known, 0], p.scores[known, 0], sample_weight=weight[known])
-    found = evaluate(table, None, 3, options=Options(interval="bca"))
+    found = evaluate(table, None, Resampling(3, interval="bca"))
     assert found["findings"]["common"]["auroc"]["value"] == pytest.approx(expected, abs=1e-12)
     for bad, says in (
         (-weight, "the value -"),

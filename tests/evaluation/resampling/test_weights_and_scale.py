@@ -15,13 +15,13 @@ from sklearn.metrics import (
 )
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.discrimination.threshold_metrics import all_metrics
-from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.resampling import ranking
-from deepecg_jax.evaluation.resampling import walk as auroc
+from deepecg_jax.evaluation.evaluate import evaluate
+from deepecg_jax.evaluation.metrics.table import values as metric_values
+from deepecg_jax.evaluation.resampling import ranking, walk
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap, bootstrap_ranking
 from deepecg_jax.evaluation.resampling.devices import choose_devices
 from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
+from deepecg_jax.evaluation.resampling.options import Resampling
 
 
 def small(seed, n=60, findings=3, decimals=1):
@@ -47,7 +47,7 @@ def test_weights_equal_scikit_learns_sample_weight_in_every_resample(seed, decim
         for part, j, *arrays in [*parts, (swept.pools[""], 0, labels, scores, w)]:
             use = (arrays[0] >= 0) & (arrays[2] > 0)
             y, s, v = (a[use] for a in arrays)
-            found = {metric: values[r, j] for metric, values in all_metrics(part).items()}
+            found = {metric: values[r, j] for metric, values in metric_values(part).items()}
             expected = dict.fromkeys(found, np.nan)
             if len(y):
                 cells = confusion_matrix(y, s >= 0.5, sample_weight=v, labels=[0, 1]).ravel()
@@ -84,7 +84,7 @@ def test_whole_weights_are_repeated_records(predictions):
         sex=predictions.sex[at],
     )
     weighted = dataclasses.replace(predictions, weight=weight.astype(float))
-    a, b = evaluate(repeated, None, 20), evaluate(weighted, None, 20)
+    a, b = evaluate(repeated, None, Resampling(20)), evaluate(weighted, None, Resampling(20))
     assert (b["weighted"], b["n_records"]) == (True, len(predictions))
     for part in ("macro", "micro"):
         for metric, estimate in a[part].items():
@@ -122,20 +122,20 @@ def test_small_memory_gives_the_same_numbers_in_smaller_blocks(monkeypatch):
     labels, scores, _, _ = small(4, n=500)
     counts = np.random.default_rng(0).poisson(1.0, (100, 500))
     whole = bootstrap_ranking(labels, scores, counts)
-    assert auroc.lanes_for(100, 500) == 128
-    monkeypatch.setattr(auroc, "COUNTS_BYTES", 512 * 32)
-    monkeypatch.setattr(auroc, "TABLE_BYTES", 0)
-    assert auroc.lanes_for(100, 500) == 64
+    assert walk.lanes_for(100, 500) == 128
+    monkeypatch.setattr(walk, "COUNTS_BYTES", 512 * 32)
+    monkeypatch.setattr(walk, "TABLE_BYTES", 0)
+    assert walk.lanes_for(100, 500) == 64
     for a, b in zip(whole, bootstrap_ranking(labels, scores, counts), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_lanes_are_bounded_by_memory():
-    assert auroc.lanes_for(1000, 100_000) == 1024
-    assert auroc.lanes_for(1000, 100_000, itemsize=8) == 256
-    assert auroc.lanes_for(1000, 10_000_000) == 64
-    assert auroc.lanes_for(1000, 10_000_000, devices=8) == 512
-    assert auroc.lanes_for(5, 100, devices=6) % 6 == 0
+    assert walk.lanes_for(1000, 100_000) == 1024
+    assert walk.lanes_for(1000, 100_000, itemsize=8) == 256
+    assert walk.lanes_for(1000, 10_000_000) == 64
+    assert walk.lanes_for(1000, 10_000_000, devices=8) == 512
+    assert walk.lanes_for(5, 100, devices=6) % 6 == 0
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -146,8 +146,8 @@ def test_eight_devices_give_the_same_bits_as_one(predictions, weighted):
     eight = choose_devices(0)
     assert eight is not None
     assert len(eight) == 8
-    one = evaluate(p, None, 40)
-    assert evaluate(p, None, 40, options=Options(devices=eight)) == one
+    one = evaluate(p, None, Resampling(40))
+    assert evaluate(p, None, Resampling(40, devices=eight)) == one
 
 
 def test_the_number_of_devices_is_checked():
@@ -197,4 +197,4 @@ def test_micro_sums_beyond_float32_and_int32_are_exact():
         expected = average_precision_score(y, s, sample_weight=w)
         assert swept.pools[""].auprc[1 + r, 0] == pytest.approx(expected, abs=1e-13)
         tp = w[(y == 1) & (s >= 0.5)].sum()
-        assert all_metrics(swept.pools[""])["sensitivity"][1 + r, 0] == tp / w[y == 1].sum()
+        assert metric_values(swept.pools[""])["sensitivity"][1 + r, 0] == tp / w[y == 1].sum()

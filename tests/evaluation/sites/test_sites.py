@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.sites import command
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import evaluate
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.sites.across import across_sites
 from deepecg_jax.evaluation.sites.meta_analysis import random_effects
 from deepecg_jax.evaluation.table.predictions import write_predictions
@@ -34,10 +35,10 @@ def part(table, rows):
 
 
 def test_each_site_is_evaluated_as_if_alone_and_pooled_by_random_effects(table):
-    found = across_sites(table, resamples=60)
+    found = across_sites(table, resampling=Resampling(60))
     assert found["without_site"] == 7 and list(found["sites"]) == ["north", "south", "west"]
     site = table.extra["site"]
-    alone = evaluate(part(table, site == "west"), resamples=60)["findings"]
+    alone = evaluate(part(table, site == "west"), resampling=Resampling(60))["findings"]
     finding = found["findings"]["Afib"]
     west = finding["sites"]["west"]
     assert {k: west[k] for k in ("value", "low", "high", "degenerate")} == alone["Afib"]["auroc"]
@@ -60,7 +61,9 @@ def test_each_site_is_evaluated_as_if_alone_and_pooled_by_random_effects(table):
 
 def test_weights_count_at_each_site(table):
     weight = np.random.default_rng(3).integers(1, 4, len(table)).astype(float)
-    found = across_sites(replace(table, weight=weight), resamples=20)["findings"]["Afib"]
+    found = across_sites(replace(table, weight=weight), resampling=Resampling(20))["findings"][
+        "Afib"
+    ]
     rows = (table.extra["site"] == "west") & (table.labels[:, 0] >= 0)
     expected = roc_auc_score(
         table.labels[rows, 0], table.scores[rows, 0], sample_weight=weight[rows]
@@ -77,8 +80,8 @@ def test_the_variance_is_that_of_the_patient_resamples(table):
         record_id=np.array([f"r{i}" for i in range(len(twice))], object),
         extra={"site": table.extra["site"][twice]},
     )
-    one = across_sites(table, findings=["Afib"], resamples=50)["findings"]["Afib"]
-    two = across_sites(double, findings=["Afib"], resamples=50)["findings"]["Afib"]
+    one = across_sites(table, findings=["Afib"], resampling=Resampling(50))["findings"]["Afib"]
+    two = across_sites(double, findings=["Afib"], resampling=Resampling(50))["findings"]["Afib"]
     assert two["random_effects"]["value"] == pytest.approx(one["random_effects"]["value"])
     assert two["sites"]["west"]["low"] == pytest.approx(one["sites"]["west"]["low"])
     logits = np.log([s["value"] / (1 - s["value"]) for s in one["sites"].values()])
@@ -99,7 +102,7 @@ def test_a_site_without_both_classes_is_left_out_and_named(table):
     west = table.extra["site"] == "west"
     scores[west, 0] = np.where(labels[west, 0] == 1, 0.9, 0.1)
     found = across_sites(
-        replace(table, labels=labels, scores=scores), findings=["Afib"], resamples=20
+        replace(table, labels=labels, scores=scores), findings=["Afib"], resampling=Resampling(20)
     )["findings"]["Afib"]
     assert found["sites"]["south"]["reason"] == "undefined at this site"
     assert found["sites"]["west"]["reason"] == "exactly 1, which has no logit"
@@ -118,7 +121,7 @@ def test_refusals(table):
     with pytest.raises(UserError, match="names 1 site"):
         across_sites(one)
     with pytest.raises(UserError, match="at least 10"):
-        across_sites(table, resamples=5)
+        across_sites(table, resampling=Resampling(5))
 
 
 def test_command(table, tmp_path):

@@ -10,6 +10,7 @@ from survival_data import draw
 pytest.importorskip("lifelines")
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.survival.analysis import survival
 from deepecg_jax.evaluation.survival.at_threshold import ThresholdAtHorizon
 from deepecg_jax.evaluation.survival.files import write_survival
@@ -40,9 +41,11 @@ def test_the_whole_analysis(tmp_path):
     pgs = table().extra["pgs"].copy()
     pgs[:100] = np.nan
     predictions = changed(table(), pgs=pgs)
-    found = survival(predictions, "AF", 0.6, ("pgs", "age"), blanking_days=90, resamples=30)
+    found = survival(
+        predictions, "AF", 0.6, ("pgs", "age"), blanking_days=90, resampling=Resampling(30)
+    )
     assert found == survival(
-        predictions, "score:AF", 0.6, ("pgs", "age"), blanking_days=90, resamples=30
+        predictions, "score:AF", 0.6, ("pgs", "age"), blanking_days=90, resampling=Resampling(30)
     ) | {"score": "AF", "cox": found["cox"], "beside": found["beside"]}
     follow = read_follow_up(predictions, 90)
     assert found["n_records"] == len(follow.time) and (follow.time >= 90).all()
@@ -72,7 +75,7 @@ def test_the_whole_analysis(tmp_path):
 
 
 def test_without_a_threshold_groups_are_thirds():
-    found = survival(table(1), "AF", resamples=2, horizon_years=1.5)
+    found = survival(table(1), "AF", resampling=Resampling(2), horizon_years=1.5)
     assert found["threshold"] is None and list(found["groups"]) == ["low", "middle", "high"]
     assert [part["n"] for part in found["groups"].values()] == pytest.approx([167] * 3, abs=20)
     assert list(found["discrimination"]["auroc_by_year"]) == ["1", "1.5"]
@@ -92,7 +95,7 @@ def test_without_censoring_the_threshold_measures_are_plain_shares():
 
 
 def test_a_threshold_that_nobody_reaches_is_reported_not_hidden():
-    found = survival(table(2), "AF", 1.0, resamples=2)
+    found = survival(table(2), "AF", 1.0, resampling=Resampling(2))
     assert list(found["groups"]) == ["low"]
     assert found["threshold"]["ppv"]["value"] is None
     assert found["threshold"]["hazard_ratio"] == {"reason": "high is the same in every ECG"}
@@ -131,10 +134,12 @@ def test_charge_af_is_computed_from_its_inputs():
         "systolic_mmhg": rng.uniform(100, 170, 500),
         "diastolic_mmhg": rng.uniform(60, 100, 500),
     }
-    found = survival(changed(table(4), **inputs), "AF", beside=("charge_af",), resamples=2)
+    found = survival(
+        changed(table(4), **inputs), "AF", beside=("charge_af",), resampling=Resampling(2)
+    )
     assert found["beside"]["charge_af"]["n"] == 500
     with pytest.raises(UserError, match="CHARGE-AF needs white"):
-        survival(table(4), "AF", beside=("charge_af",), resamples=2)
+        survival(table(4), "AF", beside=("charge_af",), resampling=Resampling(2))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +158,7 @@ def test_wrong_values_are_named(columns, words):
     for name, value in columns.items():
         bad[name][7] = value
     with pytest.raises(UserError, match=words):
-        survival(changed(base, **bad), "AF", beside=("pgs",), resamples=2)
+        survival(changed(base, **bad), "AF", beside=("pgs",), resampling=Resampling(2))
 
 
 def test_columns_that_are_missing_name_their_neighbour():
@@ -192,7 +197,7 @@ def test_rows_without_follow_up_are_left_out_and_counted():
     base = table()
     time, event = base.extra["time_days"].copy(), base.extra["event"].copy()
     time[:20], event[:20] = np.nan, -1
-    found = survival(changed(base, time_days=time, event=event), "AF", resamples=2)
+    found = survival(changed(base, time_days=time, event=event), "AF", resampling=Resampling(2))
     assert found["left_out"]["without_follow_up"] == 20 and found["n_records"] == 480
 
 
@@ -201,9 +206,8 @@ def test_rows_without_follow_up_are_left_out_and_counted():
     [
         ({"horizon_years": 0}, "horizon is 0 years"),
         ({"threshold": np.nan}, "threshold is nan"),
-        ({"resamples": 0}, "resamples is 0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"cluster": "site"}, "cluster is 'site'"),
+        ({"resampling": Resampling(stratify="site")}, "does not use stratify"),
+        ({"resampling": Resampling(interval="bca")}, "does not use interval"),
         ({"blanking_days": -3}, "blanking period is -3 days"),
         ({"blanking_rule": "drop"}, "no blanking rule 'drop'"),
     ],

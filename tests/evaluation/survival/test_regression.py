@@ -6,7 +6,7 @@ from survival_data import draw
 
 pytest.importorskip("lifelines")
 
-from deepecg_jax.evaluation.survival.regression import adding, cox, log_rank
+from deepecg_jax.evaluation.survival.regression import cox, log_rank, nested
 from deepecg_jax.evaluation.survival.score_residuals import score_residuals
 
 
@@ -100,6 +100,11 @@ def test_clustered_log_rank_keeps_its_level_where_the_usual_one_does_not():
     assert rejected["p"] / studies > 0.12
     # 99.9 % of the sampling error of a share of 300
     assert abs(rejected["p_clustered"] / studies - 0.05) < 3.29 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def adding(time, event, base, added, patient):
+    large = cox(time, event, {**base, **added}, patient)
+    return nested(cox(time, event, base, patient), large, list(added))
 
 
 def test_likelihood_ratio_test(data):

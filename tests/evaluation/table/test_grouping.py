@@ -8,6 +8,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import Options, evaluate
+from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.table.finding_sets import group_members, read_groups
 from deepecg_jax.evaluation.table.grouping import column, groups_of
 
@@ -49,7 +50,10 @@ def test_too_many_groups_are_refused(with_columns):
 
 def test_custom_groups_are_macro_and_micro_of_their_findings(predictions):
     found = evaluate(
-        predictions, None, 5, options=Options(groups={"mine": ["plain", "superclass:NORM"]})
+        predictions,
+        None,
+        Resampling(5),
+        options=Options(groups={"mine": ["plain", "superclass:NORM"]}),
     )
     mine = found["groups"]["mine"]
     assert mine["findings"] == ["plain", "superclass:NORM"]
@@ -75,7 +79,7 @@ def test_groups_file(tmp_path):
     path = tmp_path / "g.json"
     path.write_text(json.dumps({"g": ["a"]}))
     assert read_groups(path) == {"g": ["a"]}
-    for content, says in (("{", "not JSON"), ("[]", "must hold"), ('{"g": [1]}', "must hold")):
+    for content, says in (("{", "is no JSON"), ("[]", "must hold"), ('{"g": [1]}', "must hold")):
         path.write_text(content)
         with pytest.raises(UserError, match=says):
             read_groups(path)

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix, f1_score
 
-from deepecg_jax.evaluation.discrimination.threshold_metrics import threshold_metrics
+from deepecg_jax.evaluation.metrics.table import values
+from deepecg_jax.evaluation.resampling.bootstrap import Resampled
 from deepecg_jax.evaluation.resampling.tallies import tally
+
+
+def values_of(sums):
+    return values(Resampled.of_sums(sums))
 
 
 @pytest.mark.parametrize("largest", [3, 60_000])
@@ -16,7 +21,7 @@ def test_equal_to_scikit_learn(largest, dtype):
     scores = np.round(rng.random((600, 3)) * 0.6 + 0.4 * labels, 2).astype(dtype)
     thresholds = np.array([0.7, 0.5, 0.3])
     counts = rng.integers(0, largest, (600, 4)).astype(np.uint32)
-    found = threshold_metrics(tally(counts, labels, scores, thresholds))
+    found = values_of(tally(counts, labels, scores, thresholds))
     for r in range(4):
         for c in range(3):
             y, w = labels[:, c], counts[:, r].astype(float)
@@ -56,6 +61,6 @@ def test_a_score_at_the_threshold_is_positive_in_float32_too():
 
 def test_zero_denominators_are_nan():
     labels, scores = np.zeros((3, 1), np.int8), np.full((3, 1), 0.1)
-    found = threshold_metrics(tally(np.ones((3, 1), np.uint8), labels, scores, np.array([0.5])))
+    found = values_of(tally(np.ones((3, 1), np.uint8), labels, scores, np.array([0.5])))
     assert np.isnan([found[m][0, 0] for m in ("sensitivity", "ppv", "f1")]).all()
     assert found["specificity"][0, 0] == found["npv"][0, 0] == 1.0
