@@ -14,6 +14,7 @@ from deepecg_jax.files import read_json
 from deepecg_jax.signals.contract import FILTERS, SignalContract, require_same
 from deepecg_jax.signals.standard import site_profile
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
+from deepecg_jax.signals.units import from_stored
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.builder import EcgBuilder
@@ -74,7 +75,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> Si
     if not rows:
         raise UserError(f"{provenance['source']} has no whole ECG to fit a site profile to.")
     return site_profile.fit(
-        np.stack([row["signal"] for row in rows]).astype(np.float32) * np.float32(1e-3),
+        from_stored(np.stack([row["signal"] for row in rows])),
         np.stack([row["lead_mask"] for row in rows]),
         [row["site"] for row in rows],
         provenance,

@@ -66,7 +66,7 @@ def planned_header(
 
 def diagnosis_codes(record: PlannedRecord, recording: Recording) -> set[str]:
     """Codes of the header's comment ``Dx``; SignalError (``no_diagnosis``) without that line."""
-    comments = recording.meta["comments"]
+    comments = recording.meta.get("comments", {})
     if "dx" not in comments:
         raise SignalError("read", "no_diagnosis", f"{record.path}.hea has no line '# Dx:'.")
     return {code.strip() for code in comments["dx"].split(",")} - {""}
@@ -90,7 +90,7 @@ def described_by_header(
         report: what the header says in words.
         over_89: the source's code for an age over 89.
     """
-    comments = recording.meta["comments"]
+    comments = recording.meta.get("comments", {})
     age, repairs = parse_age(comments.get("age", ""), over_89)
     return replace(
         record,

@@ -10,7 +10,7 @@ import numpy as np
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.leads import canonical_lead
 from deepecg_jax.signals.reading.limits import check_file, check_values
-from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.recording import Meta, Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
 
 ARRAY_SUFFIXES = (".npy", ".csv")
@@ -54,7 +54,10 @@ def read_array(
         values = values.T
     with np.errstate(over="ignore"):  # infinity, which the checks refuse
         signal = (values * factor).astype(np.float32)
-    meta = {"format": path.suffix[1:].upper(), "microvolts_per_count": [1000 * factor] * len(leads)}
+    meta: Meta = {
+        "format": path.suffix[1:].upper(),
+        "microvolts_per_count": [1000 * factor] * len(leads),
+    }
     return Recording(signal, leads, float(sampling_rate), record_id=path.stem, meta=meta)
 
 

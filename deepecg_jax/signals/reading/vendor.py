@@ -264,7 +264,7 @@ def _lines(statements: list[tuple[str, str]]) -> list[str]:
     return [" ".join(filter(None, (left.strip(), right.strip()))) for left, right in statements]
 
 
-def _stated(values: dict[str, Any]) -> dict[str, Any]:
+def _stated(values: dict[str, float | bool | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
