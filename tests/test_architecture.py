@@ -82,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.processes": {"config"},
     "interop": {"signals*", "labels", "models*", "objectives*", "bundle"},
     "interop.templates": set(),
-    "labelling": set(),
+    "labelling": {"labels", "labelling.rules"},
     "labelling.text": set(),
     "labelling.rules": {"labels", "labelling.text"},
     "labelling.tables": {"labels", "data*", "labelling.rules", "labelling.text"},
