@@ -97,6 +97,7 @@ ALLOWED: dict[str, set[str]] = {
         "training*",
         "labelling*",
     },
+    "front": {"signals*", "data*", "bundle", "evaluation*"},
     "cli": {
         "signals*",
         "labels",

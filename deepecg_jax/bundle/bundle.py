@@ -165,6 +165,13 @@ def find(path: str | Path) -> Path:
 def load(path: str | Path) -> Bundle:
     """Load a bundle folder, or the bundle of a finished run, completely or not at all.
 
+    >>> bundle = de.load("bundle")
+    >>> bundle.labels
+    ('AF', 'LBBB', 'superclass:MI')
+    >>> ecg = de.read("ecg.hea")
+    >>> bundle.probabilities([ecg]).shape, bundle.embed(ecg.signal[None], sampling_rate=250).shape
+    ((1, 3), (1, 16))
+
     UserError, one sentence, if a file is absent or damaged, the weights do not fit the
     architecture (every tensor listed) or their fingerprint, or a classifier lacks label names.
     """

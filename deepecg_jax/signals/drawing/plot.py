@@ -54,9 +54,10 @@ def plot(
 ) -> Svg:
     """Draw the first 10 s of an ECG on paper: 25 mm/s, 10 mm/mV, 3 x 4 leads and lead II.
 
-        de.plot(de.read("ecg.hea"))                          # a notebook shows it
-        split = de.open_split("data", "ptb_xl", "test")
-        de.plot(split[0], contract=split.contract).save("ecg.svg")
+    >>> drawing = de.plot(de.read("ecg.hea"))  # a notebook shows it
+    >>> split = de.open_split("data", "synthetic", "test")
+    >>> de.plot(split[0], contract=split.contract).save("ecg.svg").name
+    'ecg.svg'
 
     What is not millivolts (z-scored data sets) is drawn with its own unit.
 

@@ -24,10 +24,13 @@ def read(
 ) -> Recording:
     """Read one ECG file, whatever its format.
 
-        de.read("records500/00001_hr")                       # WFDB
-        de.read("muse.xml").leads                            # a device's file, known by its content
-        de.read("ecg.npy", sampling_rate=500, unit="uV", leads=["I", "II", "V1"])
-        de.read("exams.h5::tracings[17]", sampling_rate=400, unit="mV", leads=names)
+    >>> recording = de.read("ecg.hea")  # WFDB
+    >>> recording.leads[:3], recording.sampling_rate, recording.signal.shape
+    (('I', 'II', 'III'), 250.0, (2500, 12))
+    >>> de.read("muse.xml").age  # a device's file, known by its content
+    63.0
+    >>> de.read("ecg.npy", sampling_rate=500, unit="uV", leads=["I", "II"]).seconds
+    10.0
 
     Args:
         path: WFDB (``.hea``, ``.dat``, ``.mat`` or the record's name without extension), ``.npy``,

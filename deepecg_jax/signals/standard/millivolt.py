@@ -43,6 +43,10 @@ def standardize(
 ) -> list[Window]:
     """Check, resample and cut a recording into windows of the contract's form.
 
+    >>> window = de.standardize(de.read("ecg.hea"))[0]
+    >>> window.signal.shape, window.valid_samples
+    ((2500, 12), 2500)
+
     ``windows``: ``first`` window only, or ``all`` whole windows (a remainder at the end is left
     out). ``short``: a recording shorter than one window is zero-padded at its end (``pad``) or
     refused (``reject``). Each window is judged by the samples it is made of; with ``all``, a
