@@ -72,7 +72,7 @@ def run(code: str) -> str:
 
 def test_it_offers_these_names_and_no_other() -> None:
     assert set(de.__all__) == set(NAMES) == set(de._FRONT)
-    assert set(NAMES) <= set(dir(de))
+    assert {name for name in dir(de) if not name.startswith("__")} == set(NAMES)
     assert all(callable(getattr(de, name)) for name in NAMES)
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         de.no_such_name  # noqa: B018
