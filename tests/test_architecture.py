@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "signals.reading": {"signals"},
     "signals.quality": {"signals"},
     "signals.standard": {"signals", "signals.quality"},
-    "signals.drawing": {"signals"},
+    "signals.drawing": {"signals", "signals.quality"},
     "signals.synthetic": {"signals"},
     "labels": set(),
     "data": {"signals*", "labels"},
@@ -94,6 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "training*",
         "labelling*",
     },
+    "front": {"signals*", "data*", "bundle", "evaluation*"},
     "cli": {
         "signals*",
         "labels",

@@ -62,7 +62,7 @@ class Builder(WfdbBuilder):
     @classmethod
     def describe(cls, record: PlannedRecord, recording: Recording) -> PlannedRecord:
         """Add age, sex, diagnosis and what else the header's comments say of the diagnosis."""
-        comments = recording.meta["comments"]
+        comments = recording.meta.get("comments", {})
         reason = comments.get("reason for admission", "")
         diagnosis = ptb.diagnosis_of(reason)
         counts = []

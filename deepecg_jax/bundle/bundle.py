@@ -14,6 +14,7 @@ import numpy as np
 
 from deepecg_jax import __version__
 from deepecg_jax.bundle import model_card, weights
+from deepecg_jax.bundle.applied import Applied
 from deepecg_jax.bundle.architecture import (
     HEAD,
     Architecture,
@@ -36,8 +37,8 @@ PRETRAINING = "pretraining.safetensors"
 THRESHOLDS, METRICS, CARD = "thresholds.json", "metrics.json", "README.md"
 
 
-class Bundle:
-    """A loaded bundle; see :func:`load`. Signals are numpy (N, T, leads) float millivolts.
+class Bundle(Applied):
+    """A loaded bundle; see :func:`load`, and :class:`Applied` for what it does with signals.
 
     ``labels``: names in the order of the logits, empty for an encoder. ``signal``: the contract
     (its duration is what the model was made for; ``encode`` takes any T). ``thresholds``: by label,
@@ -84,61 +85,6 @@ class Bundle:
     def encoder_params(self) -> Any:
         """The parameters of the encoder alone, to start another training from."""
         return self.params if self.architecture.head is None else self.params["encoder"]
-
-    def encode(
-        self,
-        signals: np.ndarray,
-        *,
-        lead_mask: np.ndarray | None = None,
-        valid_samples: np.ndarray | None = None,
-        contract: SignalContract | None = None,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """Encoder tokens, (N, T, leads) millivolts -> (N, tokens, width) float32.
-
-        lead_mask: (N, leads) bool, false where a lead is missing: it is set to zero.
-        valid_samples: (N,) samples of each ECG before zero padding, which is then not attended to
-            and not averaged; None if none is padded.
-        contract: what the caller's signals are; UserError if it differs from the bundle's.
-        UserError on NaN or infinity, integers (microvolts?), another number of leads, or signals
-        shorter than one token. float32 products in full precision on every device.
-        """
-        return self._runner("tokens", signals, lead_mask, valid_samples, contract, batch_size)
-
-    def logits(
-        self,
-        signals: np.ndarray,
-        *,
-        lead_mask: np.ndarray | None = None,
-        valid_samples: np.ndarray | None = None,
-        contract: SignalContract | None = None,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """Logits, (N, T, leads) millivolts -> (N, labels) float32; see :meth:`encode`."""
-        if not self.labels:
-            raise UserError(
-                f"{self.folder} is an encoder without a head; fine-tune it to get logits."
-            )
-        return self._runner("logits", signals, lead_mask, valid_samples, contract, batch_size)
-
-    def probabilities(
-        self,
-        signals: np.ndarray,
-        *,
-        lead_mask: np.ndarray | None = None,
-        valid_samples: np.ndarray | None = None,
-        contract: SignalContract | None = None,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """Sigmoid of the logits, (N, T, leads) millivolts -> (N, labels) float32 in 0..1."""
-        logits = self.logits(
-            signals,
-            lead_mask=lead_mask,
-            valid_samples=valid_samples,
-            contract=contract,
-            batch_size=batch_size,
-        ).astype(np.float64)
-        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)  # never overflows
 
 
 def save(
@@ -218,6 +164,13 @@ def find(path: str | Path) -> Path:
 
 def load(path: str | Path) -> Bundle:
     """Load a bundle folder, or the bundle of a finished run, completely or not at all.
+
+    >>> bundle = de.load("bundle")
+    >>> bundle.labels
+    ('AF', 'LBBB', 'superclass:MI')
+    >>> ecg = de.read("ecg.hea")
+    >>> bundle.probabilities([ecg]).shape, bundle.embed(ecg.signal[None], sampling_rate=250).shape
+    ((1, 3), (1, 16))
 
     UserError, one sentence, if a file is absent or damaged, the weights do not fit the
     architecture (every tensor listed) or their fingerprint, or a classifier lacks label names.

@@ -5,20 +5,25 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 RAPL = Path("/sys/class/powercap")
 
 
-def measure_energy(work: Callable[[], Any], rapl: Path = RAPL) -> dict[str, Any]:
+class Energy(TypedDict):
+    """``joules`` (None with a ``reason`` where nothing can be read), ``seconds`` and ``source``."""
+
+    joules: float | None
+    seconds: float
+    source: str | None
+    reason: str | None
+
+
+def measure_energy(work: Callable[[], object], rapl: Path = RAPL) -> Energy:
     """Run `work` once and say what it took.
 
     Intel and AMD processors count the energy of each package (RAPL; of everything that ran in that
     time). NVIDIA GPUs tell their power, read before and after and multiplied by the time.
-
-    Returns:
-        ``joules``, ``seconds``, ``source`` and ``reason``; ``joules`` is null with a reason where
-        nothing can be read.
     """
     zones, denied = _packages(rapl)
     before = [int((zone / "energy_uj").read_text()) for zone in zones]
@@ -26,7 +31,7 @@ def measure_energy(work: Callable[[], Any], rapl: Path = RAPL) -> dict[str, Any]
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    result: dict[str, Any] = {"joules": None, "seconds": seconds, "source": None, "reason": None}
+    result: Energy = {"joules": None, "seconds": seconds, "source": None, "reason": None}
     if zones:
         total = 0
         for zone, first in zip(zones, before, strict=True):
@@ -34,13 +39,13 @@ def measure_energy(work: Callable[[], Any], rapl: Path = RAPL) -> dict[str, Any]
             if used < 0:  # the counter began again
                 used += int((zone / "max_energy_range_uj").read_text())
             total += used
-        return result | {"joules": total * 1e-6, "source": "RAPL, whole packages"}
+        return {**result, "joules": total * 1e-6, "source": "RAPL, whole packages"}
     after = _gpu_watts() if power is not None else None
     if power is not None and after is not None:
         watts = (power + after) / 2
-        return result | {"joules": watts * seconds, "source": "nvidia-smi, power x time"}
+        return {**result, "joules": watts * seconds, "source": "nvidia-smi, power x time"}
     reason = "the RAPL counters may be read by root only" if denied else "no RAPL counter"
-    return result | {"reason": f"{reason}, and nvidia-smi gives no power"}
+    return {**result, "reason": f"{reason}, and nvidia-smi gives no power"}
 
 
 def _packages(rapl: Path) -> tuple[list[Path], bool]:

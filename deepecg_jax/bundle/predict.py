@@ -1,96 +1,129 @@
-"""A bundle applied to a split on disk or to recording files: rows of a predictions table."""
+"""A bundle applied to a split on disk or to recordings: rows of a predictions table."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from deepecg_jax.bundle import inputs
 from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.data.shards.selection import positions_where
-from deepecg_jax.data.shards.split import open_split
+from deepecg_jax.data.shards.split import Split
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.columns import UNKNOWN
+from deepecg_jax.evaluation.table.predictions import EVENT, TIME, Predictions
 from deepecg_jax.signals.contract import require_same
 from deepecg_jax.signals.reading.read import read
-from deepecg_jax.signals.recording import SignalError
+from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.standard.choose import DEEPECG_BATCH, choose
 from deepecg_jax.signals.standard.convert import convert
 from deepecg_jax.signals.standard.millivolt import Window
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
+from deepecg_jax.signals.units import from_stored
+
+_IDENTITY = ("record_id", "patient_id", "age", "sex")
+_TEXTS = ("site", "device")
+_FOLLOW_UP = (TIME, EVENT)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A predictions table and how it came about.
+
+    Attributes:
+        table: a row an ECG, with ``site`` and ``device``, and with ``time_days`` and ``event``
+            where there is any follow-up.
+        left_out: (place, reason) of recordings that cannot be used.
+        unlabelled: labels of the bundle that the data set does not have.
+        seconds: what reading and computing took.
+    """
+
+    table: Predictions
+    left_out: tuple[tuple[str, str], ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass
+class _Rows:
+    """What is known of each ECG beside its scores, field by field."""
+
+    fields: tuple[str, ...]
+    values: dict[str, list[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = {name: [] for name in self.fields}
+
+    def add(self, known: Mapping[str, Any]) -> None:
+        for name, values in self.values.items():
+            values.append(known[name])
+
+    def table(self, bundle: Bundle, labels: np.ndarray, scores: np.ndarray) -> Predictions:
+        texts = {name: np.array(self.values[name], object) for name in self.fields}
+        extra: dict[str, np.ndarray] = {name: texts[name] for name in _TEXTS}
+        if TIME in self.fields:
+            days = np.array(self.values[TIME], np.float32)
+            if not np.isnan(days).all():
+                extra |= {TIME: days, EVENT: np.array(self.values[EVENT], np.int8)}
+        return Predictions(
+            names=tuple(bundle.labels),
+            labels=labels,
+            scores=scores,
+            record_id=texts["record_id"],
+            patient_id=texts["patient_id"],
+            age=np.array(self.values["age"], np.float64),
+            sex=texts["sex"],
+            extra=extra,
+        )
 
 
 def predict_split(
     bundle: Bundle,
-    data_dir: Path,
-    dataset: str,
-    split_name: str,
-    out: Path,
-    batch_size: int,
-    console: Console,
+    split: Split,
+    batch_size: int = 64,
     conversion: bool = False,
     where: Sequence[str] = (),
-) -> int:
-    """Predict every record of a split; labels the data set does not have stay empty (null).
+) -> Predicted:
+    """Predict every record of a split; labels the data set does not have stay unknown.
 
     conversion: convert the data set's signals to the bundle's contract where they differ; an ECG
         that is longer than the bundle's window gets the mean probability of its whole windows.
     where: only ECGs that fulfil these conditions (see :mod:`deepecg_jax.data.shards.selection`).
     UserError if the signal contracts differ (without ``conversion``) or the bundle has no head.
-    Returns the row count.
     """
-    split = open_split(data_dir, dataset, split_name)
-    named = f"{data_dir}/{dataset}"
+    named = str(split.folder.parent)
     if not conversion:
         require_same(bundle.signal, split.contract, str(bundle.folder), named)
-    columns = [
-        split.label_names.index(name) if name in split.label_names else -1 for name in bundle.labels
-    ]
-    missing = [name for name, column in zip(bundle.labels, columns, strict=True) if column < 0]
-    if missing:
-        console.print(
-            f"[yellow]{dataset} has no labels for {', '.join(missing[:5])}"
-            f"{' ...' if len(missing) > 5 else ''}: left empty[/yellow]"
-        )
-    scores, labels, fields = (
-        [],
-        [],
-        {"record_id": [], "patient_id": [], "age": [], "sex": [], "site": []},
+    columns = np.array(
+        [split.label_names.index(n) if n in split.label_names else -1 for n in bundle.labels], int
     )
+    rows = _Rows(_IDENTITY + _TEXTS + _FOLLOW_UP)
+    scores, labels = [], []
     positions = positions_where(split, where)
     valid = split.valid_samples
     start = time.perf_counter()
     for begin in range(0, len(positions), batch_size):
         chosen = positions[begin : begin + batch_size]
-        rows = split.__getitems__(chosen)
-        signal = np.stack([row["signal"] for row in rows]).astype(np.float32) * 1e-3
-        signal = np.where(np.stack([row["lead_mask"] for row in rows])[:, None], signal, 0.0)
+        records = split.__getitems__(chosen)
+        signal = from_stored(np.stack([record["signal"] for record in records]))
+        signal = np.where(np.stack([r["lead_mask"] for r in records])[:, None], signal, 0.0)
         pieces = valid[chosen]
         if conversion:
             windows, pieces = convert(signal, pieces, split.contract, bundle.signal, named)
         else:
             windows, pieces = signal[:, None], pieces[:, None]
         scores.append(mean_over_windows(bundle, windows, pieces, batch_size))
-        known = np.stack([row["labels"] for row in rows])
-        labels.append(np.where(np.array(columns) < 0, -1, known[:, columns]))
-        for name, values in fields.items():
-            values += [row[name] for row in rows]
-    elapsed = time.perf_counter() - start
-    site = fields.pop("site")
-    write_predictions(
-        out,
-        fields["record_id"],
-        fields["patient_id"],
-        np.asarray(fields["age"], np.float64),
-        fields["sex"],
-        bundle.labels,
-        np.concatenate(labels),
-        np.concatenate(scores),
-        extra={"site": site},
-    )
-    console.print(f"{len(positions) / elapsed:,.0f} ECG/s")
-    return len(positions)
+        known = np.stack([record["labels"] for record in records])
+        labels.append(np.where(columns < 0, UNKNOWN, known[:, columns]))
+        for record in records:
+            rows.add(record)
+    seconds = time.perf_counter() - start
+    table = rows.table(bundle, np.concatenate(labels), np.concatenate(scores))
+    missing = tuple(n for n, column in zip(bundle.labels, columns, strict=True) if column < 0)
+    return Predicted(table, unlabelled=missing, seconds=seconds)
 
 
 def mean_over_windows(
@@ -113,60 +146,52 @@ def mean_over_windows(
 
 def predict_records(
     bundle: Bundle,
-    paths: Sequence[Path],
-    out: Path,
-    batch_size: int,
+    records: Sequence[str | Path | Recording],
+    batch_size: int = 64,
     profiles: SiteProfiles | None = None,
-) -> list[tuple[Path, str]]:
-    """Predict recording files, the mean over the whole windows of each.
+) -> Predicted:
+    """Predict recordings or the files that hold them, the mean over the whole windows of each.
 
-    Files are brought to the bundle's contract. With the scaling ``deepecg`` the files of a call are
+    They are brought to the bundle's contract. With the scaling ``deepecg`` the ECGs of a call are
     standardised together, in batches of 512 in the order given: the score of one depends on the
-    others, as in the original. ``profiles``: for a bundle that was trained on filtered ECGs.
+    others, as in the original. A patient who is not known counts as one of this ECG alone.
+    ``profiles``: for a bundle that was trained on filtered ECGs.
 
-    Returns (path, reason) of those left out; UserError when none can be read.
+    UserError when none can be used.
     """
     contract = bundle.signal
     standardisation = choose(contract, profiles=profiles)
+    rows = _Rows(_IDENTITY + _TEXTS)
+    left_out: list[tuple[str, str]] = []
+
+    def pieces() -> Iterator[list[Window]]:
+        for record in records:
+            known = isinstance(record, Recording)
+            try:
+                recording = record if known else read(record)
+                windows = standardisation.windows(recording, recording.site)
+            except SignalError as error:
+                left_out.append((record.record_id if known else str(record), str(error)))
+                continue
+            rows.add({**vars(recording), "patient_id": recording.patient_id or recording.record_id})
+            yield windows
+
+    start = time.perf_counter()
     at_once = DEEPECG_BATCH if contract.scaling == "deepecg" else 4 * batch_size
-    recordings, rejects = [], []
-    scores: list[np.ndarray] = []
-    waiting: list[list[Window]] = []  # of each recording
-
-    def flush() -> None:
-        windows = standardisation.together([window for part in waiting for window in part])
-        signal = np.stack([window.signal for window in windows])
-        valid = np.array([window.valid_samples for window in windows])
-        flat = bundle.probabilities(signal, valid_samples=valid, batch_size=batch_size)
-        ends = np.cumsum([len(part) for part in waiting])
-        scores.extend(part.mean(0) for part in np.split(flat, ends[:-1]))
-        waiting.clear()
-
-    for path in paths:
-        try:
-            recording = read(path)
-            windows = standardisation.windows(recording, recording.site)
-        except SignalError as error:
-            rejects.append((path, str(error)))
-            continue
-        recordings.append(recording)
-        waiting.append(windows)
-        if sum(len(part) for part in waiting) >= at_once:
-            flush()
-    if waiting:
-        flush()
-    if not recordings:
-        path, reason = rejects[0]
-        many = f"none of the {len(paths)} recordings can be used; the first, " * (len(paths) > 1)
-        raise UserError(f"{many}{path}: {reason}")
-    write_predictions(
-        out,
-        [recording.record_id for recording in recordings],
-        [recording.patient_id or recording.record_id for recording in recordings],
-        np.array([recording.age for recording in recordings]),
-        [recording.sex for recording in recordings],
-        bundle.labels,
-        None,
-        np.stack(scores),
-    )
-    return rejects
+    scores = [
+        windows.mean(
+            bundle.probabilities(
+                windows.signals, valid_samples=windows.valid_samples, batch_size=batch_size
+            )
+        )
+        for windows in inputs.batches(pieces(), standardisation, at_once)
+    ]
+    if not scores:
+        if not left_out:
+            raise UserError("There is no recording to predict.")
+        place, reason = left_out[0]
+        many = f"none of the {len(left_out)} recordings can be used; the first, "
+        raise UserError(f"{many * (len(left_out) > 1)}{place}: {reason}")
+    found = np.concatenate(scores)
+    table = rows.table(bundle, np.full(found.shape, UNKNOWN, np.int8), found)
+    return Predicted(table, tuple(left_out), seconds=time.perf_counter() - start)

@@ -11,9 +11,10 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.heads import Classifier
 from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.signals.contract import SignalContract, require_same
 
-Output = Literal["tokens", "logits"]
+Output = Literal["tokens", "embedding", "logits"]
 
 
 class Runner:
@@ -81,6 +82,18 @@ class Runner:
             results.append(np.asarray(result)[:count])
         return np.concatenate(results)
 
+    def checked(
+        self, signals: np.ndarray, lead_mask: np.ndarray | None, batch_size: int
+    ) -> np.ndarray:
+        """float32 signals at whatever rate, missing leads zero; UserError if it is no such array,
+        or not finite."""
+        self._check_shape(signals, lead_mask, batch_size)
+        cleaned = signals.astype(np.float32)
+        if lead_mask is not None:
+            cleaned = np.where(lead_mask[:, None, :], cleaned, np.float32(0))
+        self._check_finite(cleaned, 0)
+        return cleaned
+
     def _check_shape(
         self, signals: np.ndarray, lead_mask: np.ndarray | None, batch_size: int
     ) -> None:
@@ -136,11 +149,14 @@ def apply(
     output: Output,
     valid_samples: jax.Array | None = None,
 ) -> jax.Array:
-    """Tokens or logits, float32, of a batch (B, T, leads), the last samples of which may be padding
-    (``valid_samples``, (B,)).
+    """Tokens, their mean or logits, float32, of a batch (B, T, leads), the last samples of which
+    may be padding (``valid_samples``, (B,)).
     """
     encoder = module.encoder if isinstance(module, Classifier) else module
-    if output == "tokens":
-        return encoder(signals, valid_samples=valid_samples).tokens.astype(jnp.float32)
+    if output in ("tokens", "embedding"):
+        found = encoder(signals, valid_samples=valid_samples)
+        if output == "embedding":
+            return mean_pool(found.tokens, found.padding)
+        return found.tokens.astype(jnp.float32)
     assert isinstance(module, Classifier)  # `Bundle.logits` refuses an encoder
     return module(signals, valid_samples=valid_samples).astype(jnp.float32)

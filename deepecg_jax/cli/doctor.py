@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.cli.extras import EXTRAS
 from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
 CORE = (
@@ -22,14 +23,6 @@ CORE = (
     "scipy",
     "wfdb",
 )
-OPTIONAL = {
-    "torch": ("torch", "deepecg export --format torch"),
-    "onnx": ("onnx", "deepecg export --format onnx"),
-    "flatbuffers": ("stablehlo", "deepecg export --format stablehlo"),
-    "h5py": ("hdf5", "deepecg build code15, and HDF5 files of a table,"),
-    "tokenizers": ("bert", "deepecg label --method bert"),
-    "tensorboardX": ("tracking", "TensorBoard logs"),
-}
 
 
 def command(
@@ -65,9 +58,14 @@ def command(
     table.add_row("Python", f"{platform.python_version()} on {platform.platform()}")
     for name in CORE:
         table.add_row(name, _version(name) or "[red]missing[/red]")
-    for name, (extra, use) in OPTIONAL.items():
-        found = _version(name)
-        table.add_row(name, found or f"not installed; {use} needs deepecg_jax\\[{extra}]")
+    for extra in EXTRAS:
+        versions = {name: _version(name) for name in extra.packages}
+        missing = [name for name, found in versions.items() if found is None]
+        if missing:
+            said = f"{', '.join(missing)} not installed; for {extra.use}"
+        else:
+            said = ", ".join(f"{name} {found}" for name, found in versions.items())
+        table.add_row(f"deepecg_jax\\[{extra.name}]", said)
     devices = jax.devices()
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})")
     table.add_row("processes", str(jax.process_count()))

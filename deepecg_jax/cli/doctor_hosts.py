@@ -2,7 +2,6 @@
 
 import socket
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -55,7 +54,7 @@ def _sum_over_devices() -> float:
     rows = batch_rows(mesh, mesh.size)
     numbers = np.broadcast_to(rows[:, None].astype(np.float32), (len(rows), _MEGABYTES * 250_000))
     batch = on_devices({"x": numbers}, mesh, mesh.size)
-    total: Any = jax.jit(lambda batch: batch["x"].sum(0), out_shardings=replicated(mesh))
+    total = jax.jit(lambda batch: batch["x"].sum(0), out_shardings=replicated(mesh))
     expected = mesh.size * (mesh.size - 1) / 2
     if not np.all(np.asarray(total(batch)) == expected):
         raise UserError(

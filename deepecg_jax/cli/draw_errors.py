@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.evaluation.report.confident_errors import ConfidentError
 from deepecg_jax.evaluation.report.page import Draw
-from deepecg_jax.signals.drawing.svg import ecg_svg
+from deepecg_jax.signals.drawing.plot import plot
 
 
 def drawer(data_dir: Path, dataset: str, split_name: str) -> Draw:
@@ -21,14 +19,11 @@ def drawer(data_dir: Path, dataset: str, split_name: str) -> Draw:
     def draw(error: ConfidentError) -> str | None:
         if error.record_id not in positions:
             return None
-        record = split[positions[error.record_id]]
-        signal = record["signal"].astype(np.float32) * 1e-3
-        return ecg_svg(
-            signal,
-            split.contract.sampling_rate,
-            f"{error.record_id}, {error.kind}",
-            [(error.finding, error.score)],
-            record["lead_mask"],
+        return plot(
+            split[positions[error.record_id]],
+            contract=split.contract,
+            title=f"{error.record_id}, {error.kind}",
+            findings=[(error.finding, error.score)],
         )
 
     return draw

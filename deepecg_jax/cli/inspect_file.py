@@ -1,19 +1,17 @@
 """``deepecg inspect FILE``: one ECG file as it was understood, as a table and on ECG paper."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from deepecg_jax.cli.console import console
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.contract import STANDARD_LEADS
-from deepecg_jax.signals.leads import canonical_lead, to_standard
-from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
+from deepecg_jax.signals.drawing.plot import TwelveLeads, plot, twelve_leads
+from deepecg_jax.signals.leads import canonical_lead
+from deepecg_jax.signals.recording import Meta, Recording, SignalError
 from deepecg_jax.signals.standard.millivolt import Window, standardize
 
 _MEASUREMENTS = {
@@ -31,15 +29,6 @@ _MEASUREMENTS = {
     "qrs_axis": ("QRS axis", "deg"),
     "RAxis": ("QRS axis", "deg"),
 }
-
-
-@dataclass(frozen=True)
-class _Twelve:
-    """The recording in the standard leads at its own rate."""
-
-    signal: np.ndarray
-    mask: np.ndarray
-    derived: tuple[str, ...]
 
 
 def inspect_file(path: Path, out: Path | None = None) -> None:
@@ -61,7 +50,7 @@ def inspect_file(path: Path, out: Path | None = None) -> None:
         window = standardize(recording)[0]
     except SignalError as error:
         refusal = error
-    twelve = _twelve(recording, window)
+    twelve = _twelve(recording)
     drawn = _draw(recording, twelve, out) if twelve else ""
     table = Table(title=escape(str(path)), title_justify="left", show_header=False)
     for name, value in _rows(recording, twelve, window).items():
@@ -75,31 +64,26 @@ def inspect_file(path: Path, out: Path | None = None) -> None:
         ) from refusal
 
 
-def _twelve(recording: Recording, window: Window | None) -> _Twelve | None:
-    derive = window is None or not window.quality["lead_gains_normalised"]
+def _twelve(recording: Recording) -> TwelveLeads | None:
     try:
-        signal, mask = to_standard(recording.signal, recording.leads, derive)
+        return twelve_leads(recording)
     except SignalError:  # two leads of one name, or none that is standard: nothing to draw
         return None
-    recorded = {canonical_lead(name) for name in recording.leads}
-    derived = [
-        lead
-        for lead, here in zip(STANDARD_LEADS, mask, strict=True)
-        if here and lead not in recorded
-    ]
-    return _Twelve(signal, mask, tuple(derived))
 
 
-def _rows(recording: Recording, twelve: _Twelve | None, window: Window | None) -> dict[str, str]:
+def _rows(
+    recording: Recording, twelve: TwelveLeads | None, window: Window | None
+) -> dict[str, str]:
+    """What the table says, by name; what is unknown is left out."""
     meta = recording.meta
     others = [name for name in recording.leads if canonical_lead(name) is None]
     rows = {
-        "format": str(meta.get("format", "")),
+        "format": meta.get("format", ""),
         "record": recording.record_id,
         "patient": recording.patient_id,
         "age": "unknown" if math.isnan(recording.age) else f"{recording.age:g} years",
         "sex": recording.sex,
-        "date": str(meta.get("date", "")),
+        "date": meta.get("date", ""),
         "site": recording.site,
         "device": recording.device,
         "recorded": f"{recording.seconds:.4g} s at {recording.sampling_rate:g} Hz",
@@ -111,9 +95,9 @@ def _rows(recording: Recording, twelve: _Twelve | None, window: Window | None) -
         missing = [lead for lead, here in zip(STANDARD_LEADS, twelve.mask, strict=True) if not here]
         rows["derived leads"] = ", ".join(twelve.derived)
         rows["missing leads"] = ", ".join(missing)
-    rows["checksums"] = {True: "agree", False: "not comparable"}.get(
-        meta.get("checksum_verified", ""), ""
-    )
+    verified = meta.get("checksum_verified")
+    if verified is not None:
+        rows["checksums"] = "agree" if verified else "not comparable"
     rows["measurements"] = ", ".join(_measurements(meta))
     rows["filters"] = ", ".join(f"{key} {value}" for key, value in meta.get("filters", {}).items())
     rows["statements"] = "\n".join(meta.get("statements", [])) or recording.report
@@ -127,9 +111,11 @@ def _rows(recording: Recording, twelve: _Twelve | None, window: Window | None) -
 
 def _quality(window: Window) -> dict[str, str]:
     low, high = float(window.signal.min()), float(window.signal.max())
-    text = f"12 leads x 10 s at 250 Hz, {low:.2f} to {high:.2f} mV"
+    form = SignalContract()  # what `standardize` makes if not told otherwise
+    text = f"{len(form.leads)} leads x {form.seconds:g} s at {form.sampling_rate:g} Hz, "
+    text += f"{low:.2f} to {high:.2f} {form.unit}"
     if window.valid_samples < len(window.signal):
-        text += f", {window.valid_samples / 250:.2f} s of it recorded"
+        text += f", {window.valid_samples / form.sampling_rate:.2f} s of it recorded"
     masked = [lead for lead, here in zip(STANDARD_LEADS, window.lead_mask, strict=True) if not here]
     if masked:
         text += f"; masked: {', '.join(masked)}"
@@ -143,7 +129,7 @@ def _quality(window: Window) -> dict[str, str]:
     }
 
 
-def _unit(meta: dict[str, Any]) -> str:
+def _unit(meta: Meta) -> str:
     """Microvolts a count as the file states it."""
     steps = meta.get("microvolts_per_count", [])
     if not steps:
@@ -153,18 +139,18 @@ def _unit(meta: dict[str, Any]) -> str:
     return ", ".join(f"{step:.6g}" for step in steps) + " uV a count (by lead)"
 
 
-def _measurements(meta: dict[str, Any]) -> list[str]:
+def _measurements(meta: Meta) -> list[str]:
+    measured = meta.get("measurements", {})
     return [
-        f"{name} {meta['measurements'][key]} {unit}"
+        f"{name} {measured[key]} {unit}"
         for key, (name, unit) in _MEASUREMENTS.items()
-        if key in meta.get("measurements", {})
+        if key in measured
     ]
 
 
-def _draw(recording: Recording, twelve: _Twelve, out: Path | None) -> str:
+def _draw(recording: Recording, twelve: TwelveLeads, out: Path | None) -> str:
     """Draw the ECG; the sentence that says where it is."""
     from deepecg_jax.signals.drawing.png import Sheet, draw_png, has_matplotlib
-    from deepecg_jax.signals.drawing.svg import ecg_svg
 
     meta = recording.meta
     age = "age unknown" if math.isnan(recording.age) else f"{recording.age:g} years"
@@ -176,13 +162,13 @@ def _draw(recording: Recording, twelve: _Twelve, out: Path | None) -> str:
         left = [
             name,
             ", ".join(filter(None, (recording.patient_id, person))),
-            ", ".join(filter(None, (str(meta.get("date", "")), recording.site))),
+            ", ".join(filter(None, (meta.get("date", ""), recording.site))),
             recording.device,
             ", ".join(measurements[:5]),
             ", ".join(measurements[5:]),
         ]
         statements = meta.get("statements") or recording.report.splitlines()
-        foot = [str(meta.get("format", "")), _unit(meta), f"{recording.sampling_rate:g} Hz"]
+        foot = [meta.get("format", ""), _unit(meta), f"{recording.sampling_rate:g} Hz"]
         foot += ["unfiltered by deepecg"]
         foot += ["* derived from the other limb leads"] if twelve.derived else []
         sheet = Sheet(
@@ -194,10 +180,5 @@ def _draw(recording: Recording, twelve: _Twelve, out: Path | None) -> str:
         draw_png(path, twelve.signal, recording.sampling_rate, twelve.mask, sheet)
         return f"drawn in {path.resolve()}"
     path = (out or Path(f"{name}.png")).with_suffix(".svg")
-    finite = np.nan_to_num(twelve.signal, posinf=0.0, neginf=0.0)
-    drawing = ecg_svg(finite, recording.sampling_rate, f"{name}  {person}", (), twelve.mask)
-    try:
-        path.write_text(drawing, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"The drawing {path.resolve()} cannot be written: {error}.") from error
+    plot(recording, title=f"{name}  {person}").save(path)
     return f"drawn in {path.resolve()} (a PNG needs matplotlib: pip install 'deepecg_jax[formats]')"

@@ -1,11 +1,15 @@
 """``deepecg predict``: a bundle and ECGs to a predictions table."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepecg_jax.cli.console import console
+
+if TYPE_CHECKING:
+    from deepecg_jax.bundle.bundle import Bundle
 
 
 def command(
@@ -48,8 +52,9 @@ def command(
 ) -> None:
     """Predict the findings of a split of a data set, or of recording files."""
     from deepecg_jax.bundle import bundle as bundles
-    from deepecg_jax.bundle.predict import predict_records, predict_split
+    from deepecg_jax.bundle.predict import predict_records
     from deepecg_jax.errors import UserError
+    from deepecg_jax.evaluation.table.predictions import write_predictions
     from deepecg_jax.signals.standard import site_profile as site_profiles
 
     if more and not records:
@@ -68,21 +73,39 @@ def command(
     loaded = bundles.load(bundle)
     if records:
         profiles = site_profiles.load(site_profile) if site_profile else None
-        rejects = predict_records(loaded, records, out, batch_size, profiles)
-        for path, reason in rejects:
-            console.print(f"[yellow]left out {path}: {reason}[/yellow]")
-        count = len(records) - len(rejects)
+        predicted = predict_records(loaded, records, batch_size, profiles)
+        for place, reason in predicted.left_out:
+            console.print(f"[yellow]left out {place}: {reason}[/yellow]")
+        write_predictions(out, predicted.table)
+        count = len(predicted.table)
     else:
         assert data_dir is not None and dataset is not None
-        count = predict_split(
-            loaded,
-            data_dir,
-            dataset,
-            split,
-            out,
-            batch_size,
-            console,
-            conversion=convert,
-            where=where or (),
-        )
+        place = data_dir, dataset, split
+        count = split_to_file(loaded, place, out, batch_size, convert, where or ())
     console.print(f"{count:,} ECGs x {len(loaded.labels)} labels written to {out}")
+
+
+def split_to_file(
+    bundle: "Bundle",
+    place: tuple[Path, str, str],
+    out: Path,
+    batch_size: int = 64,
+    convert: bool = False,
+    where: Sequence[str] = (),
+) -> int:
+    """Predict a split (``place``: folder, data set, split) into a file, and say how it went.
+
+    Returns the number of ECGs.
+    """
+    from deepecg_jax.bundle.predict import predict_split
+    from deepecg_jax.data.shards.split import open_split
+    from deepecg_jax.evaluation.table.predictions import write_predictions
+
+    predicted = predict_split(bundle, open_split(*place), batch_size, convert, where)
+    missing = predicted.unlabelled
+    if missing:
+        shown = f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+        console.print(f"[yellow]{place[1]} has no labels for {shown}: left empty[/yellow]")
+    write_predictions(out, predicted.table)
+    console.print(f"{len(predicted.table) / predicted.seconds:,.0f} ECG/s")
+    return len(predicted.table)

@@ -61,7 +61,7 @@ def command(
     import jax
 
     from deepecg_jax.bundle import bundle as bundles
-    from deepecg_jax.bundle.predict import predict_split
+    from deepecg_jax.cli.predict import split_to_file
     from deepecg_jax.cli.quickstart_page import Outcome, write_page
     from deepecg_jax.config import FinetuneConfig, PretrainConfig
     from deepecg_jax.config_files import load_config
@@ -109,7 +109,7 @@ def command(
         folder = out / comparison.name
         loaded = bundles.load(folder / "bundle")
         table_file = folder / "predictions.parquet"
-        predict_split(loaded, data_dir, "synthetic", "test", table_file, 64, console)
+        split_to_file(loaded, (data_dir, "synthetic", "test"), table_file)
         table = read_predictions(table_file)
         limits = Thresholds(loaded.thresholds, "thresholds.json of the bundle (validation data)")
         metrics = evaluate(table, limits, Resampling(RESAMPLES))

@@ -15,7 +15,7 @@ from deepecg_jax.evaluation.metrics.table import shown
 from deepecg_jax.evaluation.report.charts import ACCENT, GRID, INK, SECOND, forest, line, svg, text
 from deepecg_jax.evaluation.results import Evaluation
 from deepecg_jax.evaluation.table.predictions import read_predictions
-from deepecg_jax.signals.drawing.svg import ecg_svg
+from deepecg_jax.signals.drawing.plot import plot
 from deepecg_jax.training.metrics_log import read_metrics
 
 _CURVES = (
@@ -131,11 +131,10 @@ def _example(out: Path, data_dir: str) -> tuple[str, str]:
     record = split[ids.index(str(table.record_id[i]))]
     order = np.argsort(-table.scores[i])[:8]
     present = ", ".join(name for name, k in zip(table.names, known[i], strict=True) if k)
-    drawing = ecg_svg(
-        record["signal"].astype(np.float32) * 1e-3,
-        250.0,
+    drawing = plot(
+        record,
+        contract=split.contract,
         title=f"Test ECG {table.record_id[i]}",
         findings=[(table.names[j], float(table.scores[i, j])) for j in order],
-        lead_mask=record["lead_mask"],
     )
     return drawing, present

@@ -1,1 +1,1 @@
-"""Bundles and the way to PyTorch."""
+"""Weights of others: checkpoints in, PyTorch, ONNX and StableHLO out."""

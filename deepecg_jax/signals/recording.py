@@ -1,8 +1,9 @@
 """A recording as read from a file, and the error that says why one cannot be used."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -26,12 +27,41 @@ class SignalError(ValueError):
         return type(self), (self.stage, self.reason, str(self))
 
 
+class Meta(TypedDict, total=False):
+    """What else a file said; a format has the keys that it can fill.
+
+    ``format``: its name for people; ``microvolts_per_count`` and ``offset_millivolts``: how the
+    file scales each lead; ``date``: of the recording, ISO where it could be read, else as it
+    stands; ``statements`` and who made them (``statements_by``), ``machine_statements`` that a
+    physician changed; ``measurements`` and ``filters`` by the format's own names;
+    ``checksum_verified``: false or None where checksums could not be compared; ``warnings``: of the
+    parser; ``comments``: the ``# key: value`` lines of a WFDB header; ``repairs``: what of age and sex was not understood
+    (see `signals.people`); ``spelled_otherwise``: the
+    file's name differs from the one asked for in case or accents.
+    """
+
+    format: str
+    microvolts_per_count: list[float]
+    offset_millivolts: list[float]
+    date: str
+    statements: list[str]
+    statements_by: str
+    machine_statements: list[str]
+    measurements: Mapping[str, float | str]
+    filters: Mapping[str, float | bool]
+    checksum_verified: bool | None
+    warnings: list[str]
+    comments: dict[str, str]
+    repairs: tuple[str, ...]
+    spelled_otherwise: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One ECG as recorded: ``signal`` (T, L) float32 millivolts, columns named by ``leads``.
 
     ``sampling_rate`` in Hz; ``age`` in years (NaN unknown); ``sex`` ``female``, ``male`` or
-    ``unknown``; texts are empty when unknown; ``meta`` holds whatever else the file says.
+    ``unknown``; texts are empty when unknown; ``meta`` holds what else the file says.
     Raises SignalError (``read``, ``shape``) when the array and the lead names do not fit.
     """
 
@@ -45,7 +75,7 @@ class Recording:
     site: str = ""
     device: str = ""
     report: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: Meta = field(default_factory=Meta)
 
     def __post_init__(self) -> None:
         signal = np.asarray(self.signal, dtype=np.float32)

@@ -10,7 +10,11 @@ from typer.testing import CliRunner
 from deepecg_jax.bundle.calibrated import load_calibration, store_calibration
 from deepecg_jax.cli.calibrate import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
+from deepecg_jax.evaluation.table.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(command)
@@ -41,13 +45,15 @@ def validation(tmp_path):
     labels[:, 2] = 0
     write_predictions(
         tmp_path / "v.parquet",
-        [f"r{i}" for i in range(200)],
-        [f"p{i // 2}" for i in range(200)],
-        [50] * 200,
-        ["male"] * 200,
-        LABELS,
-        labels,
-        scores,
+        Predictions(
+            names=LABELS,
+            labels=labels,
+            scores=scores,
+            record_id=[f"r{i}" for i in range(200)],
+            patient_id=[f"p{i // 2}" for i in range(200)],
+            age=[50] * 200,
+            sex=["male"] * 200,
+        ),
     )
     return tmp_path / "v.parquet"
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.main import app
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 N = 90
 
@@ -19,14 +19,16 @@ def write(path, seed, n=N, prefix="r"):
     rng = np.random.default_rng(seed)
     write_predictions(
         path,
-        [f"{prefix}{i}" for i in range(n)],
-        [f"{prefix}p{i // 2}" for i in range(n)],
-        np.arange(n) % 60 + 30,
-        np.where(np.arange(n) % 4 < 2, "female", "male"),
-        ["Afib", "superclass:NORM"],
-        labels,
-        np.clip(0.5 * rng.random((n, 2)) + 0.4 * labels, 0, 1),
-        extra={"site": ["x" if i < n // 2 else "y" for i in range(n)]},
+        Predictions(
+            names=["Afib", "superclass:NORM"],
+            labels=labels,
+            scores=np.clip(0.5 * rng.random((n, 2)) + 0.4 * labels, 0, 1),
+            record_id=[f"{prefix}{i}" for i in range(n)],
+            patient_id=[f"{prefix}p{i // 2}" for i in range(n)],
+            age=np.arange(n) % 60 + 30,
+            sex=np.where(np.arange(n) % 4 < 2, "female", "male"),
+            extra={"site": ["x" if i < n // 2 else "y" for i in range(n)]},
+        ),
     )
     return path
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.evaluate import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(command)
@@ -23,13 +23,15 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "p.parquet"
     write_predictions(
         path,
-        [f"r{i}" for i in range(n)],
-        [f"p{i // 2}" for i in range(n)],
-        rng.integers(30, 90, n),
-        rng.choice(["female", "male"], n),
-        ["Afib", "superclass:NORM"],
-        labels,
-        np.clip(0.5 * rng.random((n, 2)) + 0.4 * labels, 0, 1),
+        Predictions(
+            names=["Afib", "superclass:NORM"],
+            labels=labels,
+            scores=np.clip(0.5 * rng.random((n, 2)) + 0.4 * labels, 0, 1),
+            record_id=[f"r{i}" for i in range(n)],
+            patient_id=[f"p{i // 2}" for i in range(n)],
+            age=rng.integers(30, 90, n),
+            sex=rng.choice(["female", "male"], n),
+        ),
     )
     return path
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.bundle import cost as cost_module
 from deepecg_jax.cli.main import app
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 N = 80
 
@@ -18,14 +18,20 @@ def write(path, seed, extra=None):
     rng = np.random.default_rng(seed)
     write_predictions(
         path,
-        [f"{seed}r{i}" for i in range(N)] if seed > 1 else [f"r{i}" for i in range(N)],
-        [f"{seed}p{i // 2}" for i in range(N)] if seed > 1 else [f"p{i // 2}" for i in range(N)],
-        np.arange(N) % 60 + 30,
-        np.where(np.arange(N) % 4 < 2, "female", "male"),
-        ["Afib", "LBBB"],
-        labels,
-        np.clip(0.5 * rng.random((N, 2)) + 0.4 * labels, 0, 1),
-        extra=extra,
+        Predictions(
+            names=["Afib", "LBBB"],
+            labels=labels,
+            scores=np.clip(0.5 * rng.random((N, 2)) + 0.4 * labels, 0, 1),
+            record_id=[f"{seed}r{i}" for i in range(N)]
+            if seed > 1
+            else [f"r{i}" for i in range(N)],
+            patient_id=[f"{seed}p{i // 2}" for i in range(N)]
+            if seed > 1
+            else [f"p{i // 2}" for i in range(N)],
+            age=np.arange(N) % 60 + 30,
+            sex=np.where(np.arange(N) % 4 < 2, "female", "male"),
+            extra=extra or {},
+        ),
     )
     return path
 

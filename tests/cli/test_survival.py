@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.survival import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 pytest.importorskip("lifelines")
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -24,19 +24,21 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "p.parquet"
     write_predictions(
         path,
-        [f"r{i}" for i in range(300)],
-        [f"p{i // 2}" for i in range(300)],
-        [60] * 300,
-        ["male"] * 300,
-        ["AF"],
-        None,
-        risk[:, None],
-        {
-            "time_days": np.minimum(onset, lost),
-            "event": (onset <= lost).astype(np.int8),
-            "pgs": rng.normal(size=300),
-            "charge": rng.normal(size=300) + risk,
-        },
+        Predictions(
+            names=["AF"],
+            labels=np.full((300, 1), -1),
+            scores=risk[:, None],
+            record_id=[f"r{i}" for i in range(300)],
+            patient_id=[f"p{i // 2}" for i in range(300)],
+            age=[60] * 300,
+            sex=["male"] * 300,
+            extra={
+                "time_days": np.minimum(onset, lost),
+                "event": (onset <= lost).astype(np.int8),
+                "pgs": rng.normal(size=300),
+                "charge": rng.normal(size=300) + risk,
+            },
+        ),
     )
     return path
 

@@ -49,6 +49,10 @@ def build(
 ) -> Built:
     """Build the data set ``name`` from ``source``, or find that it was built before.
 
+    >>> built = de.build("synthetic", "data", options={"n": "60"})
+    >>> built.folder.as_posix(), built.summary["splits"]["test"]["records"] > 0
+    ('data/synthetic/1.0.0', True)
+
     A build that was stopped, even by SIGKILL, leaves its finished shards in
     ``DATA_DIR/NAME/incomplete.*``; the same call goes on from them.
 

@@ -13,8 +13,8 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.signals.standard import site_profile
-from deepecg_jax.signals.standard.millivolt import from_microvolts
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
+from deepecg_jax.signals.units import from_stored
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.builder import EcgBuilder
@@ -69,7 +69,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> Si
     if not rows:
         raise UserError(f"{provenance['source']} has no whole ECG to fit a site profile to.")
     return site_profile.fit(
-        from_microvolts(np.stack([row["signal"] for row in rows])),
+        from_stored(np.stack([row["signal"] for row in rows])),
         np.stack([row["lead_mask"] for row in rows]),
         [row["site"] for row in rows],
         provenance,

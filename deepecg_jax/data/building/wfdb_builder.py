@@ -67,7 +67,7 @@ def planned_header(
 
 def diagnosis_codes(record: PlannedRecord, recording: Recording) -> set[str]:
     """Codes of the header's comment ``Dx``; SignalError (``no_diagnosis``) without that line."""
-    comments = recording.meta["comments"]
+    comments = recording.meta.get("comments", {})
     if "dx" not in comments:
         raise SignalError("read", "no_diagnosis", f"{record.path}.hea has no line '# Dx:'.")
     return {code.strip() for code in comments["dx"].split(",")} - {""}
@@ -91,7 +91,7 @@ def described_by_header(
         report: what the header says in words.
         over_89: the source's code for an age over 89.
     """
-    comments = recording.meta["comments"]
+    comments = recording.meta.get("comments", {})
     age, sex, repairs = age_and_sex_of_comments(comments, over_89)
     return replace(
         record,

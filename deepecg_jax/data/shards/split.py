@@ -185,6 +185,10 @@ _NOT_PICKLED = ("_readers", "_lock")
 def open_split(data_dir: str | Path, name: str, split: str, version: str | None = None) -> Split:
     """Open a split of a built data set, and check that all of it is there.
 
+    >>> split = de.open_split("data", "synthetic", "test")
+    >>> split[0]["signal"].shape, split.contract.sampling_rate
+    ((2500, 12), 250.0)
+
     Raises:
         UserError: the data set, version or split does not exist (those that do are named); a shard
             is missing or shorter than it was written; the contract, the label names or the index

@@ -61,6 +61,12 @@ class Bootstrap:
 def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """AUROC of every finding in every given resample.
 
+    >>> labels, scores = np.array([[0], [1], [1]]), np.array([[0.1], [0.6], [0.3]])
+    >>> counts = np.array([[1, 1, 1], [0, 2, 1]])  # in the second the only negative is not drawn
+    >>> de.bootstrap_auroc(labels, scores, counts)
+    array([[ 1.],
+           [nan]])
+
     Args:
         labels: (N, C) of 0/1; -1 leaves a record out of that finding.
         scores: (N, C); equal scores tie, and a tie counts one half.

@@ -1,6 +1,6 @@
 """The predictions table: one row an ECG, the only thing that evaluation knows about a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from deepecg_jax.evaluation.table.columns import (
     stack_columns,
 )
 
-SURVIVAL_COLUMNS = ("time_days", "event")
+TIME, EVENT = "time_days", "event"
+SURVIVAL_COLUMNS = (TIME, EVENT)
 _IDENTITY = ("record_id", "patient_id", "age", "sex")
 
 
@@ -41,7 +42,8 @@ class Predictions:
         patient_id: (N,) text; an empty string is an unknown patient.
         age: (N,) float64 years, NaN unknown.
         sex: (N,) text, ``female``, ``male`` or ``unknown``.
-        extra: every further column of the file (``site``, ``time_days``, ...), unchanged.
+        extra: every further column, (N,) values by name, such as ``site``, ``device``,
+            ``time_days`` (NaN unknown) and ``event`` (0, 1, 2; -1 or NaN unknown).
         weight: (N,) float64, how much each record counts, from the optional column ``weight``;
             ``None`` when every record counts once.
     """
@@ -71,63 +73,65 @@ class Predictions:
         return all(column in self.extra for column in SURVIVAL_COLUMNS)
 
 
-def write_predictions(
-    path: str | Path,
-    record_id: Sequence[str] | np.ndarray,
-    patient_id: Sequence[str] | np.ndarray,
-    age: Sequence[float] | np.ndarray,
-    sex: Sequence[str] | np.ndarray,
-    names: Sequence[str],
-    labels: np.ndarray | None,
-    scores: np.ndarray,
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Write a predictions file.
+def write_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Write a predictions file: what `read_predictions` gives back.
 
-    Args:
-        path: the Parquet file; its folder is made if absent.
-        record_id: (N,) text, unique.
-        patient_id: (N,) text.
-        age: (N,) years, NaN unknown.
-        sex: (N,) ``female``, ``male`` or ``unknown``.
-        names: the C findings.
-        labels: (N, C), 1, 0 or -1 unknown; ``None`` when nothing is labelled.
-        scores: (N, C) in 0..1, stored as float32 if it comes so, else float64.
-        extra: more columns of length N, such as ``site`` or ``time_days``.
+    Ages are stored as float32, scores as float32 if they come so and else as float64, an unknown
+    label (-1) as null. The file's folder is made if absent.
 
     Raises:
         UserError: the shapes disagree, or the table would be refused by `read_predictions`.
     """
-    scores = np.asarray(scores)
+    table = to_table(predictions, f"Cannot write {path}")
+    from_table(table, str(path))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def to_table(predictions: Predictions, where: str = "the predictions") -> pa.Table:
+    """The Arrow table of the form that a predictions file has.
+
+    Raises:
+        UserError: labels or scores are not (N, C), or a label is none of 1, 0 and -1.
+    """
+    p = predictions
+    scores = np.asarray(p.scores)
     if scores.dtype != np.float32:
         scores = scores.astype(np.float64)
-    n, c = len(record_id), len(names)
-    labels = np.full((n, c), UNKNOWN, np.int8) if labels is None else np.asarray(labels)
+    labels = np.asarray(p.labels)
+    n, c = len(p.record_id), len(p.names)
     for name, array in (("labels", labels), ("scores", scores)):
         if array.shape != (n, c):
             raise UserError(
-                f"Cannot write {path}: {name} have shape {array.shape}, but there are {n} records "
+                f"{where}: {name} have shape {array.shape}, but there are {n} records "
                 f"and {c} findings; pass an array of shape ({n}, {c})."
             )
     columns: dict[str, Any] = {
-        "record_id": pa.array([str(value) for value in record_id]),
-        "patient_id": pa.array([str(value) for value in patient_id]),
-        "age": pa.array(np.asarray(age, np.float32)),
-        "sex": pa.array([str(value) for value in sex]),
+        "record_id": pa.array([str(value) for value in p.record_id]),
+        "patient_id": pa.array([str(value) for value in p.patient_id]),
+        "age": pa.array(np.asarray(p.age, np.float32)),
+        "sex": pa.array([str(value) for value in p.sex]),
     }
-    for j, name in enumerate(names):
+    for j, name in enumerate(p.names):
         column = labels[:, j]
         if not np.isin(column, (UNKNOWN, 0, 1)).all():
-            raise UserError(
-                f"Cannot write {path}: labels of '{name}' must be 1, 0 or -1 (unknown)."
-            )
+            raise UserError(f"{where}: labels of '{name}' must be 1, 0 or -1 (unknown).")
         columns[LABEL + name] = pa.array(column.astype(np.int8), mask=column == UNKNOWN)
         columns[SCORE + name] = pa.array(np.ascontiguousarray(scores[:, j]))
-    columns.update(extra or {})
-    table = pa.table(columns)
-    _parse(table, str(path))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    columns |= {name: _column(name, values) for name, values in p.extra.items()}
+    if p.weight is not None:
+        columns[WEIGHT] = pa.array(np.asarray(p.weight, np.float64))
+    return pa.table(columns)
+
+
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    """A further column; NaN and None become null, and so does an event of -1 (unknown)."""
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    array = np.asarray(values)
+    if name == EVENT and np.issubdtype(array.dtype, np.integer):
+        return pa.array(array, mask=array == UNKNOWN)
+    return pa.array(array, from_pandas=True)
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -148,10 +152,14 @@ def read_predictions(path: str | Path) -> Predictions:
             f"{path} cannot be read as Parquet ({error}); write it with 'deepecg predict' or "
             "pandas.DataFrame.to_parquet."
         ) from error
-    return _parse(table, str(path))
+    return from_table(table, str(path))
 
 
-def _parse(table: pa.Table, path: str) -> Predictions:
+def from_table(table: pa.Table, path: str = "the table") -> Predictions:
+    """The predictions in an Arrow table of a predictions file's form, checked.
+
+    ``path`` is what errors call the table. Raises UserError as `read_predictions` does.
+    """
     columns = table.column_names
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:

@@ -1,25 +1,22 @@
-"""A 12-lead ECG on ECG paper as a PNG, in the usual form: 25 mm/s, 10 mm/mV, 3 x 4 and lead II."""
+"""ECG paper as a PNG, by matplotlib (extra ``formats``)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.drawing import layout
+from deepecg_jax.signals.drawing.layout import MILLIVOLTS, Scale, Trace, lay_out
 
-MM_PER_SECOND, MM_PER_MILLIVOLT = 25.0, 10.0
-ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
-RHYTHM_LEAD = "II"
-_SECONDS = 10.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-# Millimetres on the sheet; the traces start and the rows lie on thick lines of the grid.
-_LEFT, _RIGHT, _BOTTOM, _ROW_HEIGHT, _HEADER = 15.0, 10.0, 5.0, 35.0, 30.0
-WIDTH = _LEFT + _SECONDS * MM_PER_SECOND + _RIGHT
-_GRID_HEIGHT = _BOTTOM + 4 * _ROW_HEIGHT
-HEIGHT = _GRID_HEIGHT + _HEADER
+_HEADER = 30.0
+WIDTH, HEIGHT = layout.PAPER_WIDTH, layout.PAPER_HEIGHT + _HEADER
+"""Millimetres of the sheet; the header stands above the paper."""
 _POINTS = 72 / 25.4  # a millimetre in points
 _PAPER, _FINE, _COARSE, _INK, _GREY = "#fffafa", "#f6cfd0", "#e79a9d", "#111111", "#555555"
 
@@ -36,7 +33,7 @@ class Sheet:
 
 
 def has_matplotlib() -> bool:
-    """Whether the PNG can be drawn (extras ``formats`` and ``report``)."""
+    """Whether the PNG can be drawn (extra ``formats``)."""
     from importlib.util import find_spec
 
     return find_spec("matplotlib") is not None
@@ -49,19 +46,18 @@ def draw_png(
     lead_mask: np.ndarray,
     sheet: Sheet | None = None,
     dots_per_inch: int = 200,
+    scale: Scale = MILLIVOLTS,
 ) -> None:
-    """Draw the first 10 s of an ECG.
-
-    Four columns of 2.5 s show consecutive times above the same times of lead II. Each trace is
-    centred on its median; nothing is filtered.
+    """Draw the first 10 s of an ECG on paper, see :mod:`~deepecg_jax.signals.drawing.layout`.
 
     Args:
         path: the PNG to write.
-        signal: (T, 12) mV in the standard lead order; NaN leaves a gap.
+        signal: (T, 12) in ``scale``'s unit and the standard lead order; NaN leaves a gap.
         sampling_rate: Hz.
         lead_mask: (12,) bool; a lead with False is written as "not recorded".
         sheet: texts around the traces.
         dots_per_inch: resolution of the image (the sheet is 275 x 175 mm).
+        scale: what the numbers are and how high they are drawn.
 
     Raises:
         UserError: the shapes do not fit, or the file cannot be written.
@@ -69,12 +65,7 @@ def draw_png(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    signal, mask = np.asarray(signal, np.float64), np.asarray(lead_mask, bool)
-    if signal.ndim != 2 or signal.shape[1] != 12 or mask.shape != (12,):
-        raise UserError(
-            f"A drawing needs a signal of shape (time, 12) and a mask of (12,), got "
-            f"{signal.shape} and {mask.shape}."
-        )
+    traces = lay_out(signal, sampling_rate, lead_mask, scale)
     sheet = sheet or Sheet()
     figure = Figure(figsize=(WIDTH / 25.4, HEIGHT / 25.4), dpi=dots_per_inch, facecolor="white")
     FigureCanvasAgg(figure)
@@ -83,64 +74,43 @@ def draw_png(
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(0, HEIGHT)
     _grid(axes)
-    for row, leads in enumerate((*ROWS, (RHYTHM_LEAD,))):
-        middle = _GRID_HEIGHT - 20 - row * _ROW_HEIGHT  # on a thick line
-        _calibration(axes, middle)
-        seconds = _SECONDS / len(leads)
-        for column, lead in enumerate(leads):
-            _trace(
-                axes, signal, sampling_rate, mask, lead, column * seconds, seconds, middle, sheet
-            )
-    _texts(axes, sheet)
+    if scale.in_millivolts:
+        for base in layout.row_heights():
+            _calibration(axes, base)
+    for trace in traces:
+        _trace(axes, trace, trace.lead in sheet.derived)
+    _texts(axes, sheet, scale)
     try:
         figure.savefig(path, format="png")
     except OSError as error:
         raise UserError(f"The drawing {path} cannot be written: {error}.") from error
 
 
-def _grid(axes: Any) -> None:
+def _grid(axes: "Axes") -> None:
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((0, 0), WIDTH, _GRID_HEIGHT, facecolor=_PAPER, zorder=0))
-    for step, colour, width in ((1.0, _FINE, 0.35), (5.0, _COARSE, 0.7)):
+    height = layout.PAPER_HEIGHT
+    axes.add_patch(Rectangle((0, 0), WIDTH, height, facecolor=_PAPER, zorder=0))
+    for step, colour, width in ((layout.FINE, _FINE, 0.35), (layout.COARSE, _COARSE, 0.7)):
         across = np.arange(0, WIDTH + step / 2, step)
-        up = np.arange(0, _GRID_HEIGHT + step / 2, step)
-        axes.vlines(across, 0, _GRID_HEIGHT, colors=colour, linewidths=width, zorder=1)
+        up = np.arange(0, height + step / 2, step)
+        axes.vlines(across, 0, height, colors=colour, linewidths=width, zorder=1)
         axes.hlines(up, 0, WIDTH, colors=colour, linewidths=width, zorder=1)
 
 
-def _calibration(axes: Any, middle: float) -> None:
-    """The 1 mV, 0.2 s pulse at the start of a row."""
-    top = middle + MM_PER_MILLIVOLT
-    axes.plot(
-        [4, 5, 5, 10, 10, 11],
-        [middle, middle, top, top, middle, middle],
-        color=_INK,
-        linewidth=0.9,
-        solid_joinstyle="miter",
-        zorder=3,
-    )
+def _calibration(axes: "Axes", base: float) -> None:
+    x, y = np.array(layout.PULSE).T
+    style: dict[str, Any] = {"color": _INK, "linewidth": 0.9, "solid_joinstyle": "miter"}
+    axes.plot(x, base + y, zorder=3, **style)
 
 
-def _trace(
-    axes: Any,
-    signal: np.ndarray,
-    rate: float,
-    mask: np.ndarray,
-    lead: str,
-    start: float,
-    seconds: float,
-    middle: float,
-    sheet: Sheet,
-) -> None:
-    left = _LEFT + start * MM_PER_SECOND
-    position = STANDARD_LEADS.index(lead)
-    label = f"{lead}*" if lead in sheet.derived else lead
+def _trace(axes: "Axes", trace: Trace, derived: bool) -> None:
     box = {"facecolor": _PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+    right, up = layout.LABEL
     axes.text(
-        left + 1.5,
-        middle + 13,
-        label,
+        trace.x + right,
+        trace.y + up,
+        f"{trace.lead}*" if derived else trace.lead,
         fontsize=3.6 * _POINTS,
         weight="bold",
         color=_INK,
@@ -148,12 +118,14 @@ def _trace(
         bbox=box,
         zorder=2,  # a tall wave is drawn over the name, not hidden by it
     )
-    if start > 0:
-        axes.plot([left, left], [middle - 4, middle + 4], color=_INK, linewidth=0.9, zorder=3)
-    if not mask[position]:
+    if trace.tick:
+        ends = [trace.y - layout.TICK, trace.y + layout.TICK]
+        axes.plot([trace.x, trace.x], ends, color=_INK, linewidth=0.9, zorder=3)
+    if not trace.recorded:
+        right, up = layout.NOT_RECORDED
         axes.text(
-            left + 6,
-            middle,
+            trace.x + right,
+            trace.y + up,
             "not recorded",
             fontsize=3.2 * _POINTS,
             color=_GREY,
@@ -162,25 +134,19 @@ def _trace(
             bbox=box,
             zorder=4,
         )
-        return
-    first, last = round(start * rate), round((start + seconds) * rate)
-    # One sample more, so that neighbouring columns meet.
-    samples = signal[first : last + 1, position]
-    if not np.isfinite(samples).any():
-        return
-    centre = float(np.nanmedian(np.where(np.isfinite(samples), samples, np.nan)))
-    x = left + np.arange(len(samples)) * (MM_PER_SECOND / rate)
-    axes.plot(
-        x,
-        middle + (samples - centre) * MM_PER_MILLIVOLT,
-        color=_INK,
-        linewidth=0.8,
-        solid_joinstyle="round",
-        zorder=3,
-    )
+    elif trace.course is not None:
+        x, y = trace.course.T
+        axes.plot(
+            trace.x + x,
+            trace.y + y,
+            color=_INK,
+            linewidth=0.8,
+            solid_joinstyle="round",
+            zorder=3,
+        )
 
 
-def _texts(axes: Any, sheet: Sheet) -> None:
+def _texts(axes: "Axes", sheet: Sheet, scale: Scale) -> None:
     line = 4.6
     for x, lines, side in ((5.0, sheet.left, "left"), (WIDTH - 5, sheet.right, "right")):
         for number, text in enumerate(list(lines)[:6]):
@@ -196,10 +162,9 @@ def _texts(axes: Any, sheet: Sheet) -> None:
                 zorder=4,
                 parse_math=False,
             )
-    scale = f"{MM_PER_SECOND:g} mm/s   {MM_PER_MILLIVOLT:g} mm/mV"
     box = {"facecolor": _PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.9}
     style: dict[str, Any] = {"fontsize": 2.8 * _POINTS, "color": _INK, "va": "center", "zorder": 4}
-    axes.text(WIDTH - 5, 3.5, scale, ha="right", bbox=box, **style)
+    axes.text(WIDTH - 5, 3.5, scale.words("   "), ha="right", bbox=box, **style)
     if sheet.foot:
         axes.text(5, 3.5, _short(sheet.foot, 120), bbox=box, parse_math=False, **style)
 

@@ -1,25 +1,41 @@
-"""A 12-lead ECG on ECG paper as an SVG to be put into a page."""
+"""ECG paper as an SVG, to be put into a page or a notebook."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS
+from deepecg_jax.signals.drawing import layout
+from deepecg_jax.signals.drawing.layout import MILLIVOLTS, Scale, Trace, lay_out
 
 # The drawing's unit is 0.05 mm: at 250 Hz and 25 mm/s a sample is 2 units wide and the path needs
-# no decimals. One millivolt is 10 mm.
+# no decimals.
 _MM = 20
-_PER_SECOND, _PER_MILLIVOLT = 25 * _MM, 10 * _MM
-_ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
-_SECONDS, _COLUMN_SECONDS = 10.0, 2.5
 _MAX_RATE = 250.0
-_LEFT, _RIGHT, _TOP, _ROW_HEIGHT = 15 * _MM, 5 * _MM, 20 * _MM, 30 * _MM
-_LINE_HEIGHT, _FINDING_COLUMNS = 6 * _MM, 3
-_WIDTH = _LEFT + int(_SECONDS * _PER_SECOND) + _RIGHT
-_PAPER = "#fff6f5"
+_TITLE, _LINE_HEIGHT, _FINDING_COLUMNS = 10 * _MM, 6 * _MM, 3
+_WIDTH, _PAPER_HEIGHT = round(layout.PAPER_WIDTH * _MM), round(layout.PAPER_HEIGHT * _MM)
+_BOTTOM = _TITLE + _PAPER_HEIGHT
+_PAPER, _INK = "#fff6f5", "#1a1a1a"
 _FONT = "font-family='Helvetica,Arial,sans-serif'"
+
+
+class Svg(str):
+    """An ``<svg>`` element as text, which a notebook shows as a drawing."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing as a file; UserError if that is not possible."""
+        path = Path(path)
+        try:
+            path.write_text(self, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"The drawing {path} cannot be written: {error}.") from error
+        return path
 
 
 def ecg_svg(
@@ -28,130 +44,134 @@ def ecg_svg(
     title: str = "",
     findings: Sequence[tuple[str, float]] = (),
     lead_mask: np.ndarray | None = None,
-) -> str:
-    """Draw the first 10 s of an ECG: 25 mm/s, 10 mm/mV, 3 rows of 4 leads of 2.5 s, lead II below.
-
-    The columns show consecutive times, as on an electrocardiograph's page, above the same times of
-    the rhythm strip. Each trace is centred on its median.
+    scale: Scale = MILLIVOLTS,
+    derived: Collection[str] = (),
+) -> Svg:
+    """Draw the first 10 s of an ECG on paper, see :mod:`~deepecg_jax.signals.drawing.layout`.
 
     Args:
-        signal: (T, 12) mV in the standard lead order.
+        signal: (T, 12) in ``scale``'s unit and the standard lead order; NaN leaves a gap.
         sampling_rate: Hz.
         title: printed above the ECG and used as the drawing's accessible title.
         findings: (name, probability from 0 to 1) pairs, listed below the ECG.
         lead_mask: (12,) bool; a lead with False is written as "not recorded".
+        scale: what the numbers are and how high they are drawn; without millivolts there is no
+            calibration pulse.
+        derived: leads that were computed from others, marked with an asterisk.
 
     Returns:
         One self-contained `<svg>` element, usually 50 to 90 kB, that may stand inline in HTML.
     """
-    signal = np.asarray(signal, dtype=np.float64)
-    if signal.ndim != 2 or signal.shape[1] != 12:
-        raise UserError(f"A drawing needs a signal of shape (time, 12), got {signal.shape}.")
-    if not sampling_rate > 0:
-        raise UserError(f"A drawing needs a positive sampling rate in Hz, got {sampling_rate}.")
-    mask = np.ones(12, dtype=bool) if lead_mask is None else np.asarray(lead_mask, dtype=bool)
-    if mask.shape != (12,):
-        raise UserError(f"A drawing needs a lead mask of shape (12,), got {mask.shape}.")
-    if not np.isfinite(signal[:, mask]).all():
-        raise UserError("A drawing needs finite samples, but the signal has NaN or infinity.")
-
-    paper = _TOP + 4 * _ROW_HEIGHT + 5 * _MM
+    traces = lay_out(signal, sampling_rate, lead_mask, scale)
     lines = -(-len(findings) // _FINDING_COLUMNS)
-    height = paper + lines * _LINE_HEIGHT + (4 * _MM if lines else 0)
+    height = _BOTTOM + lines * _LINE_HEIGHT + (4 * _MM if lines else 0)
     name = escape(title or "12-lead ECG")
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{name}' "
         f"viewBox='0 0 {_WIDTH} {height}' style='max-width:100%;height:auto' "
         f"width='{_WIDTH // _MM}mm' height='{height // _MM}mm'>",
         f"<title>{name}</title>",
-        f"<desc>{_description(findings, mask)}</desc>",
+        f"<desc>{_description(findings, traces)}</desc>",
         f"<rect width='{_WIDTH}' height='{height}' fill='#fff'/>",
-        _grid(paper),
-        f"<text x='{_LEFT}' y='{6 * _MM}' {_FONT} font-size='{4.2 * _MM:g}' "
+        _grid(),
+        f"<text x='{5 * _MM}' y='{6 * _MM}' {_FONT} font-size='{4.2 * _MM:g}' "
         f"font-weight='bold' fill='#222'>{escape(title)}</text>",
-        f"<text x='{_WIDTH - _RIGHT}' y='{paper - 2 * _MM}' {_FONT} font-size='{2.8 * _MM:g}' "
-        "fill='#555' text-anchor='end'>25 mm/s, 10 mm/mV</text>",
+        f"<text x='{_WIDTH - 5 * _MM}' y='{_BOTTOM - 2 * _MM}' {_FONT} "
+        f"font-size='{2.8 * _MM:g}' fill='#555' text-anchor='end'>{escape(scale.words())}</text>",
     ]
-    for row, leads in enumerate((*_ROWS, ("II",))):
-        middle = _TOP + row * _ROW_HEIGHT + _ROW_HEIGHT // 2
-        parts.append(_calibration(middle))
-        seconds = _SECONDS / len(leads)
-        for column, lead in enumerate(leads):
-            start = column * seconds
-            parts.append(_lead(signal, sampling_rate, mask, lead, start, seconds, middle))
-    parts.append(_finding_list(findings, paper))
-    parts.append("</svg>")
-    return "".join(parts)
+    if scale.in_millivolts:
+        parts += [_calibration(y) for y in layout.row_heights()]
+    parts += [_lead(trace, sampling_rate, trace.lead in derived) for trace in traces]
+    parts += [_finding_list(findings), "</svg>"]
+    return Svg("".join(parts))
 
 
-def _grid(height: int) -> str:
-    def path(step: int) -> str:
-        across = "".join(f"M{x} 0V{height}" for x in range(0, _WIDTH + 1, step))
-        return across + "".join(f"M0 {y}H{_WIDTH}" for y in range(0, height + 1, step))
+def _x(millimetres: float) -> int:
+    return round(millimetres * _MM)
+
+
+def _y(millimetres: float) -> int:
+    """Downwards from the upper edge of the page, of a height above the paper's lower edge."""
+    return _BOTTOM - round(millimetres * _MM)
+
+
+def _grid() -> str:
+    def path(step: float) -> str:
+        size = round(step * _MM)
+        across = "".join(f"M{x} {_TITLE}V{_BOTTOM}" for x in range(0, _WIDTH + 1, size))
+        rows = range(_TITLE, _BOTTOM + 1, size)
+        return across + "".join(f"M0 {y}H{_WIDTH}" for y in rows)
 
     return (
-        f"<rect width='{_WIDTH}' height='{height}' fill='{_PAPER}'/>"
-        f"<path d='{path(_MM)}' stroke='#f7d6d4' stroke-width='1.6' fill='none'/>"
-        f"<path d='{path(5 * _MM)}' stroke='#eba9a6' stroke-width='2.6' fill='none'/>"
+        f"<rect y='{_TITLE}' width='{_WIDTH}' height='{_PAPER_HEIGHT}' fill='{_PAPER}'/>"
+        f"<path d='{path(layout.FINE)}' stroke='#f7d6d4' stroke-width='1.6' fill='none'/>"
+        f"<path d='{path(layout.COARSE)}' stroke='#eba9a6' stroke-width='2.6' fill='none'/>"
     )
 
 
-def _calibration(middle: int) -> str:
-    """The 1 mV, 0.2 s pulse at the start of a row."""
-    x, wide = 4 * _MM, 5 * _MM
-    return (
-        f"<path d='M{x} {middle}h{_MM}v{-_PER_MILLIVOLT}h{wide}v{_PER_MILLIVOLT}h{_MM}' "
-        "stroke='#1a1a1a' stroke-width='5' fill='none'/>"
-    )
+def _calibration(base: float) -> str:
+    course = "L".join(f"{_x(x)} {_y(base + y)}" for x, y in layout.PULSE)
+    return f"<path d='M{course}' stroke='{_INK}' stroke-width='5' fill='none'/>"
 
 
-def _lead(
-    signal: np.ndarray,
-    rate: float,
-    mask: np.ndarray,
-    lead: str,
-    start: float,
-    seconds: float,
-    middle: int,
-) -> str:
-    left = _LEFT + round(start * _PER_SECOND)
+def _lead(trace: Trace, rate: float, derived: bool) -> str:
     text = f"{_FONT} font-size='{3.6 * _MM:g}'"
-    label = f"<text x='{left + _MM}' y='{middle - 10 * _MM}' {text} fill='#222'>{lead}</text>"
-    position = STANDARD_LEADS.index(lead)
-    if not mask[position]:
+    right, up = layout.LABEL
+    label = (
+        f"<text x='{_x(trace.x + right)}' y='{_y(trace.y + up)}' {text} fill='#222'>"
+        f"{trace.lead}{'*' if derived else ''}</text>"
+    )
+    if not trace.recorded:
+        right, up = layout.NOT_RECORDED
         return (
-            f"{label}<text x='{left + 4 * _MM}' y='{middle}' {text} font-style='italic' "
-            "fill='#888'>not recorded</text>"
+            f"{label}<text x='{_x(trace.x + right)}' y='{_y(trace.y + up)}' {text} "
+            "font-style='italic' fill='#888'>not recorded</text>"
         )
-    first, last = round(start * rate), round((start + seconds) * rate)
-    samples = signal[first:last, position]
-    if not len(samples):
+    if trace.course is None:
         return label
-    samples, rate = _thin(samples, rate)
-    x = np.rint(np.arange(len(samples)) * (_PER_SECOND / rate)).astype(np.int64)
-    y = np.rint((np.median(samples) - samples) * _PER_MILLIVOLT).astype(np.int64)
-    steps = np.stack([np.diff(x), np.diff(y)], axis=1).reshape(-1)
-    course = " ".join(map(str, steps.tolist())).replace(" -", "-")
-    tick = f"M{left} {middle - 3 * _MM}v{6 * _MM}" if start > 0 else ""
+    strokes = []
+    if trace.tick:
+        top, half = _y(trace.y + layout.TICK), round(2 * layout.TICK * _MM)
+        strokes.append(f"M{_x(trace.x)} {top}v{half}")
+    strokes += [_stroke(trace, run) for run in _runs(_thin(trace.course, rate))]
     return (
-        f"{label}<path d='{tick}M{left} {middle + y[0]}l{course}' stroke='#1a1a1a' "
+        f"{label}<path d='{''.join(strokes)}' stroke='{_INK}' "
         "stroke-width='5' stroke-linejoin='round' fill='none'/>"
     )
 
 
-def _thin(samples: np.ndarray, rate: float) -> tuple[np.ndarray, float]:
+def _stroke(trace: Trace, run: np.ndarray) -> str:
+    """A run of (n, 2) millimetres as a path: its first point, then steps in whole units."""
+    x, y = np.rint(run * (_MM, -_MM)).astype(np.int64).T
+    steps = np.stack([np.diff(x), np.diff(y)], axis=1).reshape(-1)
+    course = " ".join(map(str, steps.tolist())).replace(" -", "-")
+    return f"M{_x(trace.x) + x[0]} {_y(trace.y) + y[0]}l{course or '0 0'}"
+
+
+def _runs(course: np.ndarray) -> list[np.ndarray]:
+    """The pieces of a course between its gaps."""
+    finite = np.isfinite(course[:, 1])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(int)))
+    return [course[start:stop] for start, stop in edges.reshape(-1, 2)]
+
+
+def _thin(course: np.ndarray, rate: float) -> np.ndarray:
     """At most 250 samples a second: of each group the sample farthest from its mean, so that
     pacing spikes and sharp peaks stay."""
     group = int(np.ceil(rate / _MAX_RATE))
-    if group == 1 or len(samples) < group:
-        return samples, rate
-    groups = samples[: len(samples) // group * group].reshape(-1, group)
-    pick = np.abs(groups - groups.mean(axis=1, keepdims=True)).argmax(axis=1)
-    return groups[np.arange(len(groups)), pick], rate / group
+    if group == 1 or len(course) < group:
+        return course
+    groups = course[: len(course) // group * group].reshape(-1, group, 2)
+    y = groups[:, :, 1]
+    pick = np.abs(y - y.mean(axis=1, keepdims=True)).argmax(axis=1)
+    # a gap is not closed: the sum of a group with NaN is NaN
+    kept = np.where(np.isnan(y.sum(axis=1)), np.nan, y[np.arange(len(y)), pick])
+    return np.stack([groups[:, 0, 0], kept], axis=1)
 
 
-def _description(findings: Sequence[tuple[str, float]], mask: np.ndarray) -> str:
-    missing = [lead for lead, recorded in zip(STANDARD_LEADS, mask, strict=True) if not recorded]
+def _description(findings: Sequence[tuple[str, float]], traces: Sequence[Trace]) -> str:
+    recorded = {trace.lead for trace in traces if trace.recorded}
+    missing = [lead for lead in STANDARD_LEADS if lead not in recorded]
     words = "Electrocardiogram of 12 leads, 10 seconds."
     if missing:
         words += f" Not recorded: {', '.join(missing)}."
@@ -160,7 +180,7 @@ def _description(findings: Sequence[tuple[str, float]], mask: np.ndarray) -> str
     return escape(words)
 
 
-def _finding_list(findings: Sequence[tuple[str, float]], paper: int) -> str:
+def _finding_list(findings: Sequence[tuple[str, float]]) -> str:
     """Names and probabilities in three columns, filled downwards, with a bar for each."""
     if not findings:
         return ""
@@ -170,7 +190,7 @@ def _finding_list(findings: Sequence[tuple[str, float]], paper: int) -> str:
     parts = []
     for place, (name, probability) in enumerate(findings):
         column, line = divmod(place, lines)
-        x, y = 5 * _MM + column * wide, paper + 6 * _MM + line * _LINE_HEIGHT
+        x, y = 5 * _MM + column * wide, _BOTTOM + 6 * _MM + line * _LINE_HEIGHT
         share = min(max(float(probability), 0.0), 1.0)
         parts.append(
             f"<rect x='{x}' y='{y - 2.6 * _MM:g}' width='{bar}' height='{3 * _MM}' "

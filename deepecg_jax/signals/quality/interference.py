@@ -62,7 +62,7 @@ def power_spectrum(signal: np.ndarray, bins: int | None = None) -> np.ndarray:
 
     Without a window: ten seconds hold whole periods of 50 and 60 Hz. ``bins``: only the first.
     """
-    spectrum: Any = fft.rfft(signal, axis=1)
+    spectrum: Any = fft.rfft(signal, axis=1)  # SciPy has no types for it
     spectrum = spectrum[:, :bins]
     power = (spectrum.real**2 + spectrum.imag**2) * np.float32(2 / signal.shape[1] ** 2)
     power[:, 0] = 0

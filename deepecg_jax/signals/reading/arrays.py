@@ -11,7 +11,7 @@ from deepecg_jax.cells import delimiter_of, read_number
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.leads import canonical_lead
 from deepecg_jax.signals.reading.limits import check_file, check_values
-from deepecg_jax.signals.recording import Recording, SignalError
+from deepecg_jax.signals.recording import Meta, Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
 
 ARRAY_SUFFIXES = (".npy", ".csv")
@@ -56,7 +56,10 @@ def read_array(
         values = values.T
     with np.errstate(over="ignore"):  # infinity, which the checks refuse
         signal = (values * factor).astype(np.float32)
-    meta = {"format": path.suffix[1:].upper(), "microvolts_per_count": [1000 * factor] * len(leads)}
+    meta: Meta = {
+        "format": path.suffix[1:].upper(),
+        "microvolts_per_count": [1000 * factor] * len(leads),
+    }
     return Recording(signal, leads, float(sampling_rate), record_id=path.stem, meta=meta)
 
 

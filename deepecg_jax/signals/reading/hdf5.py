@@ -8,18 +8,21 @@ is one recording. A file with a single two-dimensional data set needs no place.
 import importlib
 import math
 import re
-import stat
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.reading.limits import check_values
+from deepecg_jax.signals.reading.limits import check_file, check_values
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
+
+if TYPE_CHECKING:
+    import h5py
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 SEPARATOR = "::"
@@ -87,7 +90,7 @@ def read_rows(path: str | Path, dataset: str) -> np.ndarray:
     """
     close_files()
     try:
-        return np.asarray(_open(*_identity(Path(path)))[dataset][:])
+        return np.asarray(_dataset(_open(*_identity(Path(path))), dataset)[()])
     except (OSError, KeyError, SignalError) as error:
         raise UserError(f"{path} has no readable data set {dataset!r} ({error}).") from error
 
@@ -101,9 +104,7 @@ def _values(path: Path, place: str) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         file = _open(*_identity(path))
         name = match["dataset"] or _only_dataset(file, path)
-        dataset = file[name]
-        if not hasattr(dataset, "shape"):
-            raise KeyError(f"{name} is a group, not a data set")
+        dataset = _dataset(file, name)
         row = None if match["row"] is None else int(match["row"])
         if row is not None and (not dataset.shape or row >= dataset.shape[0]):
             raise KeyError(f"{name} has {(dataset.shape or (0,))[0]} rows, so none is {row}")
@@ -122,13 +123,8 @@ def _values(path: Path, place: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise SignalError("read", "unreadable", f"{path} cannot be read ({error}).") from error
-    if not stat.S_ISREG(status.st_mode):  # reading from a pipe would wait for ever
-        raise SignalError("read", "unreadable", f"{path} is not a file.")
-    return str(path), status.st_mtime_ns, status.st_size
+    size = check_file(path, None)  # a part of CODE-15 % holds 20,000 recordings
+    return str(path), path.stat().st_mtime_ns, size
 
 
 def close_files() -> None:
@@ -138,31 +134,45 @@ def close_files() -> None:
     _open.cache_clear()
 
 
-_open_files: list[Any] = []
+_open_files: "list[h5py.File]" = []
 
 
 @cache
-def _open(path: str, changed: int, size: int) -> Any:
+def _open(path: str, changed: int, size: int) -> "h5py.File":
     """The open file; kept, because a part of CODE-15 % holds 20,000 recordings."""
     if len(_open_files) >= _MOST_OPEN:
         close_files()
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError as error:
-        raise UserError(
-            f"{path} is HDF5, which needs h5py: pip install 'deepecg_jax[hdf5]'."
-        ) from error
-    file = h5py.File(path, "r")
+    file = _h5py(path).File(path, "r")
     _open_files.append(file)
     return file
 
 
-def _only_dataset(file: Any, path: Path) -> str:
+def _h5py(path: str | Path) -> ModuleType:
+    """The library, imported when a file needs it."""
+    try:
+        return importlib.import_module("h5py")
+    except ImportError as error:
+        raise UserError(
+            f"{path} is HDF5, which needs h5py: pip install 'deepecg_jax[hdf5]'."
+        ) from error
+
+
+def _dataset(file: "h5py.File", name: str) -> "h5py.Dataset":
+    """KeyError if there is no such data set."""
+    from h5py import Dataset
+
+    found = file[name]
+    if not isinstance(found, Dataset):
+        raise KeyError(f"{name} is a group, not a data set")
+    return found
+
+
+def _only_dataset(file: "h5py.File", path: Path) -> str:
     found: list[str] = []
     several: list[str] = []
     by_axes = {2: found, 3: several}
 
-    def note(name: str, item: Any) -> None:
+    def note(name: str, item: object) -> None:
         by_axes.get(len(getattr(item, "shape", ())), []).append(name)
 
     file.visititems(note)

@@ -12,11 +12,12 @@ MAX_VALUES = 2**26
 """Samples times leads of one recording: 12 leads at 500 Hz for 3 h. Refused before allocation."""
 
 
-def check_file(path: Path, max_bytes: int = MAX_BYTES) -> int:
-    """Size of a regular file in bytes.
+def check_file(path: Path, max_bytes: int | None = MAX_BYTES) -> int:
+    """Size of a regular file in bytes; ``max_bytes`` None where it may hold many recordings.
 
     SignalError (``read``): ``unreadable`` if it is absent or no regular file (a pipe would block
-    the reader for ever), ``too_large`` beyond ``max_bytes``.
+    the reader for ever), ``too_large`` beyond
+    ``max_bytes``.
     """
     try:
         status = path.stat()
@@ -24,7 +25,7 @@ def check_file(path: Path, max_bytes: int = MAX_BYTES) -> int:
         raise SignalError("read", "unreadable", f"{path} cannot be read ({error}).") from error
     if not stat.S_ISREG(status.st_mode):
         raise SignalError("read", "unreadable", f"{path} is not a file.")
-    if status.st_size > max_bytes:
+    if max_bytes is not None and status.st_size > max_bytes:
         raise SignalError(
             "read",
             "too_large",

@@ -13,7 +13,7 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -26,6 +26,9 @@ from deepecg_jax.signals.reading.limits import check_file, check_values
 from deepecg_jax.signals.reading.safe_xml import looks_like_xml, read_xml
 from deepecg_jax.signals.recording import Recording, SignalError
 from deepecg_jax.signals.units import millivolts_per_unit
+
+if TYPE_CHECKING:
+    from ecgdatakit.models import DeviceInfo, ECGRecord, Lead
 
 FORMATS = {
     "ge_muse_xml": "GE MUSE XML",
@@ -89,7 +92,7 @@ def read_vendor(path: Path) -> Recording:
     return _recording(path, record, [str(message.message) for message in messages], root)
 
 
-def _parse(path: Path, root: Element | None) -> tuple[Any, list[warnings.WarningMessage]]:
+def _parse(path: Path, root: Element | None) -> "tuple[ECGRecord, list[warnings.WarningMessage]]":
     """ecgdatakit's record and its warnings."""
     if importlib.util.find_spec("ecgdatakit") is None:
         raise UserError(
@@ -128,7 +131,9 @@ def _parse(path: Path, root: Element | None) -> tuple[Any, list[warnings.Warning
     return record, caught
 
 
-def _recording(path: Path, record: Any, messages: list[str], root: Element | None) -> Recording:
+def _recording(
+    path: Path, record: "ECGRecord", messages: list[str], root: Element | None
+) -> Recording:
     leads = _leads_that_go_together(path, record.leads)
     check_values(path, len(leads[0].samples), len(leads))
     rate = _rate(path, record, leads[0])
@@ -180,7 +185,7 @@ def _recording(path: Path, record: Any, messages: list[str], root: Element | Non
     )
 
 
-def _leads_that_go_together(path: Path, leads: list[Any]) -> list[Any]:
+def _leads_that_go_together(path: Path, leads: "list[Lead]") -> "list[Lead]":
     """All leads of the rate and length of the standard leads; other channels are left out.
 
     EDF files carry respiration or annotations beside the ECG, at their own rates and units.
@@ -203,11 +208,11 @@ def _leads_that_go_together(path: Path, leads: list[Any]) -> list[Any]:
     return [lead for lead in together if canonical_lead(lead.label) or _is_voltage(lead)] or ecg
 
 
-def _unit(lead: Any) -> str:
+def _unit(lead: "Lead") -> str:
     return lead.resolution_unit if lead.is_raw else lead.units or lead.resolution_unit
 
 
-def _is_voltage(lead: Any) -> bool:
+def _is_voltage(lead: "Lead") -> bool:
     try:
         millivolts_per_unit(_unit(lead))
     except SignalError:
@@ -215,7 +220,7 @@ def _is_voltage(lead: Any) -> bool:
     return True
 
 
-def _scale(path: Path, lead: Any) -> tuple[float, float]:
+def _scale(path: Path, lead: "Lead") -> tuple[float, float]:
     """Millivolts a count, and at count 0."""
     unit = _unit(lead)
     if not unit or not math.isfinite(lead.resolution) or lead.resolution == 0:
@@ -234,7 +239,7 @@ def _scale(path: Path, lead: Any) -> tuple[float, float]:
     return float(lead.resolution * factor), float(lead.offset * factor)
 
 
-def _rate(path: Path, record: Any, lead: Any) -> float:
+def _rate(path: Path, record: "ECGRecord", lead: "Lead") -> float:
     """The rate in Hz as the file states it; ecgdatakit's own is rounded to a whole number."""
     meta = record.raw_metadata
     stated: list[Any] = [
@@ -252,7 +257,7 @@ def _rate(path: Path, record: Any, lead: Any) -> float:
     return rate
 
 
-def _device(device: Any) -> str:
+def _device(device: "DeviceInfo") -> str:
     parts: list[str] = []
     for part in (device.manufacturer, device.model or device.name, device.software_version):
         if part.strip() and part.strip() not in parts:
@@ -264,10 +269,10 @@ def _lines(statements: list[tuple[str, str]]) -> list[str]:
     return [" ".join(filter(None, (left.strip(), right.strip()))) for left, right in statements]
 
 
-def _stated(values: dict[str, Any]) -> dict[str, Any]:
+def _stated(values: dict[str, float | bool | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _text(record: Any, key: str, annotation: str = "") -> str:
+def _text(record: "ECGRecord", key: str, annotation: str = "") -> str:
     value = record.raw_metadata.get(key, "") if key else record.annotations.get(annotation, "")
     return str(value)

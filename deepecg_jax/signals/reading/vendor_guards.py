@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element
 
 from deepecg_jax.errors import UserError
@@ -13,6 +13,9 @@ from deepecg_jax.signals.reading.limits import check_file
 from deepecg_jax.signals.reading.philips import check_philips
 from deepecg_jax.signals.reading.safe_xml import MAX_XML_BYTES
 from deepecg_jax.signals.recording import SignalError
+
+if TYPE_CHECKING:
+    from ecgdatakit.models import ECGRecord
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # DICOM PS3.5 A.5
 
@@ -53,7 +56,7 @@ def _refuse_deflated(path: Path) -> None:
 
 def after_parsing(
     path: Path,
-    record: Any,
+    record: "ECGRecord",
     messages: list[warnings.WarningMessage],
     root: Element | None,
 ) -> None:
@@ -71,7 +74,7 @@ def after_parsing(
 
 def _check_checksums(
     path: Path,
-    record: Any,
+    record: "ECGRecord",
     messages: list[warnings.WarningMessage],
     root: Element | None,
 ) -> None:

@@ -41,6 +41,11 @@ class BatchInfo:
 def standardize(signals: np.ndarray) -> tuple[np.ndarray, BatchInfo]:
     """One batch of ECGs as DeepECG's preprocessing makes them.
 
+    >>> ecgs = np.stack([de.standardize(de.read("ecg.hea"))[0].signal] * 2)
+    >>> cleaned, info = de.standardize_deepecg(ecgs)
+    >>> cleaned.shape, info.factor > 0
+    ((2, 2500, 12), True)
+
     Args:
         signals: (N, 2500, 12) millivolts at 250 Hz, leads I II III aVR aVL aVF V1 to V6. The
             result depends on all of them, but not on their order beyond rounding.

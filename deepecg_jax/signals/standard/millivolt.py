@@ -20,9 +20,6 @@ Keep = Literal["first", "all"]
 Short = Literal["pad", "reject"]
 """What becomes of a recording that is shorter than a window."""
 
-MILLIVOLTS_PER_STORED = np.float32(1e-3)
-"""Shards hold int16 microvolts (thousandths, where the scaling is not millivolts)."""
-
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -51,6 +48,10 @@ def standardize(
     limits: QualityLimits | None = None,
 ) -> list[Window]:
     """Check, resample and cut a recording into windows of the contract's form.
+
+    >>> window = de.standardize(de.read("ecg.hea"))[0]
+    >>> window.signal.shape, window.valid_samples
+    ((2500, 12), 2500)
 
     ``windows``: ``first`` window only, or ``all`` whole windows (a remainder at the end is left
     out). ``short``: a recording shorter than one window is zero-padded at its end (``pad``) or
@@ -110,11 +111,6 @@ def to_microvolts(signal: np.ndarray) -> np.ndarray:
             f"the signal reaches {peak / 1000:.4g} mV, but int16 microvolts end at 32.767 mV.",
         )
     return microvolts.astype(np.int16)
-
-
-def from_microvolts(stored: np.ndarray) -> np.ndarray:
-    """int16 microvolts of a shard (any shape) -> float32 millivolts."""
-    return stored.astype(np.float32) * MILLIVOLTS_PER_STORED
 
 
 def _check_options(contract: SignalContract, windows: str, short: str) -> None:

@@ -22,7 +22,11 @@ from deepecg_jax.evaluation.calibration.recalibration_file import (
     recalibrate_file,
     write_recalibration,
 )
-from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
+from deepecg_jax.evaluation.table.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 
 
 @pytest.fixture(scope="module")
@@ -147,14 +151,16 @@ def test_other_columns_of_a_predictions_file_stay(data, tmp_path):
     labels = np.where(np.arange(50) < 5, -1, positive)[:, None]
     write_predictions(
         source,
-        [f"r{i}" for i in range(50)],
-        ["p"] * 50,
-        [60] * 50,
-        ["female"] * 50,
-        ["a"],
-        labels,
-        scores[:, None].astype(np.float32),
-        {"site": ["x"] * 50},
+        Predictions(
+            names=["a"],
+            labels=labels,
+            scores=scores[:, None].astype(np.float32),
+            record_id=[f"r{i}" for i in range(50)],
+            patient_id=["p"] * 50,
+            age=[60] * 50,
+            sex=["female"] * 50,
+            extra={"site": ["x"] * 50},
+        ),
     )
     recalibrate_file(fit(*data, "platt"), source, target)
     before, after = pq.read_table(source), pq.read_table(target)

@@ -18,7 +18,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.embeddings import Embeddings, read_embeddings
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
 from deepecg_jax.evaluation.resampling.options import Resampling
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 
 def draw(seed, n, identity=1.0, width=4, each=3):
@@ -131,14 +131,16 @@ def test_command(tmp_path):
         size = 60 if name in "mn" else 120
         write_predictions(
             tmp_path / f"{name}.parquet",
-            [f"r{start + i}" for i in range(size)],
-            [f"p{(start + i) // 2}" for i in range(size)],
-            [50] * size,
-            ["male"] * size,
-            ["a", "b"],
-            rng.integers(0, 2, (size, 2)),
-            rng.random((size, 2)),
-            {"member": rng.random(size) < 0.5} if name in "rs" else None,
+            Predictions(
+                names=["a", "b"],
+                labels=rng.integers(0, 2, (size, 2)),
+                scores=rng.random((size, 2)),
+                record_id=[f"r{start + i}" for i in range(size)],
+                patient_id=[f"p{(start + i) // 2}" for i in range(size)],
+                age=[50] * size,
+                sex=["male"] * size,
+                extra={"member": rng.random(size) < 0.5} if name in "rs" else {},
+            ),
         )
     data = draw(0, 60)
     np.savez(

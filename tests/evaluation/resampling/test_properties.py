@@ -102,14 +102,17 @@ def test_weight_column_is_read_checked_and_used(tmp_path):
     def written(weight):
         write_predictions(
             path,
-            p.record_id,
-            p.patient_id,
-            p.age,
-            p.sex,
-            p.names,
-            p.labels,
-            p.scores,
-            extra={"weight": weight, "site": ["a"] * 40},
+            Predictions(
+                names=p.names,
+                labels=p.labels,
+                scores=p.scores,
+                record_id=p.record_id,
+                patient_id=p.patient_id,
+                age=p.age,
+                sex=p.sex,
+                extra={"site": ["a"] * 40},
+                weight=weight,
+            ),
         )
         return read_predictions(path)
 

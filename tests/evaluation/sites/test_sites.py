@@ -17,7 +17,7 @@ from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.resampling.options import Resampling
 from deepecg_jax.evaluation.sites.across import across_sites
 from deepecg_jax.evaluation.sites.meta_analysis import random_effects
-from deepecg_jax.evaluation.table.predictions import write_predictions
+from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +127,16 @@ def test_refusals(table):
 def test_command(table, tmp_path):
     write_predictions(
         tmp_path / "p.parquet",
-        table.record_id,
-        table.patient_id,
-        table.age,
-        table.sex,
-        table.names,
-        table.labels,
-        table.scores,
-        {"hospital": pa.array(table.extra["site"])},
+        Predictions(
+            names=table.names,
+            labels=table.labels,
+            scores=table.scores,
+            record_id=table.record_id,
+            patient_id=table.patient_id,
+            age=table.age,
+            sex=table.sex,
+            extra={"hospital": pa.array(table.extra["site"])},
+        ),
     )
     assert pq.read_schema(tmp_path / "p.parquet").field("hospital").type == pa.string()
     app = typer.Typer(pretty_exceptions_enable=False)

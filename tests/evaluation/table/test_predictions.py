@@ -6,7 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.table.predictions import read_predictions, write_predictions
+from deepecg_jax.evaluation.table.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 
 
 def columns(**changes):
@@ -36,14 +40,16 @@ def test_round_trip(tmp_path, dtype):
     ages = np.array([61.5, np.nan])
     write_predictions(
         path,
-        ["r1", "r2"],
-        ["p1", "p1"],
-        ages,
-        ["male", "unknown"],
-        ["A", "B > 2"],
-        labels,
-        scores,
-        extra={"site": ["x", "y"]},
+        Predictions(
+            names=["A", "B > 2"],
+            labels=labels,
+            scores=scores,
+            record_id=["r1", "r2"],
+            patient_id=["p1", "p1"],
+            age=ages,
+            sex=["male", "unknown"],
+            extra={"site": ["x", "y"]},
+        ),
     )
     back = read_predictions(path)
     assert back.names == ("A", "B > 2")
@@ -123,11 +129,27 @@ def test_absent_foreign_and_empty_files(tmp_path):
 
 
 def test_writing_refuses_what_reading_would(tmp_path):
-    one = (["a"], ["p"], [1.0], ["male"], ["X"])
+    def one(labels, scores):
+        return Predictions(
+            ("X",), np.array(labels), np.array(scores), ["a"], ["p"], [1.0], ["male"]
+        )
+
     with pytest.raises(UserError, match="outside 0..1"):
-        write_predictions(tmp_path / "p", *one, np.array([[1]]), np.array([[7.0]]))
+        write_predictions(tmp_path / "p", one([[1]], [[7.0]]))
     with pytest.raises(UserError, match=r"labels have shape \(1, 2\)"):
-        write_predictions(tmp_path / "p", *one, np.array([[1, 0]]), np.array([[0.5]]))
+        write_predictions(tmp_path / "p", one([[1, 0]], [[0.5]]))
     with pytest.raises(UserError, match="must be 1, 0 or -1"):
-        write_predictions(tmp_path / "p", *one, np.array([[3]]), np.array([[0.5]]))
+        write_predictions(tmp_path / "p", one([[3]], [[0.5]]))
     assert not (tmp_path / "p").exists()
+
+
+def test_unknown_follow_up_is_null(tmp_path):
+    extra = {"time_days": np.array([10.0, np.nan]), "event": np.array([1, -1], np.int8)}
+    who = ["a", "b"], ["p", "q"], [1.0, 2.0], ["male", "male"]
+    written = Predictions(("X",), np.array([[1], [0]]), np.array([[0.5], [0.1]]), *who, extra)
+    write_predictions(tmp_path / "p.parquet", written)
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table["time_days"].to_pylist() == [10.0, None]
+    assert table["event"].to_pylist() == [1, None]
+    assert table.schema.field("event").type == pa.int8()
+    assert read_predictions(tmp_path / "p.parquet").has_survival

@@ -5,7 +5,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 
-pytest.importorskip("matplotlib", reason="needs the extra `formats` or `report`")
+pytest.importorskip("matplotlib", reason="needs the extra `formats`")
 from deepecg_jax.signals.drawing.png import HEIGHT, WIDTH, Sheet, draw_png
 
 DPI = 254  # ten pixels a millimetre

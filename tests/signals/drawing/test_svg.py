@@ -98,10 +98,35 @@ def test_short_recordings_leave_room():
     [
         ((np.zeros((12, 2500)), 250.0), "shape"),
         ((np.zeros((2500, 12)), 0.0), "sampling rate"),
-        ((np.full((2500, 12), np.nan), 250.0), "finite"),
         ((np.zeros((2500, 12)), 250.0, "", (), np.ones(3)), "lead mask"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, words):
     with pytest.raises(UserError, match=words):
         ecg_svg(*arguments)
+
+
+def test_a_gap_stays_a_gap():
+    signal = np.ones((2500, 12))
+    signal[:, 0] = np.arange(2500) % 7
+    signal[100:200, 0] = np.nan
+    paths = ElementTree.fromstring(ecg_svg(signal, 250.0)).iter(f"{NAME}path")
+    lead_one = [path.get("d", "") for path in paths if path.get("d", "").count("l") == 2]
+    assert len(lead_one) == 1, "one trace is in two pieces"
+    after = int(lead_one[0].split("M")[2].split()[0])
+    assert after == (15 + 200 / 250 * 25) * MILLIMETRE
+    assert len(traces(ecg_svg(np.full((2500, 12), np.nan), 250.0))) == 0
+
+
+def test_a_gap_is_not_closed_by_thinning():
+    signal = np.zeros((10_000, 12))
+    signal[1001:1003, 0] = np.nan
+    assert sum(p.count("l") for p in re.findall(r" d='([^']*)'", ecg_svg(signal, 1000.0))) == 14
+
+
+def test_it_can_be_shown_and_saved(tmp_path, signal):
+    drawing = ecg_svg(signal, 250.0)
+    assert drawing._repr_svg_() == drawing
+    assert drawing.save(tmp_path / "e.svg").read_text() == drawing
+    with pytest.raises(UserError, match="cannot be written"):
+        drawing.save(tmp_path / "no" / "e.svg")

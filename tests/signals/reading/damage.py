@@ -175,6 +175,11 @@ def _write_array(folder: Path, suffix: str) -> list[Path]:
     values = counts(1000) * 0.005
     if suffix == ".npy":
         np.save(folder / "a.npy", values.astype(np.float32))
+    elif suffix == ".mat":
+        import scipy.io
+
+        content = {"feats": values.T, "curr_sample_rate": 500, "age": 50, "org_sample_rate": 400}
+        scipy.io.savemat(folder / "a.mat", content)
     elif suffix == ".h5":
         import h5py
 
@@ -197,7 +202,7 @@ def _write_device(folder: Path, name: str) -> list[Path]:
 
 
 _WFDB = {"wfdb_16": "16", "wfdb_mat": "16x1+24", "wfdb_flac": "516", "wfdb_212": "212"}
-_ARRAYS = {"npy": ".npy", "csv": ".csv", "hdf5": ".h5"}
+_ARRAYS = {"npy": ".npy", "csv": ".csv", "hdf5": ".h5", "fairseq_mat": ".mat"}
 FORMATS = (*_WFDB, *WRITERS, "philips_packed", "philips_utf16", *_ARRAYS)
 
 
@@ -219,7 +224,9 @@ def outcome(path: Path, original: np.ndarray | None) -> str:
     from deepecg_jax.signals.standard.millivolt import standardize
 
     arguments = {}
-    if path.suffix in _ARRAYS.values():
+    if path.suffix == ".mat":
+        arguments = {"unit": "mV"}
+    elif path.suffix in _ARRAYS.values():
         arguments = {"sampling_rate": 500, "unit": "mV", "leads": _LEADS}
     try:
         recording = read(f"{path}::tracings[1]" if path.suffix == ".h5" else path, **arguments)

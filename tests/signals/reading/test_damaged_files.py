@@ -1,7 +1,7 @@
 """Damaged files end in a refusal with a reason or in a reading: none crashes, hangs or eats memory.
 
-``DEEPECG_DAMAGED_FILES=1000 pytest -s tests/signals/test_damaged_files.py`` reads 1,000 damaged
-files of each format and prints what became of them.
+``DEEPECG_DAMAGED_FILES=1000 pytest -s tests/signals/reading/test_damaged_files.py`` reads 1,000
+damaged files of each format and prints what became of them.
 """
 
 import json
@@ -25,7 +25,7 @@ def test_damaged_files_are_refused_or_read(name):
     if name == "hdf5":
         pytest.importorskip("h5py", reason="needs the extra `hdf5`")
     script = Path(__file__).with_name("damage.py")
-    root = str(script.parents[2])
+    root = str(script.parents[3])  # the package under test, not an installed one
     command = [sys.executable, "-W", "error", str(script), name, str(FIRST), str(PER_FORMAT)]
     # One thread: a pool of threads reserves more address space than a file may use.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": root}
