@@ -35,9 +35,9 @@ class Meta(TypedDict, total=False):
     stands; ``statements`` and who made them (``statements_by``), ``machine_statements`` that a
     physician changed; ``measurements`` and ``filters`` by the format's own names;
     ``checksum_verified``: false or None where checksums could not be compared; ``warnings``: of the
-    parser; ``comments``: the ``# key: value`` lines of a WFDB header; ``repairs``: what of age and sex was not understood
-    (see `signals.people`); ``spelled_otherwise``: the
-    file's name differs from the one asked for in case or accents.
+    parser; ``comments``: the ``# key: value`` lines of a WFDB header; ``repairs``: what of age and
+    sex was not understood (see `signals.people`); ``spelled_otherwise``: the file's name differs
+    from the one asked for in case or accents.
     """
 
     format: str
