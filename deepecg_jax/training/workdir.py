@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepecg_jax import __version__
-from deepecg_jax.config import AnyConfig
+from deepecg_jax.config import RunConfig
 from deepecg_jax.config_files import save_config
 from deepecg_jax.errors import UserError
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
@@ -35,7 +35,7 @@ _OWN = ("data.dir", "data.cache_gb", "data.read_threads")
 _SHARED_SECONDS = 60  # network file systems may show a new file late
 
 
-def check_workdir(config: AnyConfig) -> Path:
+def check_workdir(config: RunConfig) -> Path:
     """The run folder, untouched; UserError if it holds a run of another config."""
     workdir = Path(config.workdir)
     file = workdir / "config.yaml"
@@ -63,7 +63,7 @@ def _complete(stored: Any, kind: type[BaseModel]) -> Any:
         return stored  # of another kind or version: its differences are named
 
 
-def start_workdir(config: AnyConfig) -> None:
+def start_workdir(config: RunConfig) -> None:
     """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run.
 
     Of several processes the first writes it; UserError in another that does not see it, because
@@ -85,7 +85,7 @@ def start_workdir(config: AnyConfig) -> None:
         time.sleep(0.5)
 
 
-def require_same_config(config: AnyConfig) -> None:
+def require_same_config(config: RunConfig) -> None:
     """UserError if this process was started with another config or version than process 0."""
     values = _flat(config.model_dump(mode="json"))
     own = {key: value for key, value in values.items() if key not in _OWN}
