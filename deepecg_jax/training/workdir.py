@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import yaml
@@ -55,7 +54,7 @@ def check_workdir(config: RunConfig) -> Path:
     return workdir
 
 
-def _complete(stored: Any, kind: type[BaseModel]) -> Any:
+def _complete(stored: object, kind: type[BaseModel]) -> object:
     """The stored config with defaults for keys that came after the version that wrote it."""
     try:
         return kind.model_validate(stored).model_dump(mode="json")
@@ -63,11 +62,11 @@ def _complete(stored: Any, kind: type[BaseModel]) -> Any:
         return stored  # of another kind or version: its differences are named
 
 
-def start_workdir(config: RunConfig) -> None:
-    """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run.
+def start_workdir(config: RunConfig) -> Path:
+    """The run folder, with ``config.yaml`` written; called when the inputs are checked.
 
-    Of several processes the first writes it; UserError in another that does not see it, because
-    checkpoints need a folder that all of them share.
+    Called earlier, a mistake would leave a run. Of several processes the first writes it; UserError
+    in another that does not see it, because checkpoints need a folder that all of them share.
     """
     file = Path(config.workdir) / "config.yaml"
     wait_for_all("inputs checked")
@@ -83,6 +82,7 @@ def start_workdir(config: RunConfig) -> None:
                 "on storage that all processes share."
             )
         time.sleep(0.5)
+    return file.parent
 
 
 def require_same_config(config: RunConfig) -> None:
@@ -94,10 +94,10 @@ def require_same_config(config: RunConfig) -> None:
     require_agreement("the config", own | versions, hint)
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(values: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(values, dict) or not values:
         return {prefix[:-1]: values}
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.")
     return flat
