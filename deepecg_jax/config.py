@@ -5,7 +5,7 @@ Loading and overriding is in `deepecg_jax.config_files`.
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
@@ -82,12 +82,30 @@ class MeshConfig(Settings):
     tensor: int = Field(default=1, ge=-1, description="devices that share each matrix product")
 
 
-class PretrainConfig(Settings):
+class RunConfig(Settings):
+    """What every training needs; a kind of training adds its own keys."""
+
+    task: str
+    seed: int = Field(default=0, ge=0, description="all randomness: weights, order, masks, noise")
+    workdir: str = Field(description="run folder; the same command resumes in it")
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    mesh: MeshConfig
+
+    @model_serializer(mode="wrap")
+    def _in_reading_order(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What is learned from what stands before how it is computed."""
+        values: dict[str, object] = write(self)
+        last = ("optimizer", "schedule", "train", "mesh", "compat")
+        ordered = [*(key for key in values if key not in last), *(k for k in last if k in values)]
+        return {key: values[key] for key in ordered}
+
+
+class PretrainConfig(RunConfig):
     """``deepecg pretrain``."""
 
     task: Literal["pretrain"] = "pretrain"
-    seed: int = Field(default=0, ge=0, description="all randomness: weights, order, masks, noise")
-    workdir: str = Field(description="run folder; the same command resumes in it")
     init_from: str | None = Field(
         default=None,
         description="a workdir or bundle to continue pretraining from, or null: from scratch",
@@ -95,10 +113,6 @@ class PretrainConfig(Settings):
     data: DataConfig
     model: WCRConfig
     objective: WCRObjectiveConfig
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    train: TrainConfig
-    mesh: MeshConfig
     compat: CompatConfig = CompatConfig()
 
     @model_validator(mode="after")
@@ -139,12 +153,10 @@ class StoppingConfig(Settings):
     )
 
 
-class FinetuneConfig(Settings):
+class FinetuneConfig(RunConfig):
     """``deepecg finetune``."""
 
     task: Literal["finetune"] = "finetune"
-    seed: int = Field(default=0, ge=0, description="all randomness")
-    workdir: str = Field(description="run folder; the same command resumes in it")
     init_from: str | None = Field(
         default=None, description="a workdir or bundle with the encoder, or null: from scratch"
     )
@@ -175,10 +187,6 @@ class FinetuneConfig(Settings):
     threshold_method: Literal["youden", "f1"] = Field(
         default="youden", description="how thresholds are fitted, on the validation split only"
     )
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    train: TrainConfig
-    mesh: MeshConfig
     compat: CompatConfig = CompatConfig()
 
     @model_validator(mode="after")
@@ -197,11 +205,10 @@ class FinetuneConfig(Settings):
         return self
 
 
-class LabellerConfig(Settings):
+class LabellerConfig(RunConfig):
     """``deepecg train-labeller``; the command's options fill it."""
 
     task: Literal["train-labeller"] = "train-labeller"
-    seed: int = Field(default=0, ge=0, description="all randomness: weights, order, dropout")
     workdir: str = Field(description="holds the checkpoints until the classifier is written")
     reports: str = Field(description="CSV or Parquet file")
     text: str = Field(description="its column of texts")
@@ -214,10 +221,4 @@ class LabellerConfig(Settings):
     max_length: int = Field(default=512, ge=3, le=512, description="tokens of a text")
     stopping: StoppingConfig
     threshold_method: str = Field(default="f1", description="fitted on the validation split only")
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    train: TrainConfig
     mesh: MeshConfig = MeshConfig()
-
-
-AnyConfig = PretrainConfig | FinetuneConfig | LabellerConfig

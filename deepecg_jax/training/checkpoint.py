@@ -1,20 +1,20 @@
 """Checkpoints with Orbax: asynchronous, atomic, restorable onto another mesh."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from deepecg_jax.errors import StoppedBySignal, UserError
 from deepecg_jax.signals.contract import SignalContract
-from deepecg_jax.training.state import State
+from deepecg_jax.training.types import Metadata, State
 
 
 class Checkpoints:
     """The checkpoints of one run; a context manager that waits for writes on leaving."""
 
-    def __init__(self, folder: Path, keep: int, metadata: dict[str, Any]):
+    def __init__(self, folder: Path, keep: int, metadata: Metadata):
         """``metadata`` (config, signal contract) is stored with each checkpoint."""
         folder.mkdir(parents=True, exist_ok=True)
         self._metadata = metadata
@@ -40,15 +40,15 @@ class Checkpoints:
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
-    def save(self, step: int, state: State, position: dict[str, Any]) -> None:
+    def save(self, step: int, state: State, position: dict[str, int]) -> None:
         """Begin to save; the data position goes with the state."""
         self._checkpointer.save_checkpointables_async(
             step,
             {"state": state},
-            custom_metadata={**self._metadata, "position": position},
+            custom_metadata=cast(dict[str, Any], {**self._metadata, "position": position}),
         )
 
-    def restore(self, abstract: State) -> tuple[State, dict[str, Any]]:
+    def restore(self, abstract: State) -> tuple[State, dict[str, int]]:
         """The newest state, laid out as ``abstract`` says, and its data position.
 
         UserError when the checkpoint was made by another model or for another signal.

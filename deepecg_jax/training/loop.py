@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
@@ -20,27 +19,37 @@ from deepecg_jax.training.mesh import on_devices
 from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar
 from deepecg_jax.training.processes.agreement import require_agreement
 from deepecg_jax.training.processes.interrupts import StopRequest
-from deepecg_jax.training.state import State, abstract_state
+from deepecg_jax.training.state import abstract_state
+from deepecg_jax.training.types import HostBatch, Metadata, State, StateShardings, Step
 
-HostBatch = dict[str, np.ndarray]
+
+class Validator(Protocol):
+    """What a loop asks now and then."""
+
+    every: int  # steps between two validations
+
+    def update(self, number: int, state: State) -> tuple[State, dict[str, float], bool]:
+        """After update ``number``: the state, values to log, and whether to stop."""
+        ...
+
+    def exhausted(self, state: State) -> bool:
+        """Whether a restored state needs no more steps."""
+        ...
 
 
 @dataclass
 class Run:
-    """What a loop needs; the caller (pretraining, fine-tuning) makes the parts."""
+    """What a loop needs; `fit` makes the parts."""
 
     workdir: Path
     train: TrainConfig
     mesh: Mesh
-    shardings: State
-    step: Callable[[State, dict[str, jax.Array]], tuple[State, dict[str, jax.Array]]]
+    shardings: StateShardings
+    step: Step
     batches: Callable[[int], Iterator[HostBatch]]  # from the given step on
-    metadata: dict[str, Any]  # stored with each checkpoint
+    metadata: Metadata
     console: Console
-    # called every `hook_every` steps with (step, state); may change the state; True ends the run
-    hook: Callable[[int, State], tuple[State, dict[str, float], bool]] | None = None
-    hook_every: int = 0
-    done: Callable[[State], bool] | None = None  # whether a restored state needs no more steps
+    validation: Validator | None = None
     description: str = "training"
     items: str = "ECG"  # what a batch holds: names the speed
 
@@ -51,7 +60,7 @@ def train(run: Run, state: State) -> State:
     Raises StoppedBySignal after saving on SIGTERM or SIGINT; UserError when the loss is no longer
     finite (nothing is saved then, so the last good checkpoint stays).
     """
-    settings = run.train
+    settings, validation = run.train, run.validation
     meter = Meter(settings.global_batch, run.items)
     with (
         MetricsLog(run.workdir / "metrics.jsonl") as log,
@@ -78,7 +87,7 @@ def train(run: Run, state: State) -> State:
         batches = run.batches(number)
         task = bar.add_task(run.description, total=settings.steps, completed=number, status="")
         last_saved, compiled = number, False
-        finished = run.done is not None and run.done(state)
+        finished = validation is not None and validation.exhausted(state)
         while number < settings.steps and not finished:
             before = time.perf_counter()
             host_batch = next(batches)
@@ -103,8 +112,8 @@ def train(run: Run, state: State) -> State:
                 per_second = f"{speed[f'{run.items.lower()}_per_s']:.0f} {run.items}/s"
                 bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}")
             bar.update(task, completed=number)
-            if run.hook is not None and number % run.hook_every == 0:
-                state, values, finished = run.hook(number, state)
+            if validation is not None and number % min(validation.every, settings.steps) == 0:
+                state, values, finished = validation.update(number, state)
                 log.write(number, values)
                 meter.reset()
             signal_name = stop.received(number)

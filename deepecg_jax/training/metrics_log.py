@@ -2,8 +2,8 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,7 +24,7 @@ class MetricsLog:
     def __init__(self, path: Path):
         self._file = path.open("a", encoding="utf-8") if is_first() else None
 
-    def write(self, step: int, values: dict[str, Any]) -> None:
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write and flush one line."""
         if self._file is not None:
             self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -38,9 +38,9 @@ class MetricsLog:
             self._file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, float]]:
     """All complete lines of a ``metrics.jsonl``; of a repeated step the last one."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, dict[str, float]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.endswith("}"):
             row = json.loads(line)

@@ -1,14 +1,43 @@
-"""Optimizer and learning-rate schedule from a config."""
+"""How gradients change the weights: optimizer, learning-rate schedule and averages, by a config."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from deepecg_jax.config import OptimizerConfig, ScheduleConfig
+from deepecg_jax.config import OptimizerConfig, RunConfig, ScheduleConfig
 from deepecg_jax.errors import UserError
 from deepecg_jax.objectives.config import CompatConfig
+from deepecg_jax.training.averages import Teacher
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update does beside computing the gradient.
+
+    Attributes:
+        optimizer: from gradients to changes of the weights.
+        schedule: learning rate by step; the optimizer has it already, it is here to be logged.
+        accumulation: parts a batch is computed in, whose gradients are averaged.
+        ema_decay: of the moving average of the weights; None: none is kept.
+        teacher: the averaged copy that the loss gets; None: none is kept.
+    """
+
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    accumulation: int = 1
+    ema_decay: float | None = None
+    teacher: Teacher | None = None
+
+
+def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None = None) -> Update:
+    """The update of a run; UserError for a warm-up as long as the training."""
+    train = config.train
+    schedule = make_schedule(config.schedule, config.optimizer.learning_rate, train.steps)
+    optimizer = make_optimizer(config.optimizer, schedule, train.clip_norm, compat)
+    return Update(optimizer, schedule, train.accumulation, train.ema_decay, teacher)
 
 
 def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) -> optax.Schedule:
@@ -49,7 +78,9 @@ def make_optimizer(
     )
 
 
-def scale_by_fairseq_adam(beta1: float, beta2: float, epsilon: float) -> Any:
+def scale_by_fairseq_adam(
+    beta1: float, beta2: float, epsilon: float
+) -> optax.GradientTransformation:
     """Adam whose epsilon joins the second moment before its bias is corrected.
 
     sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon), as fairseq's Adam; torch and optax
@@ -57,11 +88,14 @@ def scale_by_fairseq_adam(beta1: float, beta2: float, epsilon: float) -> Any:
     """
     adam = optax.scale_by_adam(beta1, beta2, epsilon)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
         del params
-        mu = optax.tree.update_moment(updates, state.mu, beta1, 1)
-        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, beta2, 2)
-        count = optax.safe_increment(state.count)
+        before = cast(optax.ScaleByAdamState, state)
+        mu = optax.tree.update_moment(updates, before.mu, beta1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, before.nu, beta2, 2)
+        count = optax.safe_increment(before.count)
         scale = jnp.sqrt(1 - beta2**count) / (1 - beta1**count)
         steps = jax.tree.map(lambda m, v: scale * m / (jnp.sqrt(v) + epsilon), mu, nu)
         return steps, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
@@ -69,10 +103,10 @@ def scale_by_fairseq_adam(beta1: float, beta2: float, epsilon: float) -> Any:
     return optax.GradientTransformation(adam.init, update)
 
 
-def _matrices(params: Any) -> Any:
+def _matrices(params: optax.Params) -> optax.Params:
     """True for kernels; biases, norms, gains and embeddings are not decayed."""
 
-    def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
+    def is_matrix(path: jax.tree_util.KeyPath, leaf: jax.Array) -> bool:
         name = str(getattr(path[-1], "key", path[-1]))
         return leaf.ndim >= 2 and not name.endswith(("bias", "scale"))
 

@@ -1,7 +1,7 @@
 """``deepecg pretrain``: unlabelled ECGs to an encoder bundle."""
 
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import jax
 from flax import nnx
@@ -12,35 +12,28 @@ from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
 from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_rows, gathered, make_mesh, require_divisible
+from deepecg_jax.training.fit import fit, open_run
+from deepecg_jax.training.mesh import run_mesh
 from deepecg_jax.training.metrics_log import read_metrics
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.processes.agreement import first_says, require_agreement, wait_for_all
-from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
+from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import is_first
-from deepecg_jax.training.state import make_state, weights_of
-from deepecg_jax.training.step import make_step
-from deepecg_jax.training.workdir import check_workdir, require_same_config, start_workdir
+from deepecg_jax.training.state import parts_of, shapes_of, split_model
+from deepecg_jax.training.types import Array, Batch, Loss, Metrics, Weights
 
 
 def pretrain(config: PretrainConfig, console: Console) -> Path:
     """Train (or resume) and write ``workdir/bundle``; returns its path."""
-    # ---- run folder -------------------------------------------------------------------------
-    require_same_config(config)
-    workdir = check_workdir(config)
-    finished = workdir / "bundle"
-    if first_says("finished", finished.is_dir()):
-        console.print(f"{workdir} is finished: the encoder is in {finished}")
-        return finished
-
-    keep_freed_memory_on_cpu()
+    finished_bundle, finished = open_run(config, console, "the encoder")
+    if finished:
+        return finished_bundle
 
     # ---- data -------------------------------------------------------------------------------
-    sources, shares, contract, padded = pretraining_sources(config.data, config.seed)
+    data, batch = config.data, config.train.global_batch
+    sources, shares, contract, padded = pretraining_sources(data, config.seed)
     require_agreement(
         "the data",
         {f"source {i}": fingerprint(source) for i, source in enumerate(sources)},
@@ -48,104 +41,78 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     )
     console.print(
         f"pretraining on {' + '.join(f'{len(source):,}' for source in sources)} ECGs of "
-        f"{' + '.join([config.data.dataset, *config.data.mix])}"
+        f"{' + '.join([data.dataset, *data.mix])}"
         + (f" ({padded:,} zero-padded ECGs left out)" if padded else "")
     )
 
+    # ---- training ---------------------------------------------------------------------------
     start = starting_point(config, contract, console)
-
-    # ---- mesh, optimizer, state (shapes first) ----------------------------------------------
-    mesh = make_mesh(config.mesh)
-    require_divisible(config.train.global_batch, config.train.accumulation, mesh)
-    rows = batch_rows(mesh, config.train.global_batch)
-    schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
-    with jax.set_mesh(mesh):
-        graphdef, state, shardings = make_state(
-            lambda key: WCRPretrainer(config.model, key),
-            optimizer,
-            mesh,
-            jax.random.key(config.seed),
-            ema=config.train.ema_decay is not None,
-            start_from=start,
-        )
-        count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
-        console.print(
-            f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
-            + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else "")
-        )
-
-        start_workdir(config)
-
-        # ---- step ---------------------------------------------------------------------------
-        dtype = as_dtype(config.train.compute_dtype)
-
-        def loss(params, batch, key, number, frozen):
-            model = nnx.merge(graphdef, params)
-            return wcr_loss(model, batch, key, number, config.objective, config.compat, dtype)
-
-        step = make_step(
-            loss,
-            optimizer,
-            schedule,
-            shardings,
-            mesh,
-            config.seed + 1,
-            config.train.accumulation,
-            config.train.ema_decay,
-        )
-
-        # ---- loop ---------------------------------------------------------------------------
-        state = train(
-            Run(
-                workdir,
-                config.train,
-                mesh,
-                shardings,
-                step,
-                batches=lambda number: training_batches(
-                    sources,
-                    shares,
-                    config.train.global_batch,
-                    config.seed,
-                    number,
-                    rows,
-                    config.data.read_threads,
-                ),
-                metadata={
-                    "signal": contract.to_dict(),
-                    "model": config.model.model_dump(mode="json"),
-                    "seed": config.seed,
-                },
-                console=console,
-                description="pretraining",
-            ),
-            state,
-        )
-        params = gathered(weights_of(state), mesh)
+    mesh = run_mesh(config)
+    model = shapes_of(lambda key: build(config, key))
+    count = sum(leaf.size for leaf in jax.tree.leaves(parts_of(model)[0]))
+    console.print(
+        f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
+        + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else "")
+    )
+    fitted = fit(
+        config,
+        mesh,
+        lambda key: build(config, key),
+        make_loss(config, split_model(model)[0]),
+        lambda step, rows: training_batches(
+            sources, shares, batch, config.seed, step, rows, data.read_threads
+        ),
+        metadata={
+            "signal": contract.to_dict(),
+            "model": config.model.model_dump(mode="json"),
+            "seed": config.seed,
+        },
+        console=console,
+        start_from=start,
+        compat=config.compat,
+        description="pretraining",
+    )
 
     # ---- bundle -----------------------------------------------------------------------------
+    heads = fitted.gathered()
+    encoder = heads.pop("encoder")
     if is_first():
         bundle.save(
-            finished,
+            finished_bundle,
             model=config.model,
             head=None,
-            params=params.pop("encoder"),
-            pretraining=params,
+            params=cast(Weights, encoder),
+            pretraining=heads,
             labels=None,
             thresholds=None,
             signal=contract,
-            metrics={"pretraining": read_metrics(workdir / "metrics.jsonl")[-1]},
-            provenance={"task": "pretrain", "dataset": config.data.dataset, "seed": config.seed},
+            metrics={"pretraining": read_metrics(finished_bundle.parent / "metrics.jsonl")[-1]},
+            provenance={"task": "pretrain", "dataset": data.dataset, "seed": config.seed},
         )
     wait_for_all("bundle")
-    console.print(f"encoder written to {finished}")
-    return finished
+    console.print(f"encoder written to {finished_bundle}")
+    return finished_bundle
 
 
-def starting_point(
-    config: PretrainConfig, contract: SignalContract, console: Console
-) -> dict[str, Any]:
+def build(config: PretrainConfig, key: Array) -> WCRPretrainer:
+    """What is trained: the encoder, and what its objective adds to it."""
+    return WCRPretrainer(config.model, key)
+
+
+def make_loss(config: PretrainConfig, graphdef: nnx.GraphDef[WCRPretrainer]) -> Loss:
+    """The objective as a function of weights."""
+    dtype = as_dtype(config.train.compute_dtype)
+
+    def loss(
+        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
+    ) -> tuple[Array, Metrics]:
+        model = nnx.merge(graphdef, weights)
+        return wcr_loss(model, batch, draw.key, draw.step, config.objective, config.compat, dtype)
+
+    return loss
+
+
+def starting_point(config: PretrainConfig, contract: SignalContract, console: Console) -> Weights:
     """Parameters of ``init_from``: of its encoder, and of quantizer and projections if it has them.
 
     UserError if the encoder there is another than ``model``, or expects other signals.
@@ -154,8 +121,7 @@ def starting_point(
         return {}
     loaded = bundle.load(config.init_from)
     require_same(loaded.signal, contract, str(config.init_from), f"{config.data.dir}")
-    graph = nnx.split(nnx.eval_shape(lambda: WCRPretrainer(config.model, jax.random.key(0))))
-    like = nnx.to_pure_dict(graph[1])
+    like = split_model(shapes_of(lambda key: build(config, key)))[1]
     encoder = weights.flatten(loaded.encoder_params)
     flat = {f"encoder.{name}": value for name, value in encoder.items()}
     flat |= loaded.pretraining or {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -13,58 +13,74 @@ from jax.sharding import Mesh
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import ArrayRecords, Records, evaluation_batches
 from deepecg_jax.models.build import build_encoder
+from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.heads import Classifier, build_head
+from deepecg_jax.models.heads import AttentionHead, Classifier, LinearHead, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
 from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.classification import classification_loss
+from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
-from deepecg_jax.training.state import new_statistics, split_model
+from deepecg_jax.training.state import new_statistics, shapes_of, split_model
+from deepecg_jax.training.types import Array, Batch, Build, HostBatch, Loss, M, Metrics, Weights
 
 EVALUATION_BATCH = 64
 MODEL_INPUTS = ("signal", "lead_mask", "valid_samples")
-Array = jax.Array
+Head = LinearHead | AttentionHead
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the modes have in common: a config, and the shape of the classifier it leads to."""
+
+    config: FinetuneConfig
+    model: ModelConfig
+    head: HeadConfig
+    n_labels: int
+    sampling_rate: float
+
+    def build_encoder(self, key: Array) -> Encoder:
+        """A new encoder."""
+        return build_encoder(self.model, key)
+
+    def build_head(self, key: Array) -> Head:
+        """A new head."""
+        return build_head(self.head, self.model.width, self.n_labels, key)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What differs between the modes."""
 
-    build: Callable[[Array], nnx.Module]  # the trainable module
-    start_from: dict[str, Any]  # parameters that replace its initial ones
-    frozen: Any  # parameters that are used but not trained
-    loss: Callable[..., tuple[Array, dict[str, Array]]]  # (params, batch, key, step, frozen)
-    logits: Callable[[Any, Any, dict[str, Array]], Array]  # (params, frozen, batch)
+    build: Build[nnx.Module]  # the trainable module
+    start_from: Weights  # that replace its initial ones
+    frozen: Weights  # that are used but not trained; {} for none
+    loss: Loss
+    logits: Callable[[Weights, Weights, Batch], Array]  # (params, frozen, batch)
     records: Callable[[Records], Records]  # training records -> what the loss reads
-    assemble: Callable[[Any, Any], dict[str, Any]]  # (params, frozen) -> classifier parameters
+    assemble: Callable[[Weights, Weights], Weights]  # (params, frozen) -> a classifier's
 
 
-def full_recipe(
-    config: FinetuneConfig,
-    head: HeadConfig,
-    model: ModelConfig,
-    encoder: dict[str, Any] | None,
-    n_labels: int,
-    sampling_rate: float,
-) -> Recipe:
-    """All weights are trained, from ``encoder`` or from scratch."""
+def full_recipe(task: Task, encoder: Weights) -> Recipe:
+    """All weights are trained, from those of ``encoder`` (``{}``: from scratch)."""
+    config = task.config
 
-    def build(key: Array) -> nnx.Module:
+    def build(key: Array) -> Classifier:
         encoder_key, head_key = jax.random.split(key)
-        return Classifier(
-            build_encoder(model, encoder_key), build_head(head, model.width, n_labels, head_key)
-        )
+        return Classifier(task.build_encoder(encoder_key), task.build_head(head_key))
 
     graphdef = _graphdef(build)
     dtype = as_dtype(config.train.compute_dtype)
 
-    def loss(params, batch, key, step, frozen):
-        augment_key, dropout_key = jax.random.split(key)
-        signal, valid, labels = augment(config, batch, augment_key, sampling_rate)
-        classifier = nnx.merge(graphdef, params)
+    def loss(
+        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
+    ) -> tuple[Array, Metrics]:
+        augment_key, dropout_key = jax.random.split(draw.key)
+        signal, valid, labels = augment(config, batch, augment_key, task.sampling_rate)
+        classifier = nnx.merge(graphdef, weights)
         logits = classifier(
             signal.astype(dtype),
             valid_samples=valid,
@@ -74,75 +90,52 @@ def full_recipe(
         value = loss_of(config, logits, labels)
         return value, {"loss": value, **new_statistics(classifier)}
 
-    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+    def logits(params: Weights, frozen: Weights, batch: Batch) -> Array:
         signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
         return nnx.merge(graphdef, params)(signal, valid_samples=valid)
 
-    start = {} if encoder is None else {"encoder": encoder}
-    return Recipe(build, start, None, loss, logits, lambda r: r, lambda params, _: params)
+    start: Weights = {"encoder": encoder} if encoder else {}
+    return Recipe(build, start, {}, loss, logits, lambda r: r, lambda params, _: params)
 
 
-def attention_recipe(
-    config: FinetuneConfig,
-    head: HeadConfig,
-    model: ModelConfig,
-    encoder: dict[str, Any],
-    n_labels: int,
-    sampling_rate: float,
-) -> Recipe:
+def attention_recipe(task: Task, encoder: Weights) -> Recipe:
     """The encoder is frozen and evaluated without dropout; an attentive probe is trained."""
-
-    def build(key: Array) -> nnx.Module:
-        return build_head(head, model.width, n_labels, key)
-
-    graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
+    config = task.config
+    graphdef = _graphdef(task.build_head)
+    encoder_graphdef = _graphdef(task.build_encoder)
     dtype = as_dtype(config.train.compute_dtype)
 
-    def loss(params, batch, key, step, frozen):
-        augment_key, dropout_key = jax.random.split(key)
-        signal, valid, labels = augment(config, batch, augment_key, sampling_rate)
+    def loss(
+        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
+    ) -> tuple[Array, Metrics]:
+        augment_key, dropout_key = jax.random.split(draw.key)
+        signal, valid, labels = augment(config, batch, augment_key, task.sampling_rate)
         encoded = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype), valid_samples=valid)
-        probe = nnx.merge(graphdef, params)
+        probe = nnx.merge(graphdef, weights)
         tokens = jax.lax.stop_gradient(encoded.tokens)
         value = loss_of(config, probe(tokens, encoded.padding, dropout_key), labels)
         return value, {"loss": value}
 
-    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+    def logits(params: Weights, frozen: Weights, batch: Batch) -> Array:
         signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
         encoded = nnx.merge(encoder_graphdef, frozen)(signal, valid_samples=valid)
         return nnx.merge(graphdef, params)(encoded.tokens, encoded.padding)
 
-    return Recipe(
-        build,
-        {},
-        encoder,
-        loss,
-        logits,
-        lambda r: r,
-        lambda params, frozen: {"encoder": frozen, "head": params},
-    )
+    return Recipe(task.build_head, {}, encoder, loss, logits, lambda r: r, _classifier)
 
 
-def linear_recipe(
-    config: FinetuneConfig,
-    model: ModelConfig,
-    encoder: dict[str, Any],
-    n_labels: int,
-    train_records: Records,
-    mesh: Mesh,
-) -> Recipe:
+def linear_recipe(task: Task, encoder: Weights, train_records: Records, mesh: Mesh) -> Recipe:
     """A linear probe: every ECG is encoded once, the pooled vectors are standardised, and only a
     linear layer is trained. The standardisation is folded into that layer in the bundle.
     """
 
-    def build(key: Array) -> nnx.Module:
-        return build_head(HeadConfig(kind="linear"), model.width, n_labels, key)
+    def build(key: Array) -> Head:
+        return build_head(HeadConfig(kind="linear"), task.model.width, task.n_labels, key)
 
     graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
+    encoder_graphdef = _graphdef(task.build_encoder)
 
-    def pool(frozen: Any, batch: dict[str, Array]) -> Array:
+    def pool(frozen: Weights, batch: Batch) -> Array:
         valid = batch.get("valid_samples")
         output = nnx.merge(encoder_graphdef, frozen)(clean(batch), valid_samples=valid)
         return mean_pool(output.tokens, output.padding)
@@ -152,22 +145,29 @@ def linear_recipe(
     labels = np.stack([train_records[i]["labels"] for i in range(len(train_records))])
     training = ArrayRecords({"features": (pooled - centre) / scale, "labels": labels})
 
-    def head_logits(params: Any, features: Array) -> Array:
+    def head_logits(params: Weights, features: Array) -> Array:
         return nnx.merge(graphdef, params)(features[:, None, :], None)
 
-    def loss(params, batch, key, step, frozen):
-        value = loss_of(config, head_logits(params, batch["features"]), batch["labels"])
+    def loss(
+        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
+    ) -> tuple[Array, Metrics]:
+        value = loss_of(task.config, head_logits(weights, batch["features"]), batch["labels"])
         return value, {"loss": value}
 
-    def logits(params: Any, frozen: Any, batch: dict[str, Array]) -> Array:
+    def logits(params: Weights, frozen: Weights, batch: Batch) -> Array:
         return head_logits(params, (pool(frozen, batch) - centre) / scale)
 
-    def assemble(params: Any, frozen: Any) -> dict[str, Any]:
-        kernel = params["projection"]["kernel"] / scale[:, None]
-        bias = params["projection"]["bias"] - centre @ kernel
-        return {"encoder": frozen, "head": {"projection": {"kernel": kernel, "bias": bias}}}
+    def assemble(params: Weights, frozen: Weights) -> Weights:
+        layer = cast(dict[str, Array], params["projection"])
+        kernel = layer["kernel"] / scale[:, None]
+        bias = layer["bias"] - centre @ kernel
+        return _classifier({"projection": {"kernel": kernel, "bias": bias}}, frozen)
 
     return Recipe(build, {}, encoder, loss, logits, lambda _: training, assemble)
+
+
+def _classifier(head: Weights, encoder: Weights) -> Weights:
+    return {"encoder": encoder, "head": head}
 
 
 def loss_of(config: FinetuneConfig, logits: Array, labels: Array) -> Array:
@@ -175,13 +175,13 @@ def loss_of(config: FinetuneConfig, logits: Array, labels: Array) -> Array:
     return classification_loss(logits, labels, config.loss, config.compat.loss_normalization)
 
 
-def clean(batch: dict[str, Array]) -> Array:
+def clean(batch: Batch) -> Array:
     """Millivolts with missing leads zeroed, (B, T, L)."""
     return apply_lead_mask(to_millivolts(batch["signal"]), batch["lead_mask"])
 
 
 def augment(
-    config: FinetuneConfig, batch: dict[str, Array], key: Array, sampling_rate: float
+    config: FinetuneConfig, batch: Batch, key: Array, sampling_rate: float
 ) -> tuple[Array, Array | None, Array]:
     """Training signal (B, T', L), its valid samples (B,) or None, and labels (B, C), after the
     configured random changes.
@@ -204,13 +204,13 @@ def augment(
     return signal, valid, labels
 
 
-def model_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def model_inputs(batch: HostBatch) -> HostBatch:
     """What a model reads of a batch: not the labels, so that their number compiles nothing anew."""
     return {name: batch[name] for name in MODEL_INPUTS if name in batch}
 
 
 def evaluated(
-    function: Callable[..., Array], arguments: tuple[Any, ...], records: Records, mesh: Mesh
+    function: Callable[..., Array], arguments: tuple[Weights, ...], records: Records, mesh: Mesh
 ) -> np.ndarray:
     """``function(*arguments, batch)``, (B, K), of all records in their order, (n, K).
 
@@ -227,5 +227,5 @@ def evaluated(
     return np.concatenate(parts)
 
 
-def _graphdef(build: Callable[[Array], nnx.Module]) -> Any:
-    return split_model(nnx.eval_shape(lambda: build(jax.random.key(0))))[0]
+def _graphdef(build: Build[M]) -> nnx.GraphDef[M]:
+    return split_model(shapes_of(build))[0]

@@ -1,12 +1,6 @@
-"""The training state: a plain dict of step, params, opt_state, sharded from birth.
+"""The training state, sharded from birth, and the weights in it."""
 
-Where the model or the training has them it also holds ``statistics`` (running statistics, which the
-forward pass updates and no optimizer touches), ``ema`` and ``best``; the weights in these two are
-complete, statistics included.
-"""
-
-from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,84 +9,75 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from deepecg_jax.training.mesh import parameter_shardings, replicated
+from deepecg_jax.training.optimizer import Update
+from deepecg_jax.training.types import Array, Build, L, Nested, State, StateShardings, Weights
 
-State = dict[str, Any]
-Build = Callable[[jax.Array], nnx.Module]
+M = TypeVar("M", bound=nnx.Module)
 
 
-def split_model(model: nnx.Module) -> tuple[Any, dict[str, Any]]:
+def split_model(model: M) -> tuple[nnx.GraphDef[M], Weights]:
     """An NNX module as (graph definition, nested dict of arrays); `nnx.merge` is the way back."""
     graphdef, variables = nnx.split(model)
     return graphdef, nnx.to_pure_dict(variables)
 
 
-def parts_of(model: nnx.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+def parts_of(model: nnx.Module) -> tuple[Weights, Weights]:
     """The variables of a module as what is trained and what is running statistics."""
     _, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
     return nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
 
 
-def new_statistics(model: nnx.Module) -> dict[str, dict[str, Any]]:
+def shapes_of(build: Build[M]) -> M:
+    """The module that ``build`` makes, with shapes in place of arrays: nothing is computed."""
+    return nnx.eval_shape(lambda: build(jax.random.key(0)))
+
+
+def new_statistics(model: nnx.Module) -> dict[str, Weights]:
     """What a loss adds to its metrics: ``statistics`` after the pass, or nothing without any."""
     statistics = parts_of(model)[1]
     return {"statistics": statistics} if statistics else {}
 
 
-def weights_of(state: State) -> dict[str, Any]:
+def weights_of(state: State) -> Weights:
     """The complete weights to validate and to keep: the moving average if there is one."""
     return state["ema"] if "ema" in state else overlay(state["params"], state.get("statistics", {}))
 
 
 def make_state(
-    build: Build,
-    optimizer: optax.GradientTransformation,
+    build: Build[nnx.Module],
+    update: Update,
     mesh: Mesh,
-    key: jax.Array,
-    ema: bool = False,
-    start_from: Any | None = None,
+    key: Array,
+    start_from: Weights | None = None,
     keep_best: bool = False,
-) -> tuple[Any, State, State]:
+) -> tuple[State, StateShardings]:
     """Initialise in one jitted call with explicit shardings; nothing is ever whole on one device.
 
     start_from: a partial nested dict of arrays that replace the initial weights (an encoder).
-    ema, keep_best: carry a moving average, and the best weights of a validation, in the state.
-    Returns (graphdef, state, shardings); shardings has the structure of the state.
-    Adam's moments get the sharding of their parameter: `optimizer.init` alone would replicate
-    them inside jit.
+    keep_best: carry the best weights of a validation in the state.
+    The moving average and the teacher that ``update`` maintains begin as copies of the weights.
     """
-    abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
-    graphdef = split_model(abstract)[0]
-    abstract_params, abstract_statistics = parts_of(abstract)
-    param_shardings = parameter_shardings(abstract_params, mesh)
-    statistics_shardings = parameter_shardings(abstract_statistics, mesh)
-    weight_shardings = overlay(param_shardings, statistics_shardings)
-    everywhere = replicated(mesh)
-    opt_shardings = optax.tree_map_params(
-        optimizer,
-        lambda _, sharding: sharding,
-        jax.eval_shape(optimizer.init, abstract_params),
-        param_shardings,
-        transform_non_params=lambda _: everywhere,
-    )
-    shardings: State = {"step": everywhere, "params": param_shardings, "opt_state": opt_shardings}
-    if statistics_shardings:
-        shardings["statistics"] = statistics_shardings
-    if ema:
-        shardings["ema"] = weight_shardings
-    if keep_best:
-        shardings["best"] = {"params": weight_shardings, "score": everywhere, "stale": everywhere}
+    model = shapes_of(build)
+    params, statistics = parts_of(model)
+    shardings = _shardings(params, statistics, update, mesh, keep_best)
 
-    def init(key: jax.Array, start_from: Any) -> State:
+    def init(key: Array, start_from: Weights) -> State:
         weights = overlay(split_model(build(key))[1], start_from)
-        params = _select(weights, abstract_params)
-        state = {"step": jnp.int32(0), "params": params, "opt_state": optimizer.init(params)}
-        if abstract_statistics:
-            state["statistics"] = _select(weights, abstract_statistics)
-        if ema:
-            state["ema"] = jax.tree.map(jnp.copy, weights)
+        trained = _select(weights, params)
+        state: State = {
+            "step": jnp.int32(0),
+            "params": trained,
+            "opt_state": update.optimizer.init(cast(optax.Params, trained)),
+        }
+        if statistics:
+            state["statistics"] = _select(weights, statistics)
+        if update.ema_decay is not None:
+            state["ema"] = _copy(weights)
+        if update.teacher is not None:
+            state["teacher"] = update.teacher.begin(weights)
         if keep_best:
             state["best"] = {
-                "params": jax.tree.map(jnp.copy, weights),
+                "params": _copy(weights),
                 "score": jnp.float32(-jnp.inf),
                 "stale": jnp.int32(0),
             }
@@ -100,30 +85,69 @@ def make_state(
 
     # it runs once, so on CPU the time to compile it is what counts
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
-    state = jax.jit(init, out_shardings=shardings, compiler_options=options)(key, start_from or {})
-    return graphdef, state, shardings
+    compiled = jax.jit(init, out_shardings=shardings, compiler_options=options)
+    return compiled(key, start_from or {}), shardings
 
 
-def overlay(params: dict[str, Any], replacement: dict[str, Any]) -> dict[str, Any]:
+def _shardings(
+    params: Weights, statistics: Weights, update: Update, mesh: Mesh, keep_best: bool
+) -> StateShardings:
+    """Where each array of the state is; copies of the weights are where the weights are.
+
+    Adam's moments get the sharding of their parameter: `optimizer.init` alone would replicate
+    them inside jit.
+    """
+    everywhere = replicated(mesh)
+    trained, running = parameter_shardings(params, mesh), parameter_shardings(statistics, mesh)
+    weights = overlay(trained, running)
+    shardings: StateShardings = {
+        "step": everywhere,
+        "params": trained,
+        "opt_state": optax.tree_map_params(
+            update.optimizer,
+            lambda _, sharding: sharding,
+            jax.eval_shape(update.optimizer.init, params),
+            trained,
+            transform_non_params=lambda _: everywhere,
+        ),
+    }
+    if running:
+        shardings["statistics"] = running
+    if update.ema_decay is not None:
+        shardings["ema"] = weights
+    if update.teacher is not None:
+        shardings["teacher"] = update.teacher.of(weights)
+    if keep_best:
+        shardings["best"] = {"params": weights, "score": everywhere, "stale": everywhere}
+    return shardings
+
+
+def overlay(params: Nested[L], replacement: Nested[L]) -> Nested[L]:
     """``params`` with the subtrees of ``replacement`` in place of its own, or added."""
     merged = dict(params)
     for name, value in replacement.items():
-        if isinstance(value, dict) and isinstance(params.get(name), dict):
-            merged[name] = overlay(params[name], value)
+        own = params.get(name)
+        if isinstance(value, dict) and isinstance(own, dict):
+            merged[name] = overlay(own, value)
         else:
             merged[name] = value
     return merged
 
 
-def _select(tree: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+def _select(tree: Weights, like: Weights) -> Weights:
     """The leaves of ``tree`` that ``like`` has too."""
     return {
-        name: _select(tree[name], value) if isinstance(value, dict) else tree[name]
+        name: _select(cast(Weights, tree[name]), value) if isinstance(value, dict) else tree[name]
         for name, value in like.items()
     }
 
 
-def abstract_state(state: State, shardings: State) -> State:
+def _copy(weights: Weights) -> Weights:
+    """So that the state, whose memory a step gives away, holds no buffer twice."""
+    return jax.tree.map(jnp.copy, weights)
+
+
+def abstract_state(state: State, shardings: StateShardings) -> State:
     """Shapes, dtypes and target shardings: what a checkpoint is restored into."""
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -1,112 +1,141 @@
 """One optimizer update as a pure jitted function of state and batch."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 
-from deepecg_jax.training.mesh import replicated
-from deepecg_jax.training.state import State, overlay
+from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.training.averages import ema_share, moved
+from deepecg_jax.training.optimizer import Update
+from deepecg_jax.training.state import overlay
+from deepecg_jax.training.types import (
+    Array,
+    Batch,
+    Loss,
+    Metrics,
+    State,
+    StateShardings,
+    Step,
+    Weights,
+)
 
-Batch = dict[str, jax.Array]
-# (weights, batch, key, step, frozen) -> (loss, metrics). The weights include running statistics;
-# what the pass makes of these comes back among the metrics (see `new_statistics`).
-Loss = Callable[[Any, Batch, jax.Array, jax.Array, Any], tuple[jax.Array, dict[str, jax.Array]]]
+
+class Pass(NamedTuple):
+    """What the loss makes of a batch: gradients, statistics after it, scalars to log."""
+
+    gradients: Weights
+    statistics: Weights
+    metrics: dict[str, Array]
 
 
 def make_step(
     loss: Loss,
-    optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule,
-    shardings: State,
-    mesh: Mesh,
+    update: Update,
+    shardings: StateShardings,
     seed: int,
-    accumulation: int = 1,
-    ema_decay: float | None = None,
-    frozen: Any = None,
-) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
+    frozen: Weights | None = None,
+) -> Step:
     """(state, batch) -> (state, metrics); the old state's memory is donated.
 
     Randomness is a function of (seed, step) alone, so a resumed run repeats it exactly.
     frozen: parameters the loss uses but does not train (an argument of the jitted step, so they
         are not copied into the program).
-    With ``accumulation`` > 1 the batch is computed in that many parts whose gradients are averaged.
     """
 
-    def from_parts(params: Any, statistics: Any, *inputs: Any) -> Any:
-        return loss(overlay(params, statistics), *inputs)
-
-    gradient = jax.value_and_grad(from_parts, has_aux=True)
-
-    def whole(
-        params: Any, statistics: Any, batch: Batch, key: jax.Array, step: jax.Array, frozen: Any
-    ) -> Any:
-        (_, metrics), gradients = gradient(params, statistics, batch, key, step, frozen)
-        metrics = dict(metrics)
-        return gradients, metrics.pop("statistics", statistics), metrics
-
-    def in_parts(
-        params: Any, statistics: Any, batch: Batch, key: jax.Array, step: jax.Array, frozen: Any
-    ) -> Any:
-        def part(carry: Any, inputs: Any) -> Any:
-            total, statistics = carry
-            index, piece = inputs
-            part_key = jax.random.fold_in(key, index)
-            gradients, statistics, metrics = whole(
-                params, statistics, piece, part_key, step, frozen
-            )
-            return (jax.tree.map(jnp.add, total, gradients), statistics), metrics
-
-        # interleaved, so that each part is spread over all devices as the batch is
-        pieces = jax.tree.map(
-            lambda x: x.reshape(-1, accumulation, *x.shape[1:]).swapaxes(0, 1), batch
-        )
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        (total, statistics), metrics = jax.lax.scan(
-            part, (zeros, statistics), (jnp.arange(accumulation), pieces)
-        )
-        return (
-            jax.tree.map(lambda g: g / accumulation, total),
-            statistics,
-            jax.tree.map(lambda m: m.mean(0), metrics),
-        )
-
-    def step(state: State, batch: Batch, frozen: Any) -> tuple[State, dict[str, jax.Array]]:
+    def step(state: State, batch: Batch, frozen: Weights) -> tuple[State, dict[str, Array]]:
         number = state["step"]
         key = jax.random.fold_in(jax.random.key(seed), number)
-        compute = whole if accumulation == 1 else in_parts
+        draw = Draw(key, number, state.get("teacher"))
         statistics = state.get("statistics", {})
-        gradients, statistics, metrics = compute(
-            state["params"], statistics, batch, key, number, frozen
+        done = compute_in_parts(
+            loss, update.accumulation, state["params"], statistics, batch, draw, frozen
         )
-        updates, opt_state = optimizer.update(gradients, state["opt_state"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
-        new = {**state, "step": number + 1, "params": params, "opt_state": opt_state}
-        if statistics:
-            new["statistics"] = statistics
-        if ema_decay is not None:
-            # the early average follows the weights closely: Adam-style bias correction
-            decay = jnp.minimum(ema_decay, (1.0 + number) / (10.0 + number))
-            weights = overlay(cast(dict[str, Any], params), statistics)
-            new["ema"] = jax.tree.map(
-                lambda now, mean: _average(now, mean, 1.0 - decay), weights, state["ema"]
-            )
+        params, opt_state = _updated(update.optimizer, done.gradients, state)
+        new: State = {**state, "step": number + 1, "params": params, "opt_state": opt_state}
+        if done.statistics:
+            new["statistics"] = done.statistics
+        weights = overlay(params, done.statistics)
+        if update.ema_decay is not None and "ema" in state:
+            new["ema"] = moved(state["ema"], weights, ema_share(update.ema_decay, number))
+        if update.teacher is not None and "teacher" in state:
+            new["teacher"] = update.teacher.follow(state["teacher"], weights, number)
         metrics = {
-            **metrics,
-            "grad_norm": optax.tree.norm(gradients),
-            "learning_rate": jnp.asarray(schedule(number), jnp.float32),
+            **done.metrics,
+            "grad_norm": optax.tree.norm(done.gradients),
+            "learning_rate": jnp.asarray(update.schedule(number), jnp.float32),
         }
         return new, metrics
 
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
-    return lambda state, batch: jitted(state, batch, frozen)
+    everywhere = shardings["step"]
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, everywhere))
+    return lambda state, batch: jitted(state, batch, frozen or {})
 
 
-def _average(now: jax.Array, mean: jax.Array, share: jax.Array) -> jax.Array:
-    """``mean`` moved towards ``now`` by ``share``; counts are taken as they are."""
-    if not jnp.issubdtype(now.dtype, jnp.floating):
-        return now
-    return share * now + (1.0 - share) * mean
+def compute(
+    loss: Loss,
+    params: Weights,
+    statistics: Weights,
+    batch: Batch,
+    draw: Draw[Weights],
+    frozen: Weights,
+) -> Pass:
+    """The loss of a batch and its gradient by ``params`` alone, so by no teacher."""
+
+    def from_params(params: Weights) -> tuple[Array, Metrics]:
+        return loss(overlay(params, statistics), batch, draw, frozen)
+
+    (_, metrics), gradients = jax.value_and_grad(from_params, has_aux=True)(params)
+    return Pass(gradients, *_parted(metrics, statistics))
+
+
+def compute_in_parts(
+    loss: Loss,
+    parts: int,
+    params: Weights,
+    statistics: Weights,
+    batch: Batch,
+    draw: Draw[Weights],
+    frozen: Weights,
+) -> Pass:
+    """The same by parts of the batch whose gradients and metrics are averaged.
+
+    Each part has its own randomness; statistics go from part to part, step and teacher stay.
+    """
+    if parts == 1:
+        return compute(loss, params, statistics, batch, draw, frozen)
+
+    def part(
+        carry: tuple[Weights, Weights], inputs: tuple[Array, Batch]
+    ) -> tuple[tuple[Weights, Weights], dict[str, Array]]:
+        total, statistics = carry
+        index, piece = inputs
+        own = draw._replace(key=jax.random.fold_in(draw.key, index))
+        done = compute(loss, params, statistics, piece, own, frozen)
+        return (jax.tree.map(jnp.add, total, done.gradients), done.statistics), done.metrics
+
+    # interleaved, so that each part is spread over all devices as the batch is
+    pieces = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    (total, statistics), metrics = jax.lax.scan(
+        part, (zeros, statistics), (jnp.arange(parts), pieces)
+    )
+    gradients = jax.tree.map(lambda g: g / parts, total)
+    return Pass(gradients, statistics, jax.tree.map(lambda m: m.mean(0), metrics))
+
+
+def _updated(
+    optimizer: optax.GradientTransformation, gradients: Weights, state: State
+) -> tuple[Weights, optax.OptState]:
+    """Parameters and optimizer state after the update."""
+    trees = cast(tuple[optax.Updates, optax.Params], (gradients, state["params"]))
+    updates, opt_state = optimizer.update(trees[0], state["opt_state"], trees[1])
+    return cast(Weights, optax.apply_updates(trees[1], updates)), opt_state
+
+
+def _parted(metrics: Metrics, before: Weights) -> tuple[Weights, dict[str, Array]]:
+    """What a loss returns as running statistics (``before`` if it has none) and scalars."""
+    scalars = {name: value for name, value in metrics.items() if name != "statistics"}
+    statistics = metrics.get("statistics", before)
+    return cast(Weights, statistics), cast(dict[str, Array], scalars)

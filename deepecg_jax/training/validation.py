@@ -1,7 +1,7 @@
 """Validation during fine-tuning: macro AUROC, the best weights so far, and when to stop."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from deepecg_jax.data.loading.inputs import LabelledSplit
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
 from deepecg_jax.training.recipes import Recipe, evaluated
-from deepecg_jax.training.state import State, weights_of
+from deepecg_jax.training.state import weights_of
+from deepecg_jax.training.types import Array, Batch, Best, State, Weights
 
 
 class BestByAuroc:
@@ -22,21 +23,24 @@ class BestByAuroc:
     Args:
         labels: (n, C) of the held-out split: 1, 0, -1 unknown.
         names: the C labels.
-        patience: validations without improvement after which to stop.
+        stopping: how often, and after how many validations without improvement to stop.
 
     Raises:
         UserError: no label has both classes, so there is nothing to stop by.
     """
 
-    def __init__(self, labels: np.ndarray, names: Sequence[str], patience: int):
-        self._labels, self._names, self._patience = labels, names, patience
+    ADVICE: ClassVar[str] = "is train.steps long enough?"  # when no validation was finite
+
+    def __init__(self, labels: np.ndarray, names: Sequence[str], stopping: StoppingConfig):
+        self._labels, self._names, self._patience = labels, names, stopping.patience
+        self.every = stopping.evaluate_every
         if all(np.isnan(list(self.auroc_by_label(np.zeros(labels.shape)).values()))):
             raise UserError(
                 "no label has both a positive and a negative record in the validation split, so "
                 "there is nothing to stop by; choose other labels or another split."
             )
 
-    def scores(self, params: Any) -> np.ndarray:
+    def scores(self, params: Weights) -> np.ndarray:
         """Probabilities of the held-out records, (n, C) float32."""
         raise NotImplementedError
 
@@ -48,39 +52,43 @@ class BestByAuroc:
         """Validate the current (averaged) weights; returns state, metrics, whether to stop."""
         params = weights_of(state)
         score = float(np.nanmean(list(self.auroc_by_label(self.scores(params)).values())))
-        best = state["best"]
-        if score > float(best["score"]):
-            best = {
+        last = _best(state)
+        if score > float(last["score"]):
+            best: Best = {
                 "params": jax.tree.map(jnp.copy, params),
-                "score": _like(best["score"], score),
-                "stale": _like(best["stale"], 0),
+                "score": _like(last["score"], score),
+                "stale": _like(last["stale"], 0),
             }
         else:
-            best = {**best, "stale": _like(best["stale"], int(best["stale"]) + 1)}
+            best = {**last, "stale": _like(last["stale"], int(last["stale"]) + 1)}
         state = {**state, "best": best}
         return state, {"validation_macro_auroc": score}, self.exhausted(state)
 
     def exhausted(self, state: State) -> bool:
         """Whether the patience is used up."""
-        return int(state["best"]["stale"]) >= self._patience
+        return int(_best(state)["stale"]) >= self._patience
+
+    def best(self, state: State) -> tuple[Weights, float]:
+        """The best weights and their macro AUROC, -inf if no validation was finite."""
+        return _best(state)["params"], float(_best(state)["score"])
 
 
 class Validation(BestByAuroc):
     """Scores the held-out ECGs."""
 
     def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig, mesh: Mesh):
-        self._split, self._frozen, self._mesh = split, recipe.frozen, mesh
-        # one function for all validations, so that it is compiled once
-        self._probabilities = lambda params, frozen, batch: jax.nn.sigmoid(
-            recipe.logits(params, frozen, batch)
-        )
-        super().__init__(split.labels, split.names, stopping.patience)
+        self._records, self._frozen, self._mesh = split.records, recipe.frozen, mesh
 
-    def scores(self, params: Any) -> np.ndarray:
+        # one function for all validations, so that it is compiled once
+        def probabilities(params: Weights, frozen: Weights, batch: Batch) -> Array:
+            return jax.nn.sigmoid(recipe.logits(params, frozen, batch))
+
+        self._probabilities = probabilities
+        super().__init__(split.labels, split.names, stopping)
+
+    def scores(self, params: Weights) -> np.ndarray:
         """Probabilities of the held-out records, (n, C) float32."""
-        return evaluated(
-            self._probabilities, (params, self._frozen), self._split.records, self._mesh
-        )
+        return evaluated(self._probabilities, (params, self._frozen), self._records, self._mesh)
 
 
 def auroc_by_label(
@@ -99,6 +107,12 @@ def auroc_by_label(
     return values
 
 
-def _like(array: jax.Array, value: float) -> jax.Array:
+def _best(state: State) -> Best:
+    if "best" not in state:
+        raise ValueError("the state keeps no best weights; make it with keep_best")
+    return state["best"]
+
+
+def _like(array: Array, value: float) -> Array:
     """``value`` with the dtype and sharding of ``array``."""
     return jax.device_put(jnp.asarray(value, array.dtype), array.sharding)

@@ -2,14 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from deepecg_jax import __version__
-from deepecg_jax.config import AnyConfig
+from deepecg_jax.config import RunConfig
 from deepecg_jax.config_files import save_config
 from deepecg_jax.errors import UserError
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
@@ -35,7 +34,7 @@ _OWN = ("data.dir", "data.cache_gb", "data.read_threads")
 _SHARED_SECONDS = 60  # network file systems may show a new file late
 
 
-def check_workdir(config: AnyConfig) -> Path:
+def check_workdir(config: RunConfig) -> Path:
     """The run folder, untouched; UserError if it holds a run of another config."""
     workdir = Path(config.workdir)
     file = workdir / "config.yaml"
@@ -55,7 +54,7 @@ def check_workdir(config: AnyConfig) -> Path:
     return workdir
 
 
-def _complete(stored: Any, kind: type[BaseModel]) -> Any:
+def _complete(stored: object, kind: type[BaseModel]) -> object:
     """The stored config with defaults for keys that came after the version that wrote it."""
     try:
         return kind.model_validate(stored).model_dump(mode="json")
@@ -63,11 +62,11 @@ def _complete(stored: Any, kind: type[BaseModel]) -> Any:
         return stored  # of another kind or version: its differences are named
 
 
-def start_workdir(config: AnyConfig) -> None:
-    """Write ``config.yaml``; called when the inputs are checked, so a mistake leaves no run.
+def start_workdir(config: RunConfig) -> Path:
+    """The run folder, with ``config.yaml`` written; called when the inputs are checked.
 
-    Of several processes the first writes it; UserError in another that does not see it, because
-    checkpoints need a folder that all of them share.
+    Called earlier, a mistake would leave a run. Of several processes the first writes it; UserError
+    in another that does not see it, because checkpoints need a folder that all of them share.
     """
     file = Path(config.workdir) / "config.yaml"
     wait_for_all("inputs checked")
@@ -83,9 +82,10 @@ def start_workdir(config: AnyConfig) -> None:
                 "on storage that all processes share."
             )
         time.sleep(0.5)
+    return file.parent
 
 
-def require_same_config(config: AnyConfig) -> None:
+def require_same_config(config: RunConfig) -> None:
     """UserError if this process was started with another config or version than process 0."""
     values = _flat(config.model_dump(mode="json"))
     own = {key: value for key, value in values.items() if key not in _OWN}
@@ -94,10 +94,10 @@ def require_same_config(config: AnyConfig) -> None:
     require_agreement("the config", own | versions, hint)
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(values: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(values, dict) or not values:
         return {prefix[:-1]: values}
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.")
     return flat

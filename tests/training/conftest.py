@@ -1,12 +1,16 @@
-"""A small in-memory data set and a very small model for the training tests."""
+"""A small in-memory data set, a very small model, and a short `fit` for the training tests."""
+
+import io
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
-from deepecg_jax.config import MeshConfig, TrainConfig
-from deepecg_jax.data.loading.batches import ArrayRecords
+from deepecg_jax.config import MeshConfig, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from deepecg_jax.data.loading.batches import ArrayRecords, training_batches
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.training.fit import fit
 from deepecg_jax.training.mesh import make_mesh
 
 
@@ -50,3 +54,43 @@ def mesh_of():
         return make_mesh(MeshConfig(**sizes), jax.devices()[:n_devices])
 
     return make
+
+
+@pytest.fixture
+def fit_small():
+    """`fit` over records in memory; `stop_at` raises in the data like a kill before that step."""
+
+    def run(
+        workdir, mesh, settings, records, build, loss, *, stop_at=None, seed=0, warmup=0, **options
+    ):
+        config = RunConfig(
+            task="test",
+            seed=seed,
+            workdir=str(workdir),
+            optimizer=OptimizerConfig(learning_rate=1e-2),
+            schedule=ScheduleConfig(warmup_steps=warmup),
+            train=settings,
+            mesh=MeshConfig(),
+        )
+
+        def batches(step, rows):
+            stream = training_batches(
+                [records], [1.0], settings.global_batch, seed, step, rows, threads=1
+            )
+            for number, batch in enumerate(stream, step):
+                if number == stop_at:
+                    raise KeyboardInterrupt
+                yield batch
+
+        return fit(
+            config,
+            mesh,
+            build,
+            loss,
+            batches,
+            metadata={"signal": {}, "model": {}, "seed": seed},
+            console=Console(file=io.StringIO()),
+            **options,
+        )
+
+    return run

@@ -1,77 +1,57 @@
 """Running statistics are part of the state: resumed to the bit, averaged, kept with the best."""
 
-import io
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from rich.console import Console
 
-from deepecg_jax.config import OptimizerConfig, ScheduleConfig
-from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.config import StoppingConfig
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.objectives.batch import to_millivolts
-from deepecg_jax.objectives.config import CompatConfig
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.state import make_state, new_statistics, overlay, weights_of
-from deepecg_jax.training.step import make_step
+from deepecg_jax.training.state import (
+    new_statistics,
+    overlay,
+    shapes_of,
+    split_model,
+    weights_of,
+)
+from deepecg_jax.training.validation import BestByAuroc
 
 MODEL = EfficientNetConfig(
     variant="custom", stem_width=4, width=8, stages=(Stage("mbconv", 4, 1, 3, 4, 2),)
 )
 
 
-def run_training(workdir, mesh, settings, records, stop_at=None, start_from=None):
-    """Train a small EfficientNet; `stop_at` raises in the data like a kill before that step."""
-    workdir.mkdir(exist_ok=True)
-    schedule = make_schedule(ScheduleConfig(), 1e-2, settings.steps)
-    optimizer = make_optimizer(
-        OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm, CompatConfig()
-    )
+class Indifferent(BestByAuroc):
+    """A validation that never prefers later weights."""
 
-    def batches(step):
-        stream = training_batches([records], [1.0], settings.global_batch, 0, step, threads=1)
-        for number, batch in enumerate(stream, step):
-            if number == stop_at:
-                raise KeyboardInterrupt
-            yield batch
+    def scores(self, params):
+        return np.zeros((4, 1), np.float32)
 
-    with jax.set_mesh(mesh):
-        graphdef, state, shardings = make_state(
-            lambda key: EfficientNetEncoder(MODEL, key),
-            optimizer,
-            mesh,
-            jax.random.key(0),
-            ema=settings.ema_decay is not None,
-            start_from=start_from,
-            keep_best=True,
-        )
 
-        def loss(weights, batch, key, number, frozen):
-            model = nnx.merge(graphdef, weights)
-            tokens = model(to_millivolts(batch["signal"]), key=key).tokens
-            value = jnp.mean((tokens - 1.0) ** 2)
-            return value, {"loss": value, **new_statistics(model)}
+@pytest.fixture
+def run_training(fit_small):
+    """Train a small EfficientNet; the state after it."""
 
-        step = make_step(
-            loss,
-            optimizer,
-            schedule,
-            shardings,
-            mesh,
-            0,
-            settings.accumulation,
-            settings.ema_decay,
-        )
-        metadata = {"signal": {}, "model": MODEL.model_dump(mode="json"), "seed": 0}
-        run = Run(
-            workdir, settings, mesh, shardings, step, batches, metadata, Console(file=io.StringIO())
-        )
-        return train(run, state)
+    def build(key):
+        return EfficientNetEncoder(MODEL, key)
+
+    graphdef = split_model(shapes_of(build))[0]
+
+    def loss(weights, batch, draw, frozen):
+        model = nnx.merge(graphdef, weights)
+        tokens = model(to_millivolts(batch["signal"]), key=draw.key).tokens
+        value = jnp.mean((tokens - 1.0) ** 2)
+        return value, {"loss": value, **new_statistics(model)}
+
+    def run(*arguments, **options):
+        labels = np.array([[0], [1], [0], [1]])
+        validation = Indifferent(labels, ["a"], StoppingConfig(evaluate_every=2))
+        return fit_small(*arguments, build, loss, validation=validation, **options).state
+
+    return run
 
 
 def assert_equal(a, b):
@@ -84,7 +64,7 @@ def settings(train_config):
 
 
 @pytest.mark.slow
-def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records):
+def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records, run_training):
     mesh = mesh_of(1)
     whole = run_training(tmp_path / "whole", mesh, settings, records)
     with pytest.raises(KeyboardInterrupt):
@@ -116,7 +96,7 @@ def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records):
 
 
 def test_accumulated_parts_update_the_statistics_one_after_another(
-    tmp_path, mesh_of, settings, records
+    tmp_path, mesh_of, settings, records, run_training
 ):
     """As PyTorch does: a part is a batch to the norms."""
     halves = settings.model_copy(update={"accumulation": 2, "ema_decay": None, "steps": 1})

@@ -1,6 +1,5 @@
 """The same seed gives the same run on any mesh, in parts, and after a kill."""
 
-import io
 import json
 
 import jax
@@ -9,68 +8,37 @@ import optax
 import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec as P
-from rich.console import Console
 
-from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
-from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.config import MeshConfig
 from deepecg_jax.errors import StoppedBySignal, UserError
 from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
 from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.objectives.wcr.loss import wcr_loss
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import LOGICAL_AXES, make_mesh, require_divisible
+from deepecg_jax.training.mesh import make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
-from deepecg_jax.training.state import make_state, overlay
+from deepecg_jax.training.optimizer import Update
+from deepecg_jax.training.state import overlay, shapes_of, split_model
 from deepecg_jax.training.step import make_step
 
 
-def run_training(workdir, mesh, settings, model_config, records, stop_at=None, seed=0):
-    """Train the small model; `stop_at` raises in the data like a kill before that step."""
-    workdir.mkdir(exist_ok=True)
-    schedule = make_schedule(ScheduleConfig(warmup_steps=2), 1e-2, settings.steps)
-    optimizer = make_optimizer(
-        OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm, CompatConfig()
-    )
+@pytest.fixture
+def run_training(fit_small, model_config, records):
+    """Pretrain the small model; the state after it."""
+
+    def build(key):
+        return WCRPretrainer(model_config, key)
+
+    graphdef = split_model(shapes_of(build))[0]
     objective = WCRObjectiveConfig(negatives=10, mask_span=3)
 
-    def batches(step):
-        for number, batch in enumerate(
-            training_batches([records], [1.0], settings.global_batch, seed, step, threads=1), step
-        ):
-            if number == stop_at:
-                raise KeyboardInterrupt
-            yield batch
+    def loss(weights, batch, draw, frozen):
+        model = nnx.merge(graphdef, weights)
+        return wcr_loss(model, batch, draw.key, draw.step, objective, CompatConfig())
 
-    with jax.set_mesh(mesh):
-        graphdef, state, shardings = make_state(
-            lambda key: WCRPretrainer(model_config, key),
-            optimizer,
-            mesh,
-            jax.random.key(seed),
-            ema=settings.ema_decay is not None,
-        )
+    def run(workdir, mesh, settings, data=records, **options):
+        return fit_small(workdir, mesh, settings, data, build, loss, warmup=2, **options).state
 
-        def loss(params, batch, key, number, frozen):
-            return wcr_loss(
-                nnx.merge(graphdef, params), batch, key, number, objective, CompatConfig()
-            )
-
-        step = make_step(
-            loss,
-            optimizer,
-            schedule,
-            shardings,
-            mesh,
-            seed,
-            settings.accumulation,
-            settings.ema_decay,
-        )
-        metadata = {"signal": {}, "model": model_config.model_dump(mode="json"), "seed": seed}
-        console = Console(file=io.StringIO())
-        return train(
-            Run(workdir, settings, mesh, shardings, step, batches, metadata, console), state
-        )
+    return run
 
 
 def losses(workdir):
@@ -83,11 +51,11 @@ def assert_equal(a, b):
 
 @pytest.mark.slow
 def test_loss_curve_is_the_same_on_one_and_eight_devices(
-    tmp_path, mesh_of, train_config, model_config, records
+    tmp_path, mesh_of, train_config, run_training
 ):
-    run_training(tmp_path / "one", mesh_of(1), train_config, model_config, records)
+    run_training(tmp_path / "one", mesh_of(1), train_config)
     mesh = mesh_of(8, data=2, fsdp=2, tensor=2)
-    state = run_training(tmp_path / "eight", mesh, train_config, model_config, records)
+    state = run_training(tmp_path / "eight", mesh, train_config)
     one, eight = losses(tmp_path / "one"), losses(tmp_path / "eight")
     assert len(one) == 6 and one.std() > 0
     np.testing.assert_allclose(one, eight, rtol=2e-5)
@@ -98,26 +66,24 @@ def test_loss_curve_is_the_same_on_one_and_eight_devices(
 
 
 @pytest.mark.slow
-def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, model_config, records):
+def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, run_training):
     settings = train_config.model_copy(update={"ema_decay": 0.9})
     mesh = mesh_of(1)
-    whole = run_training(tmp_path / "whole", mesh, settings, model_config, records)
+    whole = run_training(tmp_path / "whole", mesh, settings)
     for stop in (1, 3, 5):
         with pytest.raises(KeyboardInterrupt):
-            run_training(tmp_path / "killed", mesh, settings, model_config, records, stop_at=stop)
-    resumed = run_training(tmp_path / "killed", mesh, settings, model_config, records)
+            run_training(tmp_path / "killed", mesh, settings, stop_at=stop)
+    resumed = run_training(tmp_path / "killed", mesh, settings)
     assert_equal(whole, resumed)
     np.testing.assert_array_equal(losses(tmp_path / "whole"), losses(tmp_path / "killed"))
 
 
 @pytest.mark.slow
-def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, model_config, records):
-    whole = run_training(tmp_path / "a", mesh_of(1), train_config, model_config, records)
+def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, run_training):
+    whole = run_training(tmp_path / "a", mesh_of(1), train_config)
     with pytest.raises(KeyboardInterrupt):
-        run_training(
-            tmp_path / "b", mesh_of(4, fsdp=2), train_config, model_config, records, stop_at=4
-        )
-    moved = run_training(tmp_path / "b", mesh_of(8), train_config, model_config, records)
+        run_training(tmp_path / "b", mesh_of(4, fsdp=2), train_config, stop_at=4)
+    moved = run_training(tmp_path / "b", mesh_of(8), train_config)
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4),
         jax.device_get(whole["params"]),
@@ -125,7 +91,7 @@ def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, model_config, r
     )
 
 
-def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, model_config, records):
+def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, run_training, records):
     import os
     import signal
 
@@ -143,34 +109,30 @@ def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, model_config,
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(StoppedBySignal, match="stopped by SIGTERM at step 1"):
-        run_training(tmp_path / "s", mesh_of(1), train_config, model_config, Interrupting())
+        run_training(tmp_path / "s", mesh_of(1), train_config, Interrupting())
     assert signal.getsignal(signal.SIGTERM) is before
-    resumed = run_training(tmp_path / "s", mesh_of(1), train_config, model_config, records)
+    resumed = run_training(tmp_path / "s", mesh_of(1), train_config)
     assert int(resumed["step"]) == 6
 
 
 def test_divergence_is_a_sentence_and_keeps_the_last_checkpoint(
-    tmp_path, mesh_of, train_config, model_config, records
+    tmp_path, mesh_of, train_config, run_training, records
 ):
     bad = records.arrays["signal"].astype(np.float32)
     bad[5] = np.nan
     broken = type(records)({**records.arrays, "signal": bad})
     with pytest.raises(UserError, match="the loss is nan at step"):
-        run_training(tmp_path / "n", mesh_of(1), train_config, model_config, broken)
+        run_training(tmp_path / "n", mesh_of(1), train_config, broken)
 
 
-def test_another_seed_in_the_same_workdir_is_refused(
-    tmp_path, mesh_of, train_config, model_config, records
-):
-    run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records)
+def test_another_seed_in_the_same_workdir_is_refused(tmp_path, mesh_of, train_config, run_training):
+    run_training(tmp_path / "w", mesh_of(1), train_config)
     with pytest.raises(UserError, match="another seed"):
-        run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records, seed=1)
+        run_training(tmp_path / "w", mesh_of(1), train_config, seed=1)
 
 
-def test_metrics_lines_carry_what_scripts_read(
-    tmp_path, mesh_of, train_config, model_config, records
-):
-    run_training(tmp_path / "w", mesh_of(1), train_config, model_config, records)
+def test_metrics_lines_carry_what_scripts_read(tmp_path, mesh_of, train_config, run_training):
+    run_training(tmp_path / "w", mesh_of(1), train_config)
     line = json.loads((tmp_path / "w" / "metrics.jsonl").read_text().splitlines()[-1])
     expected = {
         "step",
@@ -190,7 +152,7 @@ def test_accumulation_averages_the_parts(mesh_of):
     mesh = mesh_of(2)
     optimizer = optax.sgd(1.0)
 
-    def loss(params, batch, key, number, frozen):
+    def loss(params, batch, draw, frozen):
         value = ((batch["x"] * params["w"] - 1.0) ** 2).mean()
         return value, {"loss": value}
 
@@ -201,9 +163,8 @@ def test_accumulation_averages_the_parts(mesh_of):
             state = {"step": np.int32(0), "params": {"w": np.float32(0.3)}, "opt_state": ()}
             state["opt_state"] = optimizer.init(state["params"])
             shardings = jax.tree.map(lambda _: jax.sharding.NamedSharding(mesh, P()), state)
-            step = make_step(
-                loss, optimizer, optax.constant_schedule(1.0), shardings, mesh, 0, parts
-            )
+            update = Update(optimizer, optax.constant_schedule(1.0), parts)
+            step = make_step(loss, update, shardings, 0)
             new, _ = step(jax.device_put(state, shardings), {"x": x})
             results.append(float(new["params"]["w"]))
     expected = 0.3 - np.mean(2 * (x * 0.3 - 1) * x)
@@ -218,14 +179,6 @@ def test_mesh_errors_name_the_numbers():
     mesh = make_mesh(MeshConfig(), jax.devices())
     with pytest.raises(UserError, match="train.global_batch=12 .* choose 8 or 16"):
         require_divisible(12, 1, mesh)
-
-
-def test_every_large_parameter_has_sharding_rules(model_config):
-    model = nnx.eval_shape(lambda: WCRPretrainer(model_config, jax.random.key(0)))
-    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
-    names = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    for name, axes in LOGICAL_AXES.items():
-        assert name in names and len(axes) == names[name].ndim
 
 
 def test_overlay_replaces_only_what_is_given():

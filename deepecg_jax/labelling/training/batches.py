@@ -21,7 +21,6 @@ class ReportBatches:
         batch: rows of a batch, over all hosts.
         lengths: allowed lengths of a batch, ascending; the last holds every text.
         seed: of the order.
-        host, hosts: which part of each batch is read here.
     """
 
     def __init__(
@@ -31,22 +30,23 @@ class ReportBatches:
         batch: int,
         lengths: Sequence[int],
         seed: int,
-        host: int = 0,
-        hosts: int = 1,
     ):
         self._tokens, self._labels, self._batch = tokens, labels, batch
         self._sizes = np.array([len(own) for own in tokens], np.int32)
         self._lengths, self._seed = np.array(lengths), seed
         self._buckets = np.searchsorted(self._lengths, self._sizes)
-        self._part = slice(host * batch // hosts, (host + 1) * batch // hosts)
 
-    def __call__(self, step: int) -> Iterator[dict[str, np.ndarray]]:
-        """Batches from ``step`` on: ``ids`` (B, N), ``lengths`` (B,), ``labels`` (B, C)."""
+    def __call__(
+        self, step: int, rows: np.ndarray | slice = slice(None)
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Batches from ``step`` on: ``ids`` (B, N), ``lengths`` (B,), ``labels`` (B, C).
+
+        rows: of each batch those that are read here.
+        """
         while True:
             group, first = divmod(step, _BATCHES)
-            rows = self.group(group)
-            for own in rows[first:]:
-                yield self._gather(own)
+            for texts in self.group(group)[first:]:
+                yield self._gather(texts, rows)
                 step += 1
 
     def group(self, number: int) -> np.ndarray:
@@ -63,9 +63,9 @@ class ReportBatches:
     def _random(self, kind: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, kind, number))
 
-    def _gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        length = int(self._lengths[self._buckets[rows].max()])
-        own = rows[self._part]
+    def _gather(self, texts: np.ndarray, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+        length = int(self._lengths[self._buckets[texts].max()])
+        own = texts[rows]
         ids = np.zeros((len(own), length), np.int32)
         for place, row in enumerate(own):
             ids[place, : self._sizes[row]] = self._tokens[row]

@@ -12,12 +12,10 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from deepecg_jax.config import LabellerConfig
+from deepecg_jax.config import LabellerConfig, StoppingConfig
+from deepecg_jax.data.records import SPLITS
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds, unfitted
-from deepecg_jax.evaluation.metrics.table import values as metric_values
-from deepecg_jax.evaluation.resampling.bootstrap import Resampled
-from deepecg_jax.evaluation.resampling.tallies import Tallies, tally
 from deepecg_jax.files import read_json, whole_folder, write_json
 from deepecg_jax.labelling.bert import huggingface
 from deepecg_jax.labelling.bert.config import SIZES, BertConfig
@@ -26,17 +24,18 @@ from deepecg_jax.labelling.bert.scorer import BertScorer, bucket_lengths
 from deepecg_jax.labelling.bert.tokenizer import ReportTokenizer, train_tokenizer
 from deepecg_jax.labelling.training.batches import ReportBatches
 from deepecg_jax.labelling.training.data import LabelledReports
+from deepecg_jax.labelling.training.measure import measure, measure_test
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.classification import classification_loss
-from deepecg_jax.objectives.config import CompatConfig, LossConfig
-from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import batch_sharding, make_mesh, require_divisible
-from deepecg_jax.training.optimizer import make_optimizer, make_schedule
+from deepecg_jax.objectives.config import LossConfig
+from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.training.fit import fit
+from deepecg_jax.training.mesh import batch_sharding, run_mesh
 from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
-from deepecg_jax.training.state import make_state, split_model
-from deepecg_jax.training.step import Loss, make_step
-from deepecg_jax.training.validation import BestByAuroc, auroc_by_label
-from deepecg_jax.training.workdir import check_workdir, start_workdir
+from deepecg_jax.training.state import shapes_of, split_model
+from deepecg_jax.training.types import Array, Batch, Loss, Metrics, Weights
+from deepecg_jax.training.validation import BestByAuroc
+from deepecg_jax.training.workdir import check_workdir
 
 METRICS = "metrics.json"
 
@@ -46,7 +45,7 @@ class Start:
     """What training starts from: the shape, weights that replace random ones, the tokenizer."""
 
     config: BertConfig
-    params: dict[str, Any]
+    params: Weights
     tokenizer: ReportTokenizer
     about: str
 
@@ -54,18 +53,20 @@ class Start:
 class ReportValidation(BestByAuroc):
     """Scores the held-out reports."""
 
+    ADVICE = "give more --epochs."
+
     def __init__(
         self,
         scorer: BertScorer,
         tokens: Sequence[np.ndarray],
         labels: np.ndarray,
         names: Sequence[str],
-        patience: int,
+        stopping: StoppingConfig,
     ):
         self._scorer, self._tokens = scorer, tokens
-        super().__init__(labels, names, patience)
+        super().__init__(labels, names, stopping)
 
-    def scores(self, params: Any) -> np.ndarray:
+    def scores(self, params: Weights) -> np.ndarray:
         """Probabilities of the held-out reports, (n, C) float32."""
         return self._scorer(params, self._tokens)
 
@@ -80,87 +81,40 @@ def train_labeller(
     texts, labels = data.split("train")
     start = starting_point(config, texts, data.names)
     keep_freed_memory_on_cpu()
-    encoded = {
-        name: start.tokenizer.encode(data.split(name)[0])
-        for name in ("train", "validation", "test")
-    }
+    encoded = {name: start.tokenizer.encode(data.split(name)[0]) for name in SPLITS}
     console.print(
         f"{start.about}: {len(texts):,} reports to learn from, {len(encoded['validation']):,} to "
         f"validate, {len(encoded['test']):,} to test; {len(data.names)} labels"
     )
 
-    # ---- mesh, optimizer, state -------------------------------------------------------------
-    mesh = make_mesh(config.mesh)
-    require_divisible(config.train.global_batch, config.train.accumulation, mesh)
-    schedule = make_schedule(config.schedule, config.optimizer.learning_rate, config.train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, CompatConfig())
+    # ---- training ---------------------------------------------------------------------------
+    mesh = run_mesh(config)
     scorer = BertScorer(start.config, batch_sharding(mesh))
-    validation = ReportValidation(
-        scorer,
-        encoded["validation"],
-        data.split("validation")[1],
-        data.names,
-        config.stopping.patience,
-    )
-    batches = ReportBatches(
-        encoded["train"],
-        labels,
-        config.train.global_batch,
-        bucket_lengths(start.config.max_position_embeddings),
-        config.seed,
-    )
-
-    def build(key: jax.Array) -> nnx.Module:
-        return BertClassifier(start.config, key)
-
-    with jax.set_mesh(mesh):
-        _, state, shardings = make_state(
-            build,
-            optimizer,
-            mesh,
-            jax.random.key(config.seed),
-            start_from=start.params,
-            keep_best=True,
-        )
-        step = make_step(
-            make_loss(start.config, config.train.compute_dtype),
-            optimizer,
-            schedule,
-            shardings,
-            mesh,
-            config.seed + 1,
-            config.train.accumulation,
-        )
-        start_workdir(config)
-        state = train(
-            Run(
-                workdir,
-                config.train,
-                mesh,
-                shardings,
-                step,
-                batches=batches,
-                metadata={"task": config.task, "seed": config.seed},
-                console=console,
-                hook=validation.update,
-                hook_every=min(config.stopping.evaluate_every, config.train.steps),
-                done=validation.exhausted,
-                items="reports",
-            ),
-            state,
-        )
-        best = state["best"]
-        if not np.isfinite(float(best["score"])):
-            raise UserError(f"no validation was finite in {workdir}; give more --epochs.")
-
-        # ---- thresholds, metrics, folder ----------------------------------------------------
-        scores = {name: scorer(best["params"], encoded[name]) for name in ("validation", "test")}
     known = data.split("validation")[1]
+    lengths = bucket_lengths(start.config.max_position_embeddings)
+    fitted = fit(
+        config,
+        mesh,
+        lambda key: BertClassifier(start.config, key),
+        make_loss(start.config, config.train.compute_dtype),
+        ReportBatches(encoded["train"], labels, config.train.global_batch, lengths, config.seed),
+        metadata={"task": config.task, "seed": config.seed},
+        console=console,
+        start_from=start.params,
+        validation=ReportValidation(
+            scorer, encoded["validation"], known, data.names, config.stopping
+        ),
+        items="reports",
+    )
+
+    # ---- thresholds, metrics, folder --------------------------------------------------------
+    with jax.set_mesh(mesh):
+        scores = {name: scorer(fitted.weights, encoded[name]) for name in ("validation", "test")}
     thresholds = fit_thresholds(known, scores["validation"], data.names, config.threshold_method)
     metrics = {
         "init": start.about,
-        "n_parameters": sum(leaf.size for leaf in jax.tree.leaves(best["params"])),
-        "steps": int(state["step"]),
+        "n_parameters": sum(leaf.size for leaf in jax.tree.leaves(fitted.weights)),
+        "steps": int(fitted.state["step"]),
         "n_train": len(texts),
         "n_without_text": data.n_without_text,
         "n_unlabelled": data.n_unlabelled,
@@ -170,9 +124,9 @@ def train_labeller(
         "validation": measure(known, scores["validation"], thresholds),
     }
     if len(scores["test"]):
-        metrics["test"] = _measure_test(data, scores["test"], thresholds)
+        metrics["test"] = measure_test(data, scores["test"], thresholds)
     with whole_folder(out, METRICS) as part:
-        huggingface.save(part, start.config, best["params"], start.tokenizer, thresholds)
+        huggingface.save(part, start.config, fitted.weights, start.tokenizer, thresholds)
         write_json(part / METRICS, metrics)
         shutil.copy(workdir / "config.yaml", part / "training.yaml")
         shutil.copy(workdir / "metrics.jsonl", part / "training.jsonl")
@@ -219,74 +173,17 @@ def starting_point(config: LabellerConfig, texts: Sequence[str], names: tuple[st
 
 def make_loss(config: BertConfig, compute_dtype: str) -> Loss:
     """Binary cross-entropy over the known labels, with dropout."""
-    abstract = nnx.eval_shape(lambda: BertClassifier(config, jax.random.key(0)))
-    graphdef = split_model(abstract)[0]
-    dtype: Any = as_dtype(compute_dtype)
+    graphdef = split_model(shapes_of(lambda key: BertClassifier(config, key)))[0]
+    dtype = jnp.dtype(as_dtype(compute_dtype))
 
-    def loss(params, batch, key, step, frozen):
+    def loss(
+        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
+    ) -> tuple[Array, Metrics]:
         ids = batch["ids"]
         mask = jnp.arange(ids.shape[1])[None, :] < batch["lengths"][:, None]
-        logits = nnx.merge(graphdef, params)(ids, mask, key=key, dtype=dtype)
+        logits = nnx.merge(graphdef, weights)(ids, mask, key=draw.key, dtype=dtype)
         labels = batch["labels"].astype(jnp.float32)
         value = classification_loss(logits, labels, LossConfig())
         return value, {"loss": value}
 
     return loss
-
-
-def measure(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float]) -> dict[str, Any]:
-    """How well N reports are labelled, over known labels.
-
-    labels: (N, C) of 1, 0, -1; scores: (N, C); thresholds in the order of the columns.
-
-    Returns:
-        ``n_reports``, ``micro`` (over all labels of all reports) and ``macro`` (the mean over
-        labels with both classes) with ``f1`` and more, and ``labels``.
-    """
-    counts = np.ones((len(labels), 1), np.uint8)
-    sums = tally(counts, labels, scores, np.array(list(thresholds.values())))
-    auroc = auroc_by_label(labels, scores, list(thresholds))
-    by_label = _ratios(sums)
-    both = sums.both_classes()[0]
-    pooled = _ratios(sums.pooled(np.arange(labels.shape[1])))
-    return {
-        "n_reports": len(labels),
-        "micro": {name: float(values[0]) for name, values in pooled.items()},
-        "macro": {
-            "auroc": float(np.mean([value for value in auroc.values() if value == value])),
-            **{
-                name: float(np.nanmean(np.where(both, values, np.nan)))
-                for name, values in by_label.items()
-            },
-        },
-        "labels": {
-            name: {
-                "n_positive": int(sums.positive[0, j]),
-                "threshold": thresholds[name],
-                "auroc": auroc[name],
-                **{key: float(values[j]) for key, values in by_label.items()},
-            }
-            for j, name in enumerate(thresholds)
-        },
-    }
-
-
-def _ratios(sums: Tallies) -> dict[str, np.ndarray]:
-    found = metric_values(Resampled.of_sums(sums))
-    names = {"f1": "f1", "precision": "ppv", "recall": "sensitivity"}
-    return {name: found[key][0] for name, key in names.items()}
-
-
-def _measure_test(
-    data: LabelledReports, scores: np.ndarray, thresholds: dict[str, float]
-) -> dict[str, Any]:
-    """The test split, and apart from it the texts that no training report has word for word."""
-    texts, labels = data.split("test")
-    result = measure(labels, scores, thresholds)
-    seen = set(data.split("train")[0])
-    new = np.array([text not in seen for text in texts], bool)
-    result["n_texts_not_in_training"] = int(new.sum())
-    if new.any():
-        own = measure(labels[new], scores[new], thresholds)
-        result["texts_not_in_training"] = {key: own[key] for key in ("n_reports", "micro", "macro")}
-    return result

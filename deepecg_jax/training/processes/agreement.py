@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax
 
@@ -14,9 +14,10 @@ from deepecg_jax.training.processes.hosts import coordination_client, is_first
 _WAIT_MS = 3_600_000
 # every process asks the same questions in the same order, so a number tells them apart
 _numbers = itertools.count()
+T = TypeVar("T")
 
 
-def first_says(what: str, value: Any) -> Any:
+def first_says(what: str, value: T) -> T:
     """The value that process 0 has, for all (anything that JSON holds)."""
     if jax.process_count() == 1:
         return value
@@ -28,7 +29,7 @@ def first_says(what: str, value: Any) -> Any:
     return json.loads(client.blocking_key_value_get(key, _WAIT_MS))
 
 
-def all_say(what: str, value: Any) -> list[Any]:
+def all_say(what: str, value: T) -> list[T]:
     """The values of all processes, in their order (anything that JSON holds)."""
     count = jax.process_count()
     if count == 1:
@@ -39,12 +40,12 @@ def all_say(what: str, value: Any) -> list[Any]:
     return [json.loads(client.blocking_key_value_get(f"{key}/{i}", _WAIT_MS)) for i in range(count)]
 
 
-def require_agreement(what: str, values: Mapping[str, Any], hint: str) -> None:
+def require_agreement(what: str, values: Mapping[str, object], hint: str) -> None:
     """UserError where this process differs from process 0, naming both sides.
 
     what: the subject of the sentence, such as "the config"; hint: what to do.
     """
-    own = json.loads(json.dumps(values))
+    own: dict[str, object] = json.loads(json.dumps(dict(values)))
     theirs = first_says(what, own)
     names = [name for name in {**theirs, **own} if theirs.get(name) != own.get(name)]
     if names:

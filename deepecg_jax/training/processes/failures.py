@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypedDict
 
 import jax
 
@@ -32,6 +32,14 @@ _LOST = (
     "nccl",
     "unavailable:",
 )
+
+
+class _Failure(TypedDict):
+    """What a process says of its end: a sentence, its exit code, and where it ran."""
+
+    text: str
+    code: int
+    host: str
 
 
 @contextlib.contextmanager
@@ -93,7 +101,7 @@ def _cause(error: BaseException, explain: Explain) -> tuple[str | None, int]:
     return text, code
 
 
-def _told(number: int, failure: dict[str, Any]) -> str:
+def _told(number: int, failure: _Failure) -> str:
     text = failure["text"].removeprefix("error: ")
     prefix = "error: " if jax.process_index() == 0 else "stopped, because of "
     return f"{prefix}process {number} on {failure['host']}: {text}"
@@ -105,7 +113,7 @@ def _tell(text: str, code: int) -> None:
         coordination_client().key_value_set(f"{_FAILED}{jax.process_index()}", values, True)
 
 
-def _failures() -> dict[int, dict[str, Any]]:
+def _failures() -> dict[int, _Failure]:
     try:
         found = coordination_client().key_value_dir_get(_FAILED)
     except (RuntimeError, ValueError):  # process 0 is gone; the runtime ends this one
@@ -113,7 +121,7 @@ def _failures() -> dict[int, dict[str, Any]]:
     return {int(key.rpartition("/")[2]): json.loads(value) for key, value in found}
 
 
-def _wait_for(enough: Callable[[dict[int, dict[str, Any]]], bool]) -> dict[int, dict[str, Any]]:
+def _wait_for(enough: Callable[[dict[int, _Failure]], bool]) -> dict[int, _Failure]:
     end = time.monotonic() + _PATIENCE_SECONDS
     found = _failures()
     while not enough(found) and time.monotonic() < end:

@@ -53,17 +53,15 @@ def join(place: Place) -> int:
     _check(place, cluster)
     if place.process_id == 0 and place.coordinator is not None:
         _require_free(place.coordinator)
-    settings: dict[str, Any] = {}
-    if None not in given and cluster is None:
-        settings["cluster_detection_method"] = "deactivate"
+    detection = "deactivate" if None not in given and cluster is None else None
     with _deadline(place):
         try:
             jax.distributed.initialize(
                 place.coordinator,
                 place.processes,
                 place.process_id,
+                cluster_detection_method=detection,
                 initialization_timeout=place.timeout + _GRACE_SECONDS,
-                **settings,
             )
         except (RuntimeError, ValueError, OSError, ImportError) as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from contextlib import ExitStack
 from types import FrameType
 
 import jax
@@ -18,19 +19,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._name: str | None = None
-        self._previous: dict[int, object] = {}
+        self._restored = ExitStack()
 
     def __enter__(self) -> "StopRequest":
         alone = jax.process_count() == 1
         if not alone:
             logging.getLogger("absl").addFilter(_not_about_preemption)
         for number in (signal.SIGTERM, signal.SIGINT) if alone else (signal.SIGINT,):
-            self._previous[number] = signal.signal(number, self._handle)
+            previous = signal.signal(number, self._handle)
+            self._restored.callback(signal.signal, number, previous)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._restored.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._name = signal.Signals(number).name

@@ -155,8 +155,8 @@ def test_batches_are_a_function_of_the_step():
     rows = np.concatenate([batch["labels"][:, 0] for batch in first[:64]])
     counts = np.bincount(rows, minlength=50)
     assert counts.sum() == 512 and set(counts.tolist()) <= {10, 11}
-    halves = [next(ReportBatches(tokens, labels, 8, (64,), 3, host, 2)(5)) for host in (0, 1)]
-    whole = next(ReportBatches(tokens, labels, 8, (64,), 3)(5))
+    whole = next(make(5))
+    halves = [next(make(5, rows)) for rows in (np.arange(4), np.arange(4, 8))]
     np.testing.assert_array_equal(np.concatenate([h["ids"] for h in halves]), whole["ids"])
 
 
