@@ -1,4 +1,8 @@
-"""Voltage units by name."""
+"""Voltage units by name, and the one that signals are stored in."""
+
+from typing import Any, TypeVar
+
+import numpy as np
 
 from deepecg_jax.signals.recording import SignalError
 
@@ -19,3 +23,14 @@ def millivolts_per_unit(unit: str) -> float:
             "read", "unit", f"unit {unit!r} is no voltage; known are mV, uV, nV and V."
         )
     return factor
+
+
+MILLIVOLTS_PER_STORED_UNIT = 1e-3  # shards hold microvolts (or thousandths of a z-score) as int16
+Samples = TypeVar("Samples", bound=Any)  # an array of NumPy or JAX
+
+
+def to_millivolts(signal: Samples) -> Samples:
+    """Samples as stored, int16 -> float32 millivolts; floating ones are taken as millivolts."""
+    if np.issubdtype(signal.dtype, np.integer):
+        return signal.astype(np.float32) * MILLIVOLTS_PER_STORED_UNIT
+    return signal.astype(np.float32)

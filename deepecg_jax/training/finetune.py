@@ -15,9 +15,9 @@ from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import LabelledSplit, fingerprint, labelled_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
-from deepecg_jax.models.build import build_encoder
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.heads import HeadConfig
+from deepecg_jax.objectives.views import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import batch_rows, gathered, make_mesh, replicated, require_divisible
@@ -55,6 +55,12 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         require_same(contract, training.split.contract, str(config.init_from), source)
     contract = training.split.contract
     require_both_classes(training, f"{source}, split {data.train_split}")
+    if config.mode != "linear":
+        check_views(config.augment, contract, model, source)
+    elif ignored := config.ignored():
+        console.print(
+            f"mode=linear encodes every ECG once, as it is: not used are {', '.join(ignored)}"
+        )
     require_agreement(
         "the data",
         {"training": fingerprint(training.records), "validation": fingerprint(held_out.records)},
@@ -180,7 +186,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
 
 def starting_point(
     config: FinetuneConfig, console: Console
-) -> tuple[dict[str, Any] | None, ModelConfig, SignalContract | None]:
+) -> tuple[dict[str, Any] | None, EncoderConfig, SignalContract | None]:
     """Encoder parameters (None: from scratch), its shape, and its signal contract."""
     if config.init_from is None:
         assert config.model is not None  # the schema refuses both to be absent
@@ -205,7 +211,7 @@ def starting_point(
 def make_recipe(
     config: FinetuneConfig,
     head: HeadConfig,
-    model: ModelConfig,
+    model: EncoderConfig,
     encoder: dict[str, Any] | None,
     training: LabelledSplit,
     contract: SignalContract,
@@ -216,7 +222,7 @@ def make_recipe(
     if config.mode == "full":
         return full_recipe(config, head, model, encoder, n_labels, contract.sampling_rate)
     if encoder is None:
-        encoder = split_model(build_encoder(model, jax.random.key(config.seed)))[1]
+        encoder = split_model(model.build(jax.random.key(config.seed)))[1]
     frozen: dict[str, Any] = jax.device_put(encoder, replicated(mesh))
     if config.mode == "attention":
         return attention_recipe(config, head, model, frozen, n_labels, contract.sampling_rate)

@@ -1,6 +1,6 @@
 """The device mesh, and which axis of which array goes where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.config import MeshConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.axes import Axes, Path
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -46,26 +47,16 @@ class ShardingRules:
     layers: str | None = None
 
 
-# Logical axes by parameter name. The large matrices are split; vectors are replicated.
-LOGICAL_AXES: dict[str, tuple[str | None, ...]] = {
-    "qkv_kernel": ("layers", "width", None, "hidden"),
-    "out_kernel": ("layers", "hidden", "width"),
-    "up_kernel": ("layers", "width", "hidden"),
-    "down_kernel": ("layers", "hidden", "width"),
-    "direction": (None, None, "width"),
-    "codebook": (None, None, None),
-}
-
-
-def parameter_shardings(params: Any, mesh: Mesh, rules: ShardingRules = ShardingRules()) -> Any:
-    """A NamedSharding for each leaf of ``params`` (arrays or shapes).
+def parameter_shardings(
+    params: Any, mesh: Mesh, axes: Mapping[Path, Axes], rules: ShardingRules = ShardingRules()
+) -> Any:
+    """A NamedSharding for each leaf of ``params`` (arrays or shapes), whose axes are ``axes``.
 
     An axis that its mesh axis does not divide is replicated, so odd sizes work everywhere.
     """
 
     def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
-        name = str(getattr(path[-1], "key", path[-1]))
-        logical: tuple[str | None, ...] = LOGICAL_AXES.get(name) or (None,) * leaf.ndim
+        logical = axes[tuple(part.key for part in path)]
         spec = []
         for size, axis in zip(leaf.shape, logical, strict=True):
             mesh_axis = getattr(rules, axis) if axis else None

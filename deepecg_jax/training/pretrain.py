@@ -12,8 +12,9 @@ from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
-from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
+from deepecg_jax.objectives.views import changes_of, check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.mesh import batch_rows, gathered, make_mesh, require_divisible
@@ -22,7 +23,7 @@ from deepecg_jax.training.optimizer import make_optimizer, make_schedule
 from deepecg_jax.training.processes.agreement import first_says, require_agreement, wait_for_all
 from deepecg_jax.training.processes.host_memory import keep_freed_memory_on_cpu
 from deepecg_jax.training.processes.hosts import is_first
-from deepecg_jax.training.state import make_state, weights_of
+from deepecg_jax.training.state import make_state, new_statistics, split_model, weights_of
 from deepecg_jax.training.step import make_step
 from deepecg_jax.training.workdir import check_workdir, require_same_config, start_workdir
 
@@ -40,7 +41,11 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     keep_freed_memory_on_cpu()
 
     # ---- data -------------------------------------------------------------------------------
-    sources, shares, contract, padded = pretraining_sources(config.data, config.seed)
+    objective = config.objective
+    sources, shares, contract, padded = pretraining_sources(
+        config.data, config.seed, objective.COLUMNS, objective.WHOLE
+    )
+    check_views(config.augment, contract, config.model, f"{config.data.dir}/{config.data.dataset}")
     require_agreement(
         "the data",
         {f"source {i}": fingerprint(source) for i, source in enumerate(sources)},
@@ -62,7 +67,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     optimizer = make_optimizer(config.optimizer, schedule, config.train.clip_norm, config.compat)
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
-            lambda key: WCRPretrainer(config.model, key),
+            lambda key: Pretrainer(config.model, objective, key),
             optimizer,
             mesh,
             jax.random.key(config.seed),
@@ -79,10 +84,13 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
         # ---- step ---------------------------------------------------------------------------
         dtype = as_dtype(config.train.compute_dtype)
+        changes = changes_of(config.augment, contract.sampling_rate)
 
         def loss(params, batch, key, number, frozen):
             model = nnx.merge(graphdef, params)
-            return wcr_loss(model, batch, key, number, config.objective, config.compat, dtype)
+            draw = Draw(key, number)
+            value, metrics = pretraining_loss(model, objective, batch, draw, changes, dtype)
+            return value, {**metrics, **new_statistics(model)}
 
         step = make_step(
             loss,
@@ -115,6 +123,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
                 metadata={
                     "signal": contract.to_dict(),
                     "model": config.model.model_dump(mode="json"),
+                    "objective": objective.kind,
                     "seed": config.seed,
                 },
                 console=console,
@@ -130,8 +139,9 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
             finished,
             model=config.model,
             head=None,
-            params=params.pop("encoder"),
-            pretraining=params,
+            params=params["encoder"],
+            objective=objective,
+            pretraining=params.get("heads") or None,
             labels=None,
             thresholds=None,
             signal=contract,
@@ -146,7 +156,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 def starting_point(
     config: PretrainConfig, contract: SignalContract, console: Console
 ) -> dict[str, Any]:
-    """Parameters of ``init_from``: of its encoder, and of quantizer and projections if it has them.
+    """Parameters of ``init_from``: of its encoder, and of the objective's heads if it has them.
 
     UserError if the encoder there is another than ``model``, or expects other signals.
     """
@@ -154,18 +164,20 @@ def starting_point(
         return {}
     loaded = bundle.load(config.init_from)
     require_same(loaded.signal, contract, str(config.init_from), f"{config.data.dir}")
-    graph = nnx.split(nnx.eval_shape(lambda: WCRPretrainer(config.model, jax.random.key(0))))
-    like = nnx.to_pure_dict(graph[1])
+    abstract = nnx.eval_shape(lambda: Pretrainer(config.model, config.objective, jax.random.key(0)))
+    like = split_model(abstract)[1]
     encoder = weights.flatten(loaded.encoder_params)
     flat = {f"encoder.{name}": value for name, value in encoder.items()}
-    flat |= loaded.pretraining or {}
+    same = loaded.objective is not None and loaded.objective.kind == config.objective.kind
+    heads = loaded.pretraining if same else None
+    flat |= {f"heads.{name}": value for name, value in (heads or {}).items()}
     shapes = {name: tuple(leaf.shape) for name, leaf in weights.flatten(like).items()}
-    if loaded.pretraining is None:
+    if heads is None:
         shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
         like = {"encoder": like["encoder"]}
         console.print(
-            f"[yellow]{config.init_from} has an encoder only: quantizer and "
-            "projections start anew[/yellow]"
+            f"[yellow]{config.init_from} has no heads of objective.kind={config.objective.kind}: "
+            "they start anew[/yellow]"
         )
     weights.check(flat, shapes, f"{config.init_from} (model in this config)")
     console.print(f"starting from {config.init_from} ({loaded.fingerprint[:12]})")

@@ -12,15 +12,13 @@ from jax.sharding import Mesh
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import ArrayRecords, Records, evaluation_batches
-from deepecg_jax.models.build import build_encoder
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.heads import Classifier, build_head
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.pooling import mean_pool
-from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
-from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.classification import classification_loss
+from deepecg_jax.objectives.views import View, apply_lead_mask, changes_of, viewed
+from deepecg_jax.signals.units import to_millivolts
 from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
 from deepecg_jax.training.state import new_statistics, split_model
 
@@ -45,7 +43,7 @@ class Recipe:
 def full_recipe(
     config: FinetuneConfig,
     head: HeadConfig,
-    model: ModelConfig,
+    model: EncoderConfig,
     encoder: dict[str, Any] | None,
     n_labels: int,
     sampling_rate: float,
@@ -55,7 +53,7 @@ def full_recipe(
     def build(key: Array) -> nnx.Module:
         encoder_key, head_key = jax.random.split(key)
         return Classifier(
-            build_encoder(model, encoder_key), build_head(head, model.width, n_labels, head_key)
+            model.build(encoder_key), build_head(head, model.width, n_labels, head_key)
         )
 
     graphdef = _graphdef(build)
@@ -85,7 +83,7 @@ def full_recipe(
 def attention_recipe(
     config: FinetuneConfig,
     head: HeadConfig,
-    model: ModelConfig,
+    model: EncoderConfig,
     encoder: dict[str, Any],
     n_labels: int,
     sampling_rate: float,
@@ -96,7 +94,7 @@ def attention_recipe(
         return build_head(head, model.width, n_labels, key)
 
     graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
+    encoder_graphdef = _graphdef(lambda key: model.build(key))
     dtype = as_dtype(config.train.compute_dtype)
 
     def loss(params, batch, key, step, frozen):
@@ -126,7 +124,7 @@ def attention_recipe(
 
 def linear_recipe(
     config: FinetuneConfig,
-    model: ModelConfig,
+    model: EncoderConfig,
     encoder: dict[str, Any],
     n_labels: int,
     train_records: Records,
@@ -140,7 +138,7 @@ def linear_recipe(
         return build_head(HeadConfig(kind="linear"), model.width, n_labels, key)
 
     graphdef = _graphdef(build)
-    encoder_graphdef = _graphdef(lambda key: build_encoder(model, key))
+    encoder_graphdef = _graphdef(lambda key: model.build(key))
 
     def pool(frozen: Any, batch: dict[str, Array]) -> Array:
         valid = batch.get("valid_samples")
@@ -186,22 +184,15 @@ def augment(
     """Training signal (B, T', L), its valid samples (B,) or None, and labels (B, C), after the
     configured random changes.
     """
-    settings = config.augment
-    keys = jax.random.split(key, 4)
-    signal, labels = to_millivolts(batch["signal"]), batch["labels"].astype(jnp.float32)
-    lead_mask, valid = batch["lead_mask"], batch.get("valid_samples")
-    if settings.crop_seconds is not None:
-        length = round(settings.crop_seconds * sampling_rate)
-        signal, valid = random_crop(keys[0], signal, length, valid)
-    if settings.gain_deviation:
-        signal = random_gain(keys[1], signal, settings.gain_deviation)
-    if settings.lead_masking:
-        lead_mask = drop_leads(keys[2], lead_mask, settings.lead_masking)
-    signal = apply_lead_mask(signal, lead_mask)
-    if settings.mixup:
-        signal, labels = mixup(keys[3], signal, labels, settings.mixup)
-        valid = None if valid is None else jnp.maximum(valid, valid[::-1])
-    return signal, valid, labels
+    view = View(
+        to_millivolts(batch["signal"]),
+        batch["lead_mask"],
+        batch.get("valid_samples"),
+        batch["labels"].astype(jnp.float32),
+    )
+    view = viewed(key, view, changes_of(config.augment, sampling_rate))
+    assert view.labels is not None
+    return apply_lead_mask(view.signal, view.lead_mask), view.valid_samples, view.labels
 
 
 def model_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

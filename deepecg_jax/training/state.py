@@ -14,6 +14,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
+from deepecg_jax.models.axes import logical_axes
 from deepecg_jax.training.mesh import parameter_shardings, replicated
 
 State = dict[str, Any]
@@ -63,8 +64,9 @@ def make_state(
     abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
     graphdef = split_model(abstract)[0]
     abstract_params, abstract_statistics = parts_of(abstract)
-    param_shardings = parameter_shardings(abstract_params, mesh)
-    statistics_shardings = parameter_shardings(abstract_statistics, mesh)
+    axes = logical_axes(abstract)
+    param_shardings = parameter_shardings(abstract_params, mesh, axes)
+    statistics_shardings = parameter_shardings(abstract_statistics, mesh, axes)
     weight_shardings = overlay(param_shardings, statistics_shardings)
     everywhere = replicated(mesh)
     opt_shardings = optax.tree_map_params(

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop
 from deepecg_jax.objectives.batch import random_lead_mask, split_segments, to_millivolts
+
 from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 
 
