@@ -5,17 +5,13 @@ A module class says in ``AXES`` what the axes of its parameters are, by attribut
 `deepecg_jax.training.mesh.ShardingRules`. Vectors and scalars need no rule: they are replicated.
 """
 
-from collections.abc import Hashable
-
 from flax import nnx
 
-Path = tuple[Hashable, ...]
 Axes = tuple[str | None, ...]
 
 
-def logical_axes(module: nnx.Module) -> dict[Path, Axes]:
-    """Logical axes of every variable of a module (of arrays or of shapes) by its path in the pure
-    nested dict of its state.
+def logical_axes(module: nnx.Module) -> dict[str, Axes]:
+    """Logical axes of every variable of a module (of arrays or of shapes) by its dotted name.
 
     Parameters in a list (`nnx.List`) share the rule of the list's attribute.
 
@@ -23,7 +19,7 @@ def logical_axes(module: nnx.Module) -> dict[Path, Axes]:
         ValueError: a parameter of two or more axes has no rule, or one of another length.
     """
     nodes = {tuple(path): node for path, node in nnx.iter_graph(module)}
-    found: dict[Path, Axes] = {}
+    found: dict[str, Axes] = {}
     for path, node in nodes.items():
         if not isinstance(node, nnx.Variable):
             continue
@@ -35,10 +31,11 @@ def logical_axes(module: nnx.Module) -> dict[Path, Axes]:
         rule: Axes | None = getattr(owner, "AXES", {}).get(name)
         if rule is None and rank < 2:
             rule = (None,) * rank
-        where = f"the parameter {'.'.join(map(str, path))} {tuple(node.shape)}"
+        dotted = ".".join(map(str, path))
+        where = f"the parameter {dotted} {tuple(node.shape)}"
         if rule is None:
             raise ValueError(f"{where} has no logical axes; add {name!r} to {owner.__name__}.AXES")
         if len(rule) != rank:
             raise ValueError(f"{where} has {rank} axes, but {owner.__name__}.AXES says {rule}")
-        found[path] = rule
+        found[dotted] = rule
     return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import jax
 from flax import nnx
@@ -145,6 +145,10 @@ class EncoderConfig(Settings):
             f"{self.kind} encoder of width {self.width}, one token every "
             f"{self.samples_per_token} samples"
         )
+
+    def identity(self) -> dict[str, Any]:
+        """All fields that numbers depend on, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.SPEED_FIELDS))
 
     def build(self, key: Array) -> Encoder:
         """A freshly initialised encoder."""

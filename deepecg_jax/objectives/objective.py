@@ -1,7 +1,7 @@
 """What every objective of pretraining offers, and what its loss may use."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 import jax
 from flax import nnx
@@ -32,6 +32,14 @@ class Draw(NamedTuple, Generic[T]):
     teacher: T | None = None
 
 
+class TeacherDecay(NamedTuple):
+    """teacher <- d teacher + (1 - d) encoder after an update; d goes from start to end."""
+
+    start: float
+    end: float
+    kind: Literal["linear", "cosine"] = "linear"
+
+
 class ObjectiveConfig(Settings):
     """Settings of an objective, and what it needs.
 
@@ -53,8 +61,10 @@ class ObjectiveConfig(Settings):
         return self
 
     @property
-    def teacher_decay(self) -> float | None:
-        """Decay of the averaged copy of the encoder that a step maintains; None: no teacher."""
+    def teacher(self) -> TeacherDecay | None:
+        """How slowly the averaged copy of the encoder follows that a loss gets in its draw; None:
+        there is none.
+        """
         return None
 
     @classmethod

@@ -12,13 +12,14 @@ import jax
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.families import DEFAULT as DEFAULT_FAMILY
-from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.objectives.kinds import DEFAULT, objective_config
 from deepecg_jax.objectives.objective import ObjectiveConfig
 
+_SIZES = FAMILIES["wcr"].OLDER_FIELDS
 _WCR = ("cmsc_detach_norm", "hide_all_leads")
 _FINETUNING = "loss_normalization"
-RENAMED: dict[str, str] = {f"model.{name}": f"objective.{name}" for name in WCRConfig.OLDER_FIELDS}
+RENAMED: dict[str, str] = {f"model.{name}": f"objective.{name}" for name in _SIZES}
 RENAMED |= {f"compat.{name}": f"objective.{name}" for name in _WCR}
 """Dotted keys of a pretraining config then -> now."""
 
@@ -81,7 +82,7 @@ def finetuning_values(values: dict[str, Any]) -> dict[str, Any]:
 
 def objective_of(model: Mapping[str, Any], encoder: EncoderConfig) -> ObjectiveConfig:
     """The objective of a bundle whose section ``model`` still says the sizes of its heads."""
-    moved = {name: model[name] for name in WCRConfig.OLDER_FIELDS if name in model}
+    moved = {name: model[name] for name in _SIZES if name in model}
     return objective_config({"kind": "wcr", **moved}, encoder)
 
 

@@ -19,7 +19,7 @@ from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.objectives.objective import Batch
 from deepecg_jax.settings import Settings
 from deepecg_jax.signals.contract import SignalContract
-from deepecg_jax.signals.units import to_millivolts
+from deepecg_jax.signals.units import STORED_STEP
 
 Array = jax.Array
 
@@ -169,7 +169,8 @@ def _mixup(alpha: float, key: Array, view: View) -> View:
     signal, labels = mixup(key, shown, view.labels, alpha)
     valid = view.valid_samples
     valid = None if valid is None else jnp.maximum(valid, valid[::-1])
-    return View(signal, view.lead_mask | view.lead_mask[::-1], valid, labels)
+    # what was missing is zero in both parts already
+    return View(signal, jnp.ones_like(view.lead_mask), valid, labels)
 
 
 def random_crop(
@@ -250,6 +251,13 @@ def mixup(key: Array, signal: Array, labels: Array, alpha: float) -> tuple[Array
 
 
 # ---- nothing random ------------------------------------------------------------------------------
+
+
+def to_millivolts(signal: Array) -> Array:
+    """Signals as stored, int16 -> float32 millivolts; floating ones are taken as millivolts."""
+    if jnp.issubdtype(signal.dtype, jnp.integer):
+        return signal.astype(jnp.float32) * STORED_STEP
+    return signal.astype(jnp.float32)
 
 
 def split_segments(signal: Array, segments: int = 2) -> Array:

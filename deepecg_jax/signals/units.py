@@ -1,6 +1,4 @@
-"""Voltage units by name, and the one that signals are stored in."""
-
-from typing import Any, TypeVar
+"""Voltage units by name, and the whole numbers that shards hold."""
 
 import numpy as np
 
@@ -13,6 +11,9 @@ _MILLIVOLTS = {
     **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
     **dict.fromkeys(("v", "volt", "volts"), 1e3),
 }
+STORED_STEP = np.float32(1e-3)
+"""One count of a stored signal: a thousandth of what the data set's contract says, so a microvolt
+where that is millivolts, and a thousandth of a standard deviation where leads are z-scored."""
 
 
 def millivolts_per_unit(unit: str) -> float:
@@ -25,12 +26,6 @@ def millivolts_per_unit(unit: str) -> float:
     return factor
 
 
-MILLIVOLTS_PER_STORED_UNIT = 1e-3  # shards hold microvolts (or thousandths of a z-score) as int16
-Samples = TypeVar("Samples", bound=Any)  # an array of NumPy or JAX
-
-
-def to_millivolts(signal: Samples) -> Samples:
-    """Samples as stored, int16 -> float32 millivolts; floating ones are taken as millivolts."""
-    if np.issubdtype(signal.dtype, np.integer):
-        return signal.astype(np.float32) * MILLIVOLTS_PER_STORED_UNIT
-    return signal.astype(np.float32)
+def from_stored(counts: np.ndarray) -> np.ndarray:
+    """A stored signal, int16 of any shape -> float32 as the data set's contract describes it."""
+    return counts.astype(np.float32) * STORED_STEP

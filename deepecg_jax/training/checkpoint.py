@@ -63,12 +63,13 @@ class Checkpoints:
             found = stored.get(name)
             if name == "signal" and found:  # an older one may lack keys, which have defaults
                 found = SignalContract.from_dict(found, str(self._folder)).to_dict()
-            if name == "model" and found:
-                found = encoder_config(found).model_dump(mode="json")
-            if found != self._metadata.get(name):
+            own = self._metadata.get(name)
+            if name == "model" and found and own:
+                found, own = (encoder_config(values).identity() for values in (found, own))
+            if found != own:
                 raise UserError(
                     f"{self._folder} was written with another {name} ({found}) than "
-                    f"this config has ({self._metadata.get(name)}); use another workdir."
+                    f"this config has ({own}); use another workdir."
                 )
         is_older = "objective" in self._metadata and "objective" not in stored
         wanted = older.older_layout(abstract) if is_older else abstract

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.config import MeshConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.axes import Axes, Path
+from deepecg_jax.models.axes import Axes
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -48,7 +48,7 @@ class ShardingRules:
 
 
 def parameter_shardings(
-    params: Any, mesh: Mesh, axes: Mapping[Path, Axes], rules: ShardingRules = ShardingRules()
+    params: Any, mesh: Mesh, axes: Mapping[str, Axes], rules: ShardingRules = ShardingRules()
 ) -> Any:
     """A NamedSharding for each leaf of ``params`` (arrays or shapes), whose axes are ``axes``.
 
@@ -56,7 +56,7 @@ def parameter_shardings(
     """
 
     def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
-        logical = axes[tuple(part.key for part in path)]
+        logical = axes[".".join(str(part.key) for part in path)]
         spec = []
         for size, axis in zip(leaf.shape, logical, strict=True):
             mesh_axis = getattr(rules, axis) if axis else None

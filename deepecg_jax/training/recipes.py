@@ -17,8 +17,7 @@ from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.objectives.classification import classification_loss
-from deepecg_jax.objectives.views import View, apply_lead_mask, changes_of, viewed
-from deepecg_jax.signals.units import to_millivolts
+from deepecg_jax.objectives.views import View, apply_lead_mask, changes_of, to_millivolts, viewed
 from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
 from deepecg_jax.training.state import new_statistics, split_model
 

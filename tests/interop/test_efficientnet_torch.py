@@ -16,7 +16,8 @@ from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.torch_export import TEMPLATES
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
+from deepecg_jax.models.efficientnet.shape import Stage
 from deepecg_jax.signals.contract import SignalContract
 
 torch = pytest.importorskip("torch")

@@ -53,7 +53,6 @@ def random_architecture(seed: int) -> Architecture:
         layer_norm_first=bool(seed // 2 % 2),
         positional_kernel=pick(1, 2, 5, 16, 31, 300),
         positional_groups=pick(1, 2, width),
-        final_dim=8,
         scan_unroll=pick(1, 2),
     )
     kind = pick("linear", "attention", None)

@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from deepecg_jax.objectives.batch import to_millivolts
 from flax import nnx
 from rich.console import Console
 
 from deepecg_jax.config import OptimizerConfig, ScheduleConfig
 from deepecg_jax.data.loading.batches import training_batches
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
+from deepecg_jax.models.efficientnet.shape import Stage
 from deepecg_jax.objectives.config import CompatConfig
+from deepecg_jax.objectives.views import to_millivolts
 from deepecg_jax.training.loop import Run, train
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
 from deepecg_jax.training.state import make_state, new_statistics, overlay, weights_of

@@ -14,11 +14,12 @@ from rich.console import Console
 from deepecg_jax.config import MeshConfig, OptimizerConfig, ScheduleConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.errors import StoppedBySignal, UserError
-from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
-from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.config import CompatConfig
+from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.objectives.pretrainer import Pretrainer
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.training.loop import Run, train
-from deepecg_jax.training.mesh import LOGICAL_AXES, make_mesh, require_divisible
+from deepecg_jax.training.mesh import make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import make_optimizer, make_schedule
 from deepecg_jax.training.state import make_state, overlay
@@ -32,7 +33,7 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
     optimizer = make_optimizer(
         OptimizerConfig(learning_rate=1e-2), schedule, settings.clip_norm, CompatConfig()
     )
-    objective = WCRObjectiveConfig(negatives=10, mask_span=3)
+    objective = WCRObjectiveConfig(negatives=10, mask_span=3, codewords=8, final_dim=8)
 
     def batches(step):
         for number, batch in enumerate(
@@ -44,7 +45,7 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
 
     with jax.set_mesh(mesh):
         graphdef, state, shardings = make_state(
-            lambda key: WCRPretrainer(model_config, key),
+            lambda key: Pretrainer(model_config, objective, key),
             optimizer,
             mesh,
             jax.random.key(seed),
@@ -52,9 +53,9 @@ def run_training(workdir, mesh, settings, model_config, records, stop_at=None, s
         )
 
         def loss(params, batch, key, number, frozen):
-            return wcr_loss(
-                nnx.merge(graphdef, params), batch, key, number, objective, CompatConfig()
-            )
+            model = nnx.merge(graphdef, params)
+            draw = Draw(key, number)
+            return objective.loss(model.encoder, model.heads, batch, draw, np.float32)
 
         step = make_step(
             loss,
@@ -215,14 +216,6 @@ def test_mesh_errors_name_the_numbers():
     mesh = make_mesh(MeshConfig(), jax.devices())
     with pytest.raises(UserError, match="train.global_batch=12 .* choose 8 or 16"):
         require_divisible(12, 1, mesh)
-
-
-def test_every_large_parameter_has_sharding_rules(model_config):
-    model = nnx.eval_shape(lambda: WCRPretrainer(model_config, jax.random.key(0)))
-    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
-    names = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    for name, axes in LOGICAL_AXES.items():
-        assert name in names and len(axes) == names[name].ndim
 
 
 def test_overlay_replaces_only_what_is_given():

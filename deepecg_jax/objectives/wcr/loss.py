@@ -8,7 +8,12 @@ from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.layers import dropout
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics
-from deepecg_jax.objectives.views import apply_lead_mask, random_lead_mask, split_segments
+from deepecg_jax.objectives.views import (
+    apply_lead_mask,
+    random_lead_mask,
+    split_segments,
+    to_millivolts,
+)
 from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
 from deepecg_jax.objectives.wcr.contrastive import draw_negative_counts, masked_token_infonce
 from deepecg_jax.objectives.wcr.heads import WCRHeads
@@ -21,7 +26,6 @@ from deepecg_jax.objectives.wcr.masking import (
 from deepecg_jax.objectives.wcr.quantizer import gumbel_noise, gumbel_temperature
 from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 from deepecg_jax.objectives.wcr.settings import WCRSettings
-from deepecg_jax.signals.units import to_millivolts
 
 Array = jax.Array
 
