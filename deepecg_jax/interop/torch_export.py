@@ -18,7 +18,6 @@ from deepecg_jax.interop.checkpoint_files import read_checkpoint
 MODULE = "torch_model.py"
 # expected largest difference in half precision, as a share of the largest output
 HALF_BOUNDS = {"float16": 0.02, "bfloat16": 0.1}
-_FOLDER = Path(__file__).parent / "templates"
 _README = """\
 # PyTorch model
 
@@ -61,9 +60,9 @@ def export_torch(
     )
     with whole_folder(out, MODULE) as part:
         weights.write(part / WEIGHTS, state)
-        template = _FOLDER / port.template
+        template = port.template.read_text(encoding="utf-8")
         # not copied: the installed file may be read-only
-        (part / MODULE).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        (part / MODULE).write_text(template, encoding="utf-8")
         sidecars.write(part, bundle, port.layout, weights.fingerprint(state), usage)
         if layout == "fairseq":
             fairseq_checkpoint.write_checkpoint(bundle, part / fairseq_checkpoint.FILE_NAME)

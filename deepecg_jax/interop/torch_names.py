@@ -6,6 +6,7 @@ of the WCR family, here, are those of fairseq-signals' ``Wav2Vec2CMSCModel`` and
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,13 +78,14 @@ class Port(NamedTuple):
     """The form of a family in PyTorch."""
 
     layout: str  # whose names its state dict has
-    template: str  # the file in templates/ that is written as torch_model.py
+    template: Path  # self-contained; it is written as torch_model.py
     links: Callable[[Any, HeadConfig | None], list[Link]]  # of the family's config and a head
 
 
+_TEMPLATES = Path(__file__).parent / "templates"
 PORTS: dict[str, Port] = {
-    "wcr": Port("fairseq", "torch_model.py", wcr_links),
-    "efficientnet": Port("deepecg-sl", "torch_efficientnet.py", efficientnet_links),
+    "wcr": Port("fairseq", _TEMPLATES / "torch_model.py", wcr_links),
+    "efficientnet": Port("deepecg-sl", _TEMPLATES / "torch_efficientnet.py", efficientnet_links),
 }
 """The families that have one, by kind."""
 

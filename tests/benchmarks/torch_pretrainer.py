@@ -5,14 +5,13 @@ after their projection, as the original does; the random draws are PyTorch's own
 """
 
 import types
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-import deepecg_jax.interop
+from deepecg_jax.interop.torch_names import PORTS
 
 
 class Pretrainer(nn.Module):
@@ -27,8 +26,7 @@ class Pretrainer(nn.Module):
     ):
         super().__init__()
         template = types.ModuleType("torch_model")
-        folder = Path(deepecg_jax.interop.__file__).parent / "templates"
-        source = (folder / "torch_model.py").read_text(encoding="utf-8")
+        source = PORTS["wcr"].template.read_text(encoding="utf-8")
         exec(compile(source, "torch_model.py", "exec"), vars(template))
         self.encoder = template.Encoder(config)
         features, final = config["conv_layers"][-1][0], heads["final_dim"]
