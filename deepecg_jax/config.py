@@ -3,16 +3,24 @@
 Loading and overriding is in `deepecg_jax.config_files`.
 """
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from deepecg_jax.data.loading.config import DataConfig
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.model_config import ModelConfig
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.config import CompatConfig, LossConfig, WCRObjectiveConfig
+from deepecg_jax.models.families import ModelConfig
+from deepecg_jax.models.heads import HeadConfig
+from deepecg_jax.objectives import older
+from deepecg_jax.objectives.config import CompatConfig, FinetuneCompatConfig, LossConfig
+from deepecg_jax.objectives.kinds import ObjectiveSection, objective_config
+from deepecg_jax.objectives.views import LabelledViewConfig, ViewConfig
 from deepecg_jax.settings import Settings
 
 
@@ -24,7 +32,7 @@ class TrainConfig(Settings):
     accumulation: int = Field(
         default=1,
         ge=1,
-        description="parts an update's batch is computed in; CMSC contrasts within a part",
+        description="parts an update's batch is computed in; a contrast of ECGs is within a part",
     )
     log_every: int = Field(default=50, ge=1, description="steps between lines of metrics.jsonl")
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
@@ -111,37 +119,28 @@ class PretrainConfig(RunConfig):
         description="a workdir or bundle to continue pretraining from, or null: from scratch",
     )
     data: DataConfig
-    model: WCRConfig
-    objective: WCRObjectiveConfig
+    model: ModelConfig
+    objective: ObjectiveSection
+    augment: ViewConfig = Field(
+        default=ViewConfig(), description="before the objective's own masks and cuts"
+    )
     compat: CompatConfig = CompatConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, values: Any) -> Any:
+        return older.pretraining_values(values) if isinstance(values, dict) else values
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _suits_the_encoder(cls, values: object, info: ValidationInfo) -> object:
+        return objective_config(values, info.data.get("model"))
+
     @model_validator(mode="after")
-    def _decoder(self) -> "PretrainConfig":
-        if self.objective.reconstruction_weight and not self.model.lead_decoder:
-            raise ValueError("objective.reconstruction_weight needs model.lead_decoder=true")
+    def _fits_the_encoder(self) -> Self:
+        self.objective.check(self.model)
+        self.model.check_batch(self.train.global_batch // self.train.accumulation)
         return self
-
-
-class AugmentConfig(Settings):
-    """Random changes of the training ECGs, mode=full and mode=attention."""
-
-    crop_seconds: float | None = Field(
-        default=None, gt=0, description="length of a random piece, s; null: the whole ECG"
-    )
-    lead_masking: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="an ECG loses each lead with a probability up to twice this",
-    )
-    gain_deviation: float = Field(
-        default=0.0, ge=0, description="standard deviation of the log of a random gain of each lead"
-    )
-    mixup: float = Field(
-        default=0.0,
-        ge=0,
-        description="alpha of mixup (Zhang et al. 2018) on signals and labels; 0: none",
-    )
 
 
 class StoppingConfig(Settings):
@@ -179,7 +178,9 @@ class FinetuneConfig(RunConfig):
         default_factory=HeadConfig, description="mode=linear and mode=attention set its kind"
     )
     loss: LossConfig = LossConfig()
-    augment: AugmentConfig = AugmentConfig()
+    augment: LabelledViewConfig = Field(
+        default=LabelledViewConfig(), description="mode=full and mode=attention"
+    )
     stopping: StoppingConfig = StoppingConfig()
     feature_gradient: float = Field(
         default=1.0, ge=0, description="factor on the stem's gradient; the original freezes it (0)"
@@ -187,22 +188,45 @@ class FinetuneConfig(RunConfig):
     threshold_method: Literal["youden", "f1"] = Field(
         default="youden", description="how thresholds are fitted, on the validation split only"
     )
-    compat: CompatConfig = CompatConfig()
+    compat: FinetuneCompatConfig = FinetuneCompatConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, values: Any) -> Any:
+        return older.finetuning_values(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
-    def _encoder(self) -> "FinetuneConfig":
+    def _parts_fit(self) -> Self:
         if self.init_from is None and self.model is None:
             raise ValueError("init_from is null (from scratch), so model must describe the encoder")
         if self.data.mix:
             raise ValueError("data.mix is for pretraining: other data sets carry other labels")
-        if isinstance(self.model, EfficientNetConfig):
-            part = self.train.global_batch // self.train.accumulation
-            if part % self.model.norm_groups:
-                raise ValueError(
-                    f"model.norm_groups={self.model.norm_groups} must divide train.global_batch / "
-                    f"train.accumulation = {part}"
-                )
+        if self.model is not None:
+            self.model.check_batch(self.train.global_batch // self.train.accumulation)
+        if self.mode == "linear" and self.head.kind != "linear":
+            raise ValueError(
+                f"mode=linear is a linear probe, but head.kind={self.head.kind}; choose "
+                "mode=attention for an attentive probe of a frozen encoder"
+            )
+        if self.mode != "full" and self.feature_gradient != 1.0:
+            raise ValueError(
+                f"mode={self.mode} freezes the encoder, so feature_gradient="
+                f"{self.feature_gradient:g} means nothing; leave it out, or choose mode=full"
+            )
         return self
+
+    def ignored(self) -> list[str]:
+        """Dotted keys of settings that are not the defaults, and that ``mode`` has no use for."""
+        if self.mode != "linear":
+            return []
+        found = [
+            f"augment.{name}"
+            for name, field in type(self.augment).model_fields.items()
+            if getattr(self.augment, name) != field.default
+        ]
+        found += ["head.dropout"] if self.head.dropout else []
+        found += ["train.compute_dtype"] if self.train.compute_dtype != "float32" else []
+        return found
 
 
 class LabellerConfig(RunConfig):

@@ -1,7 +1,7 @@
 """YAML configs: loading, ``key=value`` overrides, and the resolved config of a run."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,10 +10,21 @@ from pydantic import BaseModel, ValidationError
 
 from deepecg_jax.config import FinetuneConfig, PretrainConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.model_config import KINDS, kind_of
+from deepecg_jax.models import families
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.families import FAMILIES
+from deepecg_jax.objectives import kinds, older
+from deepecg_jax.objectives.kinds import OBJECTIVES
+from deepecg_jax.objectives.objective import ObjectiveConfig
 from deepecg_jax.resources import configs_dir
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
+# sections whose ``kind`` decides what their other keys mean
+_VARIANTS: dict[type[BaseModel], Mapping[str, type[BaseModel]]] = {
+    EncoderConfig: FAMILIES,
+    ObjectiveConfig: OBJECTIVES,
+}
+_KINDS = {"model.kind": families.DEFAULT, "objective.kind": kinds.DEFAULT}
 
 
 def find_config(path: str | Path) -> Path:
@@ -53,9 +64,9 @@ def make_config(
     where: str = "config",
 ) -> Config:
     """The same from a dictionary."""
-    # the family first, whatever the order typed: it decides what the other keys mean
-    for override in sorted(overrides, key=lambda text: not text.startswith("model.kind=")):
-        _apply(values, override)
+    # kinds first, whatever the order typed: they decide what the other keys mean
+    for override in sorted(overrides, key=lambda text: text.partition("=")[0] not in _KINDS):
+        _apply(values, override, pretraining=schema is PretrainConfig)
     task = schema.model_fields["task"].default
     if values.get("task", task) != task:
         raise UserError(f"{where} is a {values['task']} config; use `deepecg {values['task']}`.")
@@ -75,7 +86,7 @@ def to_yaml(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, pretraining: bool) -> None:
     """``a.b=1`` sets values["a"]["b"]; the value is YAML, so lists and null work."""
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -86,8 +97,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"the value of {override!r} is not valid YAML.") from error
-    if key == "model.kind" and kind_of(values.get("model") or {}) != value:
-        values["model"] = {}  # the fields of one family mean nothing in another
+    key = older.typed_key(key, values, pretraining)
+    if key in _KINDS:
+        section = key.partition(".")[0]
+        given = values.get(section)
+        if not isinstance(given, dict) or given.get("kind", _KINDS[key]) != value:
+            values[section] = {}  # the fields of one kind mean nothing in another
     *parents, last = key.split(".")
     node = values
     for parent in parents:
@@ -114,7 +129,7 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
     """All problems of a config in one sentence."""
     problems = []
     for problem in error.errors():
-        name = _key(problem["loc"])
+        name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, _keys(schema), n=1, cutoff=0.4)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -142,12 +157,5 @@ def _keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
 def _sections(annotation: Any) -> list[type[BaseModel]]:
     """The schemas that an annotation, such as a union, allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
+        return list(_VARIANTS.get(annotation, {"": annotation}).values())
     return [section for part in get_args(annotation) for section in _sections(part)]
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    """Dotted key of a problem; pydantic puts the kind of a model between model and its field."""
-    if place[:1] == ("model",) and place[1:2] and place[1] in KINDS:
-        place = (place[0], *place[2:])
-    return ".".join(str(part) for part in place)

@@ -10,17 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from deepecg_jax.bundle.weights import flatten, nest
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.build import build_encoder
-from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.heads import Classifier, build_head
-from deepecg_jax.models.model_config import ModelConfig
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.models.encoder import Encoder, EncoderConfig
+from deepecg_jax.models.families import ModelConfig
+from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
+from deepecg_jax.objectives.objective import ObjectiveConfig
 
 Task = Literal["encoder", "classifier"]
 Schema = TypeVar("Schema")
-MODEL: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
+MODEL: TypeAdapter[EncoderConfig] = TypeAdapter(ModelConfig)
 HEAD = TypeAdapter(HeadConfig)
 
 
@@ -28,7 +25,7 @@ HEAD = TypeAdapter(HeadConfig)
 class Architecture:
     """An encoder, with a classification head or without (``head=None``, ``n_labels=0``)."""
 
-    model: ModelConfig
+    model: EncoderConfig
     head: HeadConfig | None = None
     n_labels: int = 0
 
@@ -48,7 +45,7 @@ class Architecture:
     def build(self, key: jax.Array) -> Encoder | Classifier:
         """A freshly initialised module."""
         encoder_key, head_key = jax.random.split(key)
-        encoder = build_encoder(self.model, encoder_key)
+        encoder = self.model.build(encoder_key)
         if self.head is None:
             return encoder
         head = self.head.model_copy(update={"heads": self.head.heads or self.model.attention_heads})
@@ -99,17 +96,13 @@ class Architecture:
         return architecture
 
 
-def pretraining_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of what only pretraining needs (quantizer, projections), by dotted name."""
-    if not isinstance(model, WCRConfig):
-        raise UserError(f"an encoder of kind {model.kind} has no parameters of pretraining.")
-    module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
+def pretraining_shapes(
+    objective: ObjectiveConfig, model: EncoderConfig
+) -> dict[str, tuple[int, ...]]:
+    """Shape of what only pretraining needs, the objective's heads, by dotted name."""
+    module = nnx.eval_shape(lambda: objective.heads(model, jax.random.key(0)))
     pure = nnx.to_pure_dict(nnx.split(module)[1])
-    return {
-        name: tuple(leaf.shape)
-        for name, leaf in flatten(pure).items()
-        if not name.startswith("encoder.")
-    }
+    return {name: tuple(leaf.shape) for name, leaf in flatten(pure).items()}
 
 
 def parse(schema: TypeAdapter[Schema], values: Any, where: str) -> Schema:
@@ -118,7 +111,6 @@ def parse(schema: TypeAdapter[Schema], values: Any, where: str) -> Schema:
         return schema.validate_python(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        # the first part of a place in a union is the kind
-        parts = problem["loc"][1:] if schema is MODEL else problem["loc"]
-        place = ".".join(str(part) for part in parts)
-        raise UserError(f"{where}{'.' if place else ''}{place}: {problem['msg']}.") from error
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}{'.' if place else ''}{place}: {message}.") from error

@@ -2,8 +2,8 @@
 
 ``model.safetensors``, ``config.json``, ``signal.json``, ``labels.json``, ``thresholds.json``,
 ``metrics.json`` and ``README.md`` (the model card); after pretraining also
-``pretraining.safetensors``, what only a continued pretraining needs. Written whole or not at all,
-loaded whole or not at all.
+``pretraining.safetensors``, the heads of its objective, which only a continued pretraining needs.
+Written whole or not at all, loaded whole or not at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from deepecg_jax import __version__
 from deepecg_jax.bundle import model_card, weights
@@ -25,13 +26,16 @@ from deepecg_jax.bundle.architecture import (
 from deepecg_jax.bundle.runner import Runner
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, whole_folder, write_json
-from deepecg_jax.models.encoder import Encoder
+from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import Classifier
-from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.objectives import older
+from deepecg_jax.objectives.kinds import ObjectiveSection
+from deepecg_jax.objectives.objective import ObjectiveConfig
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.contract import load as load_contract
 
 SCHEMA = 1
+OBJECTIVE: TypeAdapter[ObjectiveConfig] = TypeAdapter(ObjectiveSection)
 WEIGHTS, CONFIG, LABELS = "model.safetensors", "config.json", "labels.json"
 PRETRAINING = "pretraining.safetensors"
 THRESHOLDS, METRICS, CARD = "thresholds.json", "metrics.json", "README.md"
@@ -43,8 +47,8 @@ class Bundle(Applied):
     ``labels``: names in the order of the logits, empty for an encoder. ``signal``: the contract
     (its duration is what the model was made for; ``encode`` takes any T). ``thresholds``: by label,
     from validation data. ``metrics``, ``config``: what the JSON files hold. ``weights``: float32
-    by dotted name. ``pretraining``: the same of the quantizer and the projections, or None.
-    ``model``: the NNX module.
+    by dotted name. ``objective``: of its pretraining, or None; ``pretraining``: the weights of its
+    heads, or None. ``model``: the NNX module.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Bundle(Applied):
         thresholds: dict[str, float],
         metrics: dict[str, Any],
         config: dict[str, Any],
+        objective: ObjectiveConfig | None = None,
         pretraining: weights.Weights | None = None,
     ):
         self.folder = folder
@@ -67,6 +72,7 @@ class Bundle(Applied):
         self.thresholds = thresholds
         self.metrics = metrics
         self.config = config
+        self.objective = objective
         self.pretraining = pretraining
         self.model: Encoder | Classifier = architecture.module(arrays)
         self._runner = Runner(self.model, architecture.model, signal, str(folder))
@@ -90,7 +96,7 @@ class Bundle(Applied):
 def save(
     folder: str | Path,
     *,
-    model: ModelConfig,
+    model: EncoderConfig,
     head: HeadConfig | Mapping[str, Any] | None,
     params: Mapping[Any, Any],
     labels: Sequence[str] | None,
@@ -98,6 +104,7 @@ def save(
     thresholds: Mapping[str, float] | None = None,
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    objective: ObjectiveConfig | None = None,
     pretraining: Mapping[Any, Any] | None = None,
 ) -> Path:
     """Write a bundle and return its folder; an older bundle there is replaced.
@@ -108,7 +115,8 @@ def save(
     labels: names in the order of the logits; none for an encoder.
     thresholds: by label, from validation data only.
     metrics, provenance: JSON values for the record and the model card (data set, steps, ...).
-    pretraining: pure nested dict of a `WCRPretrainer` without its encoder, to continue from.
+    objective: what an encoder was pretrained with.
+    pretraining: pure nested dict of the parameters of its heads, to continue from.
     UserError if a tensor is missing, extra, mis-shaped or not finite, or a name does not fit.
     """
     if head is not None and not isinstance(head, HeadConfig):
@@ -123,7 +131,10 @@ def save(
     further = None
     if pretraining is not None:
         further = weights.as_numpy(weights.flatten(pretraining))
-        weights.check(further, pretraining_shapes(model), "the pretraining parameters to save")
+        if objective is None:
+            raise ValueError("the parameters of heads are useless without their objective")
+        shapes = pretraining_shapes(objective, model)
+        weights.check(further, shapes, "the pretraining parameters to save")
     config = {
         "schema": SCHEMA,
         **architecture.to_dict(),
@@ -131,6 +142,8 @@ def save(
         "deepecg_jax": __version__,
         "provenance": dict(provenance or {}),
     }
+    if objective is not None:
+        config["objective"] = objective.model_dump(mode="json")
     if further is not None:
         config["pretraining_fingerprint"] = weights.fingerprint(further)
     with whole_folder(folder, CONFIG) as part:
@@ -202,14 +215,27 @@ def load(path: str | Path) -> Bundle:
     arrays = weights.read(folder / WEIGHTS)
     weights.check(arrays, architecture.shapes(), str(folder / WEIGHTS))
     _check_fingerprint(arrays, config.get("fingerprint"), folder / WEIGHTS)
-    further = None
+    further, objective = None, None
+    if config.get("objective") is not None:
+        objective = parse(OBJECTIVE, config["objective"], f"{where}: objective")
     if (folder / PRETRAINING).is_file():
         further = weights.read(folder / PRETRAINING)
-        shapes = pretraining_shapes(architecture.model)
+        if objective is None:
+            objective = older.objective_of(config["model"], architecture.model)
+        shapes = pretraining_shapes(objective, architecture.model)
         weights.check(further, shapes, str(folder / PRETRAINING))
         _check_fingerprint(further, config.get("pretraining_fingerprint"), folder / PRETRAINING)
     return Bundle(
-        folder, architecture, arrays, signal, labels, thresholds, metrics, config, further
+        folder,
+        architecture,
+        arrays,
+        signal,
+        labels,
+        thresholds,
+        metrics,
+        config,
+        objective,
+        further,
     )
 
 
@@ -248,7 +274,7 @@ def _check_thresholds(
     return {name: float(value) for name, value in thresholds.items()}
 
 
-def _check_signal(signal: SignalContract, model: ModelConfig, where: str) -> None:
+def _check_signal(signal: SignalContract, model: EncoderConfig, where: str) -> None:
     if len(signal.leads) != model.leads:
         raise UserError(
             f"{where}: the signal contract has {len(signal.leads)} leads, the model {model.leads}."

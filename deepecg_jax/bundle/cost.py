@@ -17,8 +17,6 @@ from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.bundle.energy import measure_energy
 from deepecg_jax.bundle.runner import Output, apply
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.flops import forward_flops
 
 SCHEMA = 1
 WARM_UP = 3
@@ -79,12 +77,15 @@ def cost(
 
 
 def analytic_flops(architecture: Architecture, n_samples: int) -> dict[str, float] | None:
-    """Matrix-product operations of one ECG by part, ``None`` for an unknown architecture."""
+    """Matrix-product operations of one ECG by part and in ``total``.
+
+    ``None`` for a family that does not count them.
+    """
     config = architecture.model
-    if not isinstance(config, WCRConfig):
+    counted = config.flops(n_samples)
+    if counted is None:
         return None
-    parts = forward_flops(config, n_samples)
-    total = parts.pop("total")
+    parts = dict(counted)
     if architecture.head is not None:
         d, n = config.width, config.n_tokens(n_samples)
         head = 2.0 * d * architecture.n_labels
@@ -92,16 +93,12 @@ def analytic_flops(architecture: Architecture, n_samples: int) -> dict[str, floa
             # query and output; keys and values; looking; the MLP, four times as wide
             head += 2 * 2.0 * d * d + 2.0 * n * d * 2 * d + 2 * 2.0 * n * d + 2 * 2.0 * d * 4 * d
         parts["head"] = head
-        total += head
-    return parts | {"total": total}
+    return parts | {"total": float(sum(parts.values()))}
 
 
 def _flops(architecture: Architecture, output: Output, shape: tuple[int, int]) -> dict[str, Any]:
     parts = analytic_flops(architecture, shape[0])
-    program = architecture
-    if isinstance(architecture.model, WCRConfig):
-        unrolled = architecture.model.model_copy(update={"scan_unroll": architecture.model.layers})
-        program = Architecture(unrolled, architecture.head, architecture.n_labels)
+    program = Architecture(architecture.model.unrolled(), architecture.head, architecture.n_labels)
     module = nnx.eval_shape(lambda: program.build(jax.random.key(0)))
     graph, state = nnx.split(module)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.signals.contract import SignalContract
 
 _INTENDED_USE = """\
@@ -32,7 +32,7 @@ def _filters(signal: SignalContract) -> str:
 
 def render(
     config: Mapping[str, Any],
-    model: ModelConfig,
+    model: EncoderConfig,
     signal: SignalContract,
     labels: Sequence[str],
     thresholds: Mapping[str, float],

@@ -8,9 +8,8 @@ import numpy as np
 from flax import nnx
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.encoder import Encoder
+from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import Classifier
-from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.signals.contract import SignalContract, require_same
 
@@ -23,7 +22,7 @@ class Runner:
     def __init__(
         self,
         module: Encoder | Classifier,
-        config: ModelConfig,
+        config: EncoderConfig,
         contract: SignalContract,
         name: str,
     ):

@@ -19,13 +19,9 @@ import numpy as np
 from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.models.efficientnet.config import (
-    STRIDES,
-    VARIANTS,
-    EfficientNetConfig,
-    Stage,
-)
-from deepecg_jax.models.head_config import HeadConfig
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
+from deepecg_jax.models.efficientnet.shape import STRIDES, VARIANTS, Stage
+from deepecg_jax.models.heads import HeadConfig
 
 DEPLOYED_INPUT_SCALE = 1.0 / 0.0048
 """The deployed DeepECG-SL multiplies millivolts by this before the network: counts of 4.8 uV."""

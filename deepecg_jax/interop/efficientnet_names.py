@@ -6,11 +6,11 @@ is None, which it never is here; ``batches`` carries the counts, so nothing is l
 """
 
 from deepecg_jax.interop.links import CONVOLUTION, MATRIX, Link, attention_head, linear, norm
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
-from deepecg_jax.models.head_config import HeadConfig
+from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
+from deepecg_jax.models.heads import HeadConfig
 
 
-def efficientnet_links(config: EfficientNetConfig, head: HeadConfig | None) -> list[Link]:
+def efficientnet_links(config: EfficientNetShape, head: HeadConfig | None) -> list[Link]:
     """Links of an `EfficientNetEncoder` (``head=None``) or of its classifier.
 
     The encoder's names in PyTorch are the same in both: the original has no module for it.

@@ -12,7 +12,9 @@ import numpy as np
 from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.shape import WCRShape
+from deepecg_jax.objectives.objective import ObjectiveConfig
+from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 FILE_NAME = "checkpoint.pt"
 
@@ -25,13 +27,12 @@ def state_dict(bundle: Bundle) -> dict[str, np.ndarray]:
     if architecture.head is not None:
         state = torch_names.to_torch(bundle.weights, torch_names.links_of(architecture))
         return {name: value for name, value in state.items() if name != "encoder.mask_emb"}
-    if bundle.pretraining is None:
+    model, objective, heads = architecture.model, bundle.objective, bundle.pretraining
+    if heads is None or not isinstance(objective, WCRSettings) or not isinstance(model, WCRShape):
         return torch_names.to_torch(bundle.weights, torch_names.links_of(architecture))
-    assert isinstance(architecture.model, WCRConfig)  # no other family has `pretraining`
     whole = {f"encoder.{name}": value for name, value in bundle.weights.items()}
-    state = torch_names.to_torch(
-        whole | bundle.pretraining, torch_names.pretrainer_links(architecture.model)
-    )
+    whole |= {f"heads.{name}": value for name, value in heads.items()}
+    state = torch_names.to_torch(whole, torch_names.pretrainer_links(model, objective))
     # the lead decoder is ours: fairseq-signals would refuse a tensor it does not know
     return {name: value for name, value in state.items() if not name.startswith("lead_decoder")}
 
@@ -41,10 +42,10 @@ def write_checkpoint(bundle: Bundle, path: Path) -> None:
     import torch
 
     model = bundle.architecture.model
-    if not isinstance(model, WCRConfig):
+    if not isinstance(model, WCRShape):
         raise UserError(f"{bundle.folder} is no WCR model; fairseq-signals has no other.")
     classifier = bundle.architecture.head is not None
-    config = model_config(model)
+    config = model_config(model, bundle.objective)
     if classifier:
         config |= {
             "_name": "ecg_transformer_classifier",
@@ -79,8 +80,13 @@ def write_checkpoint(bundle: Bundle, path: Path) -> None:
     )
 
 
-def model_config(model: WCRConfig) -> dict[str, Any]:
-    """The keys of fairseq-signals' ``Wav2Vec2CMSCConfig`` for an encoder."""
+def model_config(model: WCRShape, objective: ObjectiveConfig | None) -> dict[str, Any]:
+    """The keys of fairseq-signals' ``Wav2Vec2CMSCConfig`` for an encoder.
+
+    Those of the quantizer, which a file without one does not use, are the defaults where the
+    encoder was not pretrained with WCR.
+    """
+    heads = objective if isinstance(objective, WCRSettings) else WCRSettings()
     layers = [tuple(layer) for layer in model.conv_layers]
     return {
         "_name": "wav2vec2_cmsc",
@@ -96,10 +102,11 @@ def model_config(model: WCRConfig) -> dict[str, Any]:
         "conv_pos": model.positional_kernel,
         "conv_pos_groups": model.positional_groups,
         "quantize_targets": True,
-        "latent_groups": model.codebook_groups,
-        "latent_vars": model.codewords,
-        "latent_dim": model.latent_dim,
-        "final_dim": model.final_dim,
+        "latent_groups": heads.codebook_groups,
+        "latent_vars": heads.codewords,
+        "latent_dim": heads.latent_dim,
+        "final_dim": heads.final_dim,
+        "dropout_features": heads.dropout_features,
         "target_glu": False,
         "encoder_layerdrop": 0.0,
         **{
@@ -109,7 +116,6 @@ def model_config(model: WCRConfig) -> dict[str, Any]:
                 "attention_dropout",
                 "activation_dropout",
                 "dropout_input",
-                "dropout_features",
             )
         },
     }

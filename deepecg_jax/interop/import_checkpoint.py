@@ -16,7 +16,7 @@ from deepecg_jax.interop.checkpoint_files import Checkpoint, read_checkpoint, re
 from deepecg_jax.interop.efficientnet_import import DEPLOYED_INPUT_SCALE, import_state
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.signals.contract import SignalContract
 
 CONTRACTS: dict[str, SignalContract] = {
@@ -56,17 +56,16 @@ def import_wcr(
     names = read_labels(labels, architecture.n_labels, where)
     contract = choose_contract(signal, checkpoint, architecture.model.leads)
     pretraining = None
-    if found.pretraining:
-        model = architecture.model
+    model, objective = architecture.model, found.objective
+    if objective is not None:
         assert isinstance(model, WCRConfig)  # `infer` makes no other
-        links = torch_names.pretrainer_links(model)
-        module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
+        links = torch_names.pretrainer_links(model, objective)
+        module = nnx.eval_shape(lambda: Pretrainer(model, objective, jax.random.key(0)))
         like = nnx.to_pure_dict(nnx.split(module)[1])
         shapes = {name: tuple(leaf.shape) for name, leaf in weights.flatten(like).items()}
         arrays = torch_names.to_jax(found.state, links, shapes, where)
-        params = weights.nest(arrays, like)
-        encoder = params.pop("encoder")
-        params, pretraining = encoder, params
+        whole = weights.nest(arrays, like)
+        params, pretraining = whole["encoder"], whole["heads"]
     else:
         # fine-tuned checkpoints drop the mask embedding, which only pretraining uses
         arrays = torch_names.to_jax(
@@ -93,6 +92,7 @@ def import_wcr(
         labels=names,
         signal=contract,
         provenance=provenance,
+        objective=objective,
         pretraining=pretraining,
     )
     return bundle.load(out)

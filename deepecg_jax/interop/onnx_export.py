@@ -56,7 +56,7 @@ def export_onnx(bundle_path: str | Path, out: str | Path, verify: bool = True) -
     state = torch_names.to_torch(bundle.weights, torch_names.links_of(bundle.architecture))
     with whole_folder(out, MODULE) as part:
         _write_onnx(bundle, part / MODULE)
-        layout = torch_names.LAYOUTS[bundle.architecture.model.kind]
+        layout = torch_names.port_of(bundle.architecture.model).layout
         sidecars.write(part, bundle, layout, weights.fingerprint(state), usage)
         certificate = _certify(bundle, part) if verify else parity.not_verified(bundle)
         write_json(part / parity.FILE_NAME, certificate)

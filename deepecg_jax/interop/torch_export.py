@@ -18,9 +18,6 @@ from deepecg_jax.interop.checkpoint_files import read_checkpoint
 MODULE = "torch_model.py"
 # expected largest difference in half precision, as a share of the largest output
 HALF_BOUNDS = {"float16": 0.02, "bfloat16": 0.1}
-_FOLDER = Path(__file__).parent / "templates"
-# one self-contained file a family; each is written as torch_model.py
-TEMPLATES = {"wcr": _FOLDER / MODULE, "efficientnet": _FOLDER / "torch_efficientnet.py"}
 _README = """\
 # PyTorch model
 
@@ -52,6 +49,7 @@ def export_torch(
     and it is that file's tensors that are compared.
     """
     bundle = load(bundle_path)
+    port = torch_names.port_of(bundle.architecture.model)
     if verify or layout == "fairseq":
         require_torch()
     state = torch_names.to_torch(bundle.weights, torch_names.links_of(bundle.architecture))
@@ -62,11 +60,10 @@ def export_torch(
     )
     with whole_folder(out, MODULE) as part:
         weights.write(part / WEIGHTS, state)
-        template = TEMPLATES[bundle.architecture.model.kind]
+        template = port.template.read_text(encoding="utf-8")
         # not copied: the installed file may be read-only
-        (part / MODULE).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-        names = torch_names.LAYOUTS[bundle.architecture.model.kind]
-        sidecars.write(part, bundle, names, weights.fingerprint(state), usage)
+        (part / MODULE).write_text(template, encoding="utf-8")
+        sidecars.write(part, bundle, port.layout, weights.fingerprint(state), usage)
         if layout == "fairseq":
             fairseq_checkpoint.write_checkpoint(bundle, part / fairseq_checkpoint.FILE_NAME)
             _use_checkpoint(part, state)

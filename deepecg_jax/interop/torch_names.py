@@ -5,7 +5,9 @@ of the WCR family, here, are those of fairseq-signals' ``Wav2Vec2CMSCModel`` and
 ``ECGTransformerClassificationModel``; its attention head is under ``proj.``.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,14 +24,13 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig
-from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.heads import HeadConfig
+from deepecg_jax.models.wcr.shape import WCRShape
+from deepecg_jax.objectives.wcr.settings import WCRSettings
 
-# whose names a family's state dict has in PyTorch
-LAYOUTS = {"wcr": "fairseq", "efficientnet": "deepecg-sl"}
 
-
-def encoder_links(config: WCRConfig, jax: str = "", torch: str = "") -> list[Link]:
+def encoder_links(config: WCRShape, jax: str = "", torch: str = "") -> list[Link]:
     """Links of a `WCREncoder`; ``jax`` and ``torch`` are prefixes of the names."""
     stem = "feature_extractor.conv_layers"
     links = []
@@ -58,32 +59,60 @@ def encoder_links(config: WCRConfig, jax: str = "", torch: str = "") -> list[Lin
     return [link.prefixed(jax, torch) for link in links]
 
 
-def links_of(architecture: Architecture) -> list[Link]:
-    """Links of an encoder or a classifier, of whichever family."""
-    model, head = architecture.model, architecture.head
-    if isinstance(model, EfficientNetConfig):
-        return efficientnet_links(model, head)
+def wcr_links(config: WCRShape, head: HeadConfig | None) -> list[Link]:
+    """Links of a `WCREncoder` (``head=None``) or of its classifier."""
     if head is None:
-        return encoder_links(model)
-    links = encoder_links(model, "encoder.", "encoder.")
+        return encoder_links(config)
+    links = encoder_links(config, "encoder.", "encoder.")
     if head.kind == "linear":
         return links + linear("head.projection", "proj")
-    return links + attention_head("proj", model.width)
+    return links + attention_head("proj", config.width)
 
 
-def pretrainer_links(config: WCRConfig) -> list[Link]:
-    """Links of a `WCRPretrainer`; the lead decoder exists only here and keeps its own name."""
-    words = config.codebook_groups * config.codewords
-    size = config.code_dim // config.codebook_groups
+def links_of(architecture: Architecture) -> list[Link]:
+    """Links of an encoder or a classifier; UserError for a family that has no form in PyTorch."""
+    return port_of(architecture.model).links(architecture.model, architecture.head)
+
+
+class Port(NamedTuple):
+    """The form of a family in PyTorch."""
+
+    layout: str  # whose names its state dict has
+    template: Path  # self-contained; it is written as torch_model.py
+    links: Callable[[Any, HeadConfig | None], list[Link]]  # of the family's config and a head
+
+
+_TEMPLATES = Path(__file__).parent / "templates"
+PORTS: dict[str, Port] = {
+    "wcr": Port("fairseq", _TEMPLATES / "torch_model.py", wcr_links),
+    "efficientnet": Port("deepecg-sl", _TEMPLATES / "torch_efficientnet.py", efficientnet_links),
+}
+"""The families that have one, by kind."""
+
+
+def port_of(model: EncoderConfig) -> Port:
+    """The form of an encoder's family in PyTorch; UserError if it has none."""
+    if model.kind not in PORTS:
+        raise UserError(
+            f"encoders of kind {model.kind} have no form in PyTorch, only {' and '.join(PORTS)} "
+            "have; export to StableHLO instead."
+        )
+    return PORTS[model.kind]
+
+
+def pretrainer_links(config: WCRShape, objective: WCRSettings) -> list[Link]:
+    """Links of a WCR encoder with WCR's heads; the decoder exists only here, under its own name."""
+    words = objective.codebook_groups * objective.codewords
+    size = objective.code_dim // objective.codebook_groups
     links = [
         *encoder_links(config, "encoder."),
-        Link("quantizer.codebook", "quantizer.vars", shape=(1, words, size)),
-        *linear("quantizer.logits", "quantizer.weight_proj"),
-        *linear("project_target", "project_q"),
-        *linear("project_context", "final_proj"),
+        Link("heads.quantizer.codebook", "quantizer.vars", shape=(1, words, size)),
+        *linear("heads.quantizer.logits", "quantizer.weight_proj"),
+        *linear("heads.project_target", "project_q"),
+        *linear("heads.project_context", "final_proj"),
     ]
-    if config.lead_decoder:
-        links += linear("lead_decoder", "lead_decoder")
+    if objective.lead_decoder:
+        links += linear("heads.lead_decoder", "lead_decoder")
     return links
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 
 State = Mapping[str, np.ndarray]
 _STEM = "feature_extractor.conv_layers"
@@ -35,19 +36,18 @@ _DROPOUTS = (
     "attention_dropout",
     "activation_dropout",
     "dropout_input",
-    "dropout_features",
 )
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a checkpoint is: the architecture, whether it holds pretraining tensors, its tensors.
+    """What a checkpoint is: the architecture, the objective if it holds its heads, its tensors.
 
     ``state`` carries canonical names: an attentive head's tensors under ``proj.``.
     """
 
     architecture: Architecture
-    pretraining: bool
+    objective: WCRObjectiveConfig | None
     state: dict[str, np.ndarray]
 
 
@@ -73,13 +73,16 @@ def infer(state: State, config: Mapping[str, Any], where: str) -> Inferred:
         )
     encoder = _Reader(state, prefix, where)
     values: dict[str, Any] = _shape_of_encoder(encoder, config, where)
-    pretraining = f"{prefix}quantizer.vars" in state
-    if pretraining:
-        values |= _shape_of_quantizer(encoder)
-        _check_against(config, _CHECKED_QUANTIZER, values, where)
+    sizes: dict[str, Any] | None = None
+    if f"{prefix}quantizer.vars" in state:
+        sizes = _shape_of_quantizer(encoder)
+        _check_against(config, _CHECKED_QUANTIZER, sizes, where)
+        name = "dropout_features"
+        sizes |= {name: float(config[name])} if name in config else {}
     values |= {name: float(config[name]) for name in _DROPOUTS if name in config}
     try:
         model = WCRConfig(**values)
+        objective = None if sizes is None else WCRObjectiveConfig(**sizes)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise UserError(f"{where} describes an impossible encoder: {problem}.") from error
@@ -90,7 +93,7 @@ def infer(state: State, config: Mapping[str, Any], where: str) -> Inferred:
         stored = config.get("num_labels")
         if stored is not None and int(stored) != n_labels:
             raise UserError(f"{where}: its config says {stored} labels, its head has {n_labels}.")
-    return Inferred(Architecture(model, head, n_labels), pretraining, renamed)
+    return Inferred(Architecture(model, head, n_labels), objective, renamed)
 
 
 class _Reader:

@@ -1,15 +1,35 @@
 """Classification heads on encoder tokens, and the classifier that joins both."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from pydantic import Field
 
 from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.layers import Linear, Norm, dropout, gelu
 from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.settings import Settings
 
 Array = jax.Array
+
+
+class HeadConfig(Settings):
+    """The classifier on top of the encoder."""
+
+    kind: Literal["linear", "attention"] = Field(
+        default="linear",
+        description="linear: of the mean token; attention: of a learned query's view of the tokens",
+    )
+    heads: int | None = Field(
+        default=None,
+        ge=1,
+        description="attention heads of an attention head; null: those of the encoder",
+    )
+    dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="in training, before the last layer"
+    )
 
 
 class LinearHead(nnx.Module):

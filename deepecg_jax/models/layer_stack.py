@@ -1,10 +1,13 @@
 """The parameters of all layers of a transformer, stacked, and the loop over them."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from deepecg_jax.models.axes import Axes
 
 Array = jax.Array
 # (x, parameters of one layer, key of one layer or None) -> x
@@ -22,6 +25,21 @@ class LayerStack(nnx.Module):
         deviation: standard deviation of the initial kernels, normal around 0 (as in BERT).
         key: of these.
     """
+
+    AXES: ClassVar[dict[str, Axes]] = {
+        "qkv_kernel": ("layers", "width", None, "hidden"),
+        "qkv_bias": ("layers", None, None),
+        "out_kernel": ("layers", "hidden", "width"),
+        "out_bias": ("layers", None),
+        "attention_norm_scale": ("layers", None),
+        "attention_norm_bias": ("layers", None),
+        "up_kernel": ("layers", "width", "hidden"),
+        "up_bias": ("layers", None),
+        "down_kernel": ("layers", "hidden", "width"),
+        "down_bias": ("layers", None),
+        "ffn_norm_scale": ("layers", None),
+        "ffn_norm_bias": ("layers", None),
+    }
 
     def __init__(self, layers: int, width: int, hidden: int, deviation: float, key: Array):
         keys = jax.random.split(key, 4)

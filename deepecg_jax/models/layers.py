@@ -1,11 +1,14 @@
 """Building blocks that every encoder shares; all act on the last axis and keep shapes static."""
 
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+
+from deepecg_jax.models.axes import Axes
 
 Array = jax.Array
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the published weights were trained with
@@ -67,6 +70,8 @@ class Norm(nnx.Module):
 
 class Linear(nnx.Module):
     """y = x W + b with W (in, out); computes in the dtype of ``x``."""
+
+    AXES: ClassVar[dict[str, Axes]] = {"kernel": (None, None)}
 
     def __init__(self, kernel: Array, bias: Array):
         self.kernel = nnx.Param(kernel)

@@ -1,1 +1,1 @@
-"""Pure training objectives: (model, batch, key) -> (loss, metrics)."""
+"""What is learned: objectives of pretraining, losses of fine-tuning, random views of ECGs."""

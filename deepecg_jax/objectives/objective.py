@@ -1,9 +1,19 @@
-"""What a loss may use beside weights and batch."""
+"""What every objective of pretraining offers, and what its loss may use."""
 
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 import jax
+from flax import nnx
+from jax.typing import DTypeLike
+from pydantic import model_validator
 
+from deepecg_jax.models.encoder import Encoder, EncoderConfig
+from deepecg_jax.settings import Settings
+
+Array = jax.Array
+Batch = Mapping[str, Array]
+Metrics = dict[str, Array]
 T = TypeVar("T")
 
 
@@ -20,3 +30,77 @@ class Draw(NamedTuple, Generic[T]):
     key: jax.Array
     step: jax.Array
     teacher: T | None = None
+
+
+class TeacherDecay(NamedTuple):
+    """teacher <- d teacher + (1 - d) encoder after an update; d goes from start to end."""
+
+    start: float
+    end: float
+    kind: Literal["linear", "cosine"] = "linear"
+
+
+class ObjectiveConfig(Settings):
+    """Settings of an objective, and what it needs.
+
+    An objective is a subclass with ``kind: str = "its name"``, in the table of `objectives.kinds`.
+    """
+
+    # of a batch, beside signal and lead_mask: "patient", (B,) int32
+    COLUMNS: ClassVar[frozenset[str]] = frozenset()
+    # zero-padded ECGs are left out; otherwise a batch with any has "valid_samples", (B,) int32
+    WHOLE: ClassVar[bool] = False
+
+    kind: str
+
+    @model_validator(mode="after")
+    def _own_kind(self) -> Self:
+        own = type(self).model_fields["kind"].default
+        if self.kind != own:
+            raise ValueError(f"kind={self.kind} is not {own}")
+        return self
+
+    @property
+    def teacher(self) -> TeacherDecay | None:
+        """How slowly the averaged copy of the encoder follows that a loss gets in its draw; None:
+        there is none.
+        """
+        return None
+
+    @classmethod
+    def suited(cls, values: Mapping[str, Any], encoder: EncoderConfig) -> dict[str, Any]:
+        """Fields as given, with what they leave open chosen to suit an encoder."""
+        del encoder
+        return dict(values)
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """UserError, one sentence, if this objective cannot train such an encoder."""
+
+    def heads(self, encoder: EncoderConfig, key: Array) -> nnx.Module:
+        """What is trained beside the encoder and is of no use after; keys from `head_keys`."""
+        del encoder, key
+        return nnx.Module()
+
+    def loss(
+        self,
+        encoder: Encoder,
+        heads: nnx.Module,
+        batch: Batch,
+        draw: Draw[Encoder],
+        dtype: DTypeLike,
+    ) -> tuple[Array, Metrics]:
+        """Loss of a batch, a scalar, and what is logged of it, ``loss`` included.
+
+        encoder, heads: in training; dropout and the like use a part of ``draw.key``.
+        batch: ``signal`` (B, T, L) int16 as stored or float millivolts (`to_millivolts`),
+            ``lead_mask`` (B, L) bool, and COLUMNS.
+        dtype: of the encoder's activations.
+        """
+        raise NotImplementedError
+
+
+def head_keys(key: Array, count: int) -> Array:
+    """Keys for the parameters of heads, of the whole pretrainer's key, whose first part is the
+    encoder's.
+    """
+    return jax.random.split(key, count + 1)[1:]

@@ -7,6 +7,8 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.models.families import encoder_config
+from deepecg_jax.objectives import older
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.types import Metadata, State
 
@@ -61,10 +63,15 @@ class Checkpoints:
             found = stored.get(name)
             if name == "signal" and found:  # an older one may lack keys, which have defaults
                 found = SignalContract.from_dict(found, str(self._folder)).to_dict()
-            if found != self._metadata.get(name):
+            own = self._metadata.get(name)
+            if name == "model" and found and own:
+                found, own = (encoder_config(values).identity() for values in (found, own))
+            if found != own:
                 raise UserError(
                     f"{self._folder} was written with another {name} ({found}) than "
-                    f"this config has ({self._metadata.get(name)}); use another workdir."
+                    f"this config has ({own}); use another workdir."
                 )
-        loaded = self._checkpointer.load_checkpointables(latest, {"state": abstract})
-        return loaded["state"], stored["position"]
+        is_older = "objective" in self._metadata and "objective" not in stored
+        wanted = older.older_layout(abstract) if is_older else abstract
+        loaded = self._checkpointer.load_checkpointables(latest, {"state": wanted})["state"]
+        return older.newer_layout(loaded, abstract) if is_older else loaded, stored["position"]

@@ -15,8 +15,9 @@ from deepecg_jax.data.loading.batches import Records, training_batches
 from deepecg_jax.data.loading.inputs import LabelledSplit, fingerprint, labelled_split
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.model_config import ModelConfig
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.heads import HeadConfig
+from deepecg_jax.objectives.views import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.fit import fit, open_run
 from deepecg_jax.training.mesh import gathered, replicated, run_mesh
@@ -42,7 +43,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
 
     # ---- encoder and data -------------------------------------------------------------------
     start = starting_point(config, console)
-    training, held_out = splits(config, start.contract)
+    training, held_out = splits(config, start, console)
     data, contract, names = config.data, training.split.contract, training.names
     console.print(
         f"fine-tuning ({config.mode}) on {len(training.records):,} ECGs, validating on "
@@ -128,7 +129,7 @@ class Start(NamedTuple):
     """
 
     encoder: Weights
-    model: ModelConfig
+    model: EncoderConfig
     contract: SignalContract | None
 
 
@@ -155,21 +156,29 @@ def starting_point(config: FinetuneConfig, console: Console) -> Start:
 
 
 def splits(
-    config: FinetuneConfig, contract: SignalContract | None
+    config: FinetuneConfig, start: Start, console: Console
 ) -> tuple[LabelledSplit, LabelledSplit]:
     """Training and validation records, the same on every host.
 
     Raises:
-        UserError: their signals are not those of ``contract`` (of the encoder), a label has one
-            class only among the training records, or the hosts have other data.
+        UserError: their signals are not those that the encoder learned from, a label has one class
+            only among the training records, ``augment`` does not fit the ECGs, or the hosts have
+            other data.
     """
     data = config.data
     training = labelled_split(data, data.train_split, config.labels, data.label_share, config.seed)
     held_out = labelled_split(data, data.validation_split, config.labels, 1.0, config.seed)
     source = f"{data.dir}/{data.dataset}"
-    if contract is not None:
-        require_same(contract, training.split.contract, str(config.init_from), source)
+    contract = training.split.contract
+    if start.contract is not None:
+        require_same(start.contract, contract, str(config.init_from), source)
     require_both_classes(training, f"{source}, split {data.train_split}")
+    if config.mode != "linear":
+        check_views(config.augment, contract, start.model, source)
+    elif ignored := config.ignored():
+        console.print(
+            f"mode=linear encodes every ECG once, as it is: not used are {', '.join(ignored)}"
+        )
     require_agreement(
         "the data",
         {"training": fingerprint(training.records), "validation": fingerprint(held_out.records)},
@@ -178,7 +187,7 @@ def splits(
     return training, held_out
 
 
-def head_of(config: FinetuneConfig, model: ModelConfig) -> HeadConfig:
+def head_of(config: FinetuneConfig, model: EncoderConfig) -> HeadConfig:
     """The head that ``mode`` trains, with the attention heads of the encoder unless it says so."""
     kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}[config.mode]
     heads = config.head.heads or model.attention_heads

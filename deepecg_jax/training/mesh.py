@@ -1,8 +1,8 @@
 """The device mesh, and which axis of which array goes where."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.config import MeshConfig, RunConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.training.types import Batch, HostBatch, Shardings
 
 AXES = ("data", "fsdp", "tensor")
@@ -55,90 +56,23 @@ class ShardingRules:
     layers: str | None = None
 
 
-LogicalAxes: TypeAlias = tuple[str | None, ...]
-"""The logical axis of each axis of a parameter; None: it is never split."""
-
-# By the end of a parameter's dotted name, with * for a number. The large matrices are split; what
-# is small, or a convolution, is replicated, and says so here.
-LOGICAL_AXES: dict[str, LogicalAxes] = {
-    # stacked transformer layers
-    "qkv_kernel": ("layers", "width", None, "hidden"),
-    "qkv_bias": ("layers", None, None),
-    "out_kernel": ("layers", "hidden", "width"),
-    "out_bias": ("layers", None),
-    "up_kernel": ("layers", "width", "hidden"),
-    "up_bias": ("layers", None),
-    "down_kernel": ("layers", "hidden", "width"),
-    "down_bias": ("layers", None),
-    "attention_norm_scale": ("layers", None),
-    "attention_norm_bias": ("layers", None),
-    "ffn_norm_scale": ("layers", None),
-    "ffn_norm_bias": ("layers", None),
-    # WCR: stem, positions, quantizer, projections
-    "stem.kernels.*": (None, None, None),
-    "positional.direction": (None, None, "width"),
-    "quantizer.codebook": (None, None, None),
-    "quantizer.logits.kernel": (None, None),
-    "project_target.kernel": (None, None),
-    "project_context.kernel": (None, None),
-    "lead_decoder.kernel": (None, None),
-    # EfficientNet
-    "stem.kernel": (None, None, None),
-    "conv.kernel": (None, None, None),
-    "expand.kernel": (None, None, None),
-    "depthwise.kernel": (None, None),
-    "project.kernel": (None, None, None),
-    "gate.down.kernel": (None, None),
-    "gate.up.kernel": (None, None),
-    "tail.kernel": (None, None, None),
-    # heads, and the projection of WCR's stem
-    "projection.kernel": (None, None),
-    "to_query.kernel": (None, None),
-    "to_key_value.kernel": (None, None),
-    "to_out.kernel": (None, None),
-    "up.kernel": (None, None),
-    "down.kernel": (None, None),
-    # BERT
-    "embeddings.word": (None, None),
-    "embeddings.position": (None, None),
-    "embeddings.token_type": (None, None),
-    "pooler.kernel": (None, None),
-    "classifier.kernel": (None, None),
-}
-
-
-def logical_axes(name: str) -> LogicalAxes | None:
-    """The axes of the parameter with this dotted name, by its longest end that has a rule."""
-    parts = ["*" if part.isdigit() else part for part in name.split(".")]
-    ends = (".".join(parts[start:]) for start in range(len(parts)))
-    return next((LOGICAL_AXES[end] for end in ends if end in LOGICAL_AXES), None)
-
-
 def parameter_shardings(
     params: Mapping[str, object],
     mesh: Mesh,
-    axes_of: Callable[[str], LogicalAxes | None] = logical_axes,
+    axes: Mapping[str, Axes],
     rules: ShardingRules = ShardingRules(),
 ) -> Shardings:
     """Where each leaf of ``params`` (arrays or shapes, nested) is.
 
-    axes_of: logical axes by dotted name. Vectors and scalars are replicated and need none;
-        UserError for a larger parameter without, which would otherwise be copied to every device
-        unnoticed.
+    axes: logical axes of each leaf by its dotted name (`models.axes.logical_axes`), which refuses a
+        matrix without a rule: it would otherwise be copied to every device unnoticed.
     An axis that its mesh axis does not divide is replicated, so odd sizes work everywhere.
     """
 
     def sharding(path: jax.tree_util.KeyPath, leaf: jax.Array) -> NamedSharding:
         name = ".".join(str(getattr(key, "key", key)) for key in path)
-        axes = axes_of(name) if leaf.ndim > 1 else (None,) * leaf.ndim
-        if axes is None or len(axes) != leaf.ndim:
-            found = "no rule" if axes is None else f"a rule for {len(axes)} axes"
-            raise UserError(
-                f"the parameter {name} of shape {tuple(leaf.shape)} has {found} of how it is "
-                "spread over devices; declare the logical axis, or None, of each of its axes."
-            )
         spec = []
-        for size, axis in zip(leaf.shape, axes, strict=True):
+        for size, axis in zip(leaf.shape, axes[name], strict=True):
             mesh_axis = getattr(rules, axis) if axis else None
             divides = mesh_axis is not None and size % mesh.shape[mesh_axis] == 0
             spec.append(mesh_axis if divides else None)

@@ -13,15 +13,22 @@ from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.objective import Draw
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
-from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
+from deepecg_jax.objectives.views import changes_of, check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
+from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.fit import fit, open_run
 from deepecg_jax.training.mesh import run_mesh
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import is_first
-from deepecg_jax.training.state import parts_of, shapes_of, split_model
+from deepecg_jax.training.state import (
+    new_statistics,
+    parts_of,
+    shapes_of,
+    split_model,
+    with_weights,
+)
 from deepecg_jax.training.types import Array, Batch, Loss, Metrics, Weights
 
 
@@ -32,8 +39,11 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         return finished_bundle
 
     # ---- data -------------------------------------------------------------------------------
-    data, batch = config.data, config.train.global_batch
-    sources, shares, contract, padded = pretraining_sources(data, config.seed)
+    data, batch, objective = config.data, config.train.global_batch, config.objective
+    sources, shares, contract, padded = pretraining_sources(
+        data, config.seed, objective.COLUMNS, objective.WHOLE
+    )
+    check_views(config.augment, contract, config.model, f"{data.dir}/{data.dataset}")
     require_agreement(
         "the data",
         {f"source {i}": fingerprint(source) for i, source in enumerate(sources)},
@@ -47,7 +57,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
     # ---- training ---------------------------------------------------------------------------
     start = starting_point(config, contract, console)
-    mesh = run_mesh(config)
+    mesh, follow = run_mesh(config), objective.teacher
     model = shapes_of(lambda key: build(config, key))
     count = sum(leaf.size for leaf in jax.tree.leaves(parts_of(model)[0]))
     console.print(
@@ -58,31 +68,33 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         config,
         mesh,
         lambda key: build(config, key),
-        make_loss(config, split_model(model)[0]),
+        make_loss(config, split_model(model)[0], contract.sampling_rate),
         lambda step, rows: training_batches(
             sources, shares, batch, config.seed, step, rows, data.read_threads
         ),
         metadata={
             "signal": contract.to_dict(),
             "model": config.model.model_dump(mode="json"),
+            "objective": objective.kind,
             "seed": config.seed,
         },
         console=console,
         start_from=start,
+        teacher=follow and Teacher(follow.start, follow.end, config.train.steps, follow.kind),
         compat=config.compat,
         description="pretraining",
     )
 
     # ---- bundle -----------------------------------------------------------------------------
-    heads = fitted.gathered()
-    encoder = heads.pop("encoder")
+    trained = fitted.gathered()
     if is_first():
         bundle.save(
             finished_bundle,
             model=config.model,
             head=None,
-            params=cast(Weights, encoder),
-            pretraining=heads,
+            params=cast(Weights, trained["encoder"]),
+            objective=objective,
+            pretraining=cast(Weights, trained.get("heads")) or None,
             labels=None,
             thresholds=None,
             signal=contract,
@@ -94,26 +106,32 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     return finished_bundle
 
 
-def build(config: PretrainConfig, key: Array) -> WCRPretrainer:
+def build(config: PretrainConfig, key: Array) -> Pretrainer:
     """What is trained: the encoder, and what its objective adds to it."""
-    return WCRPretrainer(config.model, key)
+    return Pretrainer(config.model, config.objective, key)
 
 
-def make_loss(config: PretrainConfig, graphdef: nnx.GraphDef[WCRPretrainer]) -> Loss:
-    """The objective as a function of weights."""
+def make_loss(
+    config: PretrainConfig, graphdef: nnx.GraphDef[Pretrainer], sampling_rate: float
+) -> Loss:
+    """The objective, after the random changes of the ECGs, as a function of weights."""
     dtype = as_dtype(config.train.compute_dtype)
+    changes = changes_of(config.augment, sampling_rate)
 
     def loss(
         weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
     ) -> tuple[Array, Metrics]:
         model = nnx.merge(graphdef, weights)
-        return wcr_loss(model, batch, draw.key, draw.step, config.objective, config.compat, dtype)
+        teacher = None if draw.teacher is None else with_weights(model.encoder, draw.teacher)
+        own = Draw(draw.key, draw.step, teacher)
+        value, metrics = pretraining_loss(model, config.objective, batch, own, changes, dtype)
+        return value, {**metrics, **new_statistics(model)}
 
     return loss
 
 
 def starting_point(config: PretrainConfig, contract: SignalContract, console: Console) -> Weights:
-    """Parameters of ``init_from``: of its encoder, and of quantizer and projections if it has them.
+    """Parameters of ``init_from``: of its encoder, and of the objective's heads if it has them.
 
     UserError if the encoder there is another than ``model``, or expects other signals.
     """
@@ -124,14 +142,16 @@ def starting_point(config: PretrainConfig, contract: SignalContract, console: Co
     like = split_model(shapes_of(lambda key: build(config, key)))[1]
     encoder = weights.flatten(loaded.encoder_params)
     flat = {f"encoder.{name}": value for name, value in encoder.items()}
-    flat |= loaded.pretraining or {}
+    same = loaded.objective is not None and loaded.objective.kind == config.objective.kind
+    heads = loaded.pretraining if same else None
+    flat |= {f"heads.{name}": value for name, value in (heads or {}).items()}
     shapes = {name: tuple(leaf.shape) for name, leaf in weights.flatten(like).items()}
-    if loaded.pretraining is None:
+    if heads is None:
         shapes = {name: shape for name, shape in shapes.items() if name.startswith("encoder.")}
         like = {"encoder": like["encoder"]}
         console.print(
-            f"[yellow]{config.init_from} has an encoder only: quantizer and "
-            "projections start anew[/yellow]"
+            f"[yellow]{config.init_from} has no heads of objective.kind={config.objective.kind}: "
+            "they start anew[/yellow]"
         )
     weights.check(flat, shapes, f"{config.init_from} (model in this config)")
     console.print(f"starting from {config.init_from} ({loaded.fingerprint[:12]})")

@@ -12,17 +12,13 @@ from jax.sharding import Mesh
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import ArrayRecords, Records, evaluation_batches
-from deepecg_jax.models.build import build_encoder
-from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.head_config import HeadConfig
-from deepecg_jax.models.heads import AttentionHead, Classifier, LinearHead, build_head
+from deepecg_jax.models.encoder import Encoder, EncoderConfig
+from deepecg_jax.models.heads import AttentionHead, Classifier, HeadConfig, LinearHead, build_head
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.models.model_config import ModelConfig
 from deepecg_jax.models.pooling import mean_pool
-from deepecg_jax.objectives.augmentation import drop_leads, mixup, random_crop, random_gain
-from deepecg_jax.objectives.batch import apply_lead_mask, to_millivolts
 from deepecg_jax.objectives.classification import classification_loss
 from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.objectives.views import View, apply_lead_mask, changes_of, to_millivolts, viewed
 from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
 from deepecg_jax.training.state import new_statistics, shapes_of, split_model
 from deepecg_jax.training.types import Array, Batch, Build, HostBatch, Loss, M, Metrics, Weights
@@ -37,14 +33,14 @@ class Task:
     """What the modes have in common: a config, and the shape of the classifier it leads to."""
 
     config: FinetuneConfig
-    model: ModelConfig
+    model: EncoderConfig
     head: HeadConfig
     n_labels: int
     sampling_rate: float
 
     def build_encoder(self, key: Array) -> Encoder:
         """A new encoder."""
-        return build_encoder(self.model, key)
+        return self.model.build(key)
 
     def build_head(self, key: Array) -> Head:
         """A new head."""
@@ -186,22 +182,15 @@ def augment(
     """Training signal (B, T', L), its valid samples (B,) or None, and labels (B, C), after the
     configured random changes.
     """
-    settings = config.augment
-    keys = jax.random.split(key, 4)
-    signal, labels = to_millivolts(batch["signal"]), batch["labels"].astype(jnp.float32)
-    lead_mask, valid = batch["lead_mask"], batch.get("valid_samples")
-    if settings.crop_seconds is not None:
-        length = round(settings.crop_seconds * sampling_rate)
-        signal, valid = random_crop(keys[0], signal, length, valid)
-    if settings.gain_deviation:
-        signal = random_gain(keys[1], signal, settings.gain_deviation)
-    if settings.lead_masking:
-        lead_mask = drop_leads(keys[2], lead_mask, settings.lead_masking)
-    signal = apply_lead_mask(signal, lead_mask)
-    if settings.mixup:
-        signal, labels = mixup(keys[3], signal, labels, settings.mixup)
-        valid = None if valid is None else jnp.maximum(valid, valid[::-1])
-    return signal, valid, labels
+    view = View(
+        to_millivolts(batch["signal"]),
+        batch["lead_mask"],
+        batch.get("valid_samples"),
+        batch["labels"].astype(jnp.float32),
+    )
+    view = viewed(key, view, changes_of(config.augment, sampling_rate))
+    assert view.labels is not None
+    return apply_lead_mask(view.signal, view.lead_mask), view.valid_samples, view.labels
 
 
 def model_inputs(batch: HostBatch) -> HostBatch:

@@ -1,5 +1,6 @@
 """The training state, sharded from birth, and the weights in it."""
 
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import jax
@@ -8,6 +9,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
+from deepecg_jax.models.axes import Axes, logical_axes
 from deepecg_jax.training.mesh import parameter_shardings, replicated
 from deepecg_jax.training.optimizer import Update
 from deepecg_jax.training.types import Array, Build, L, Nested, State, StateShardings, Weights
@@ -19,6 +21,11 @@ def split_model(model: M) -> tuple[nnx.GraphDef[M], Weights]:
     """An NNX module as (graph definition, nested dict of arrays); `nnx.merge` is the way back."""
     graphdef, variables = nnx.split(model)
     return graphdef, nnx.to_pure_dict(variables)
+
+
+def with_weights(model: M, weights: Weights) -> M:
+    """A module like ``model`` that holds other weights."""
+    return nnx.merge(nnx.split(model)[0], weights)
 
 
 def parts_of(model: nnx.Module) -> tuple[Weights, Weights]:
@@ -59,7 +66,7 @@ def make_state(
     """
     model = shapes_of(build)
     params, statistics = parts_of(model)
-    shardings = _shardings(params, statistics, update, mesh, keep_best)
+    shardings = _shardings(params, statistics, update, mesh, keep_best, logical_axes(model))
 
     def init(key: Array, start_from: Weights) -> State:
         weights = overlay(split_model(build(key))[1], start_from)
@@ -90,7 +97,12 @@ def make_state(
 
 
 def _shardings(
-    params: Weights, statistics: Weights, update: Update, mesh: Mesh, keep_best: bool
+    params: Weights,
+    statistics: Weights,
+    update: Update,
+    mesh: Mesh,
+    keep_best: bool,
+    axes: Mapping[str, Axes],
 ) -> StateShardings:
     """Where each array of the state is; copies of the weights are where the weights are.
 
@@ -98,7 +110,7 @@ def _shardings(
     them inside jit.
     """
     everywhere = replicated(mesh)
-    trained, running = parameter_shardings(params, mesh), parameter_shardings(statistics, mesh)
+    trained, running = (parameter_shardings(part, mesh, axes) for part in (params, statistics))
     weights = overlay(trained, running)
     shardings: StateShardings = {
         "step": everywhere,

@@ -26,8 +26,6 @@ _FREE = (
     "data.cache_gb",
     "data.read_threads",
     "init_from",
-    "model.scan_unroll",
-    "model.remat",
 )
 # each host may have its own copy of the data
 _OWN = ("data.dir", "data.cache_gb", "data.read_threads")
@@ -41,10 +39,12 @@ def check_workdir(config: RunConfig) -> Path:
     if file.is_file():
         stored = _flat(_complete(yaml.safe_load(file.read_text(encoding="utf-8")), type(config)))
         given = _flat(config.model_dump(mode="json"))
+        model = getattr(config, "model", None)
+        speed = () if model is None else tuple(f"model.{name}" for name in model.SPEED_FIELDS)
         different = [
             f"{key} is {stored.get(key)!r} there and {given.get(key)!r} here"
             for key in sorted({*stored, *given})
-            if stored.get(key) != given.get(key) and not key.startswith(_FREE)
+            if stored.get(key) != given.get(key) and not key.startswith(_FREE + speed)
         ]
         if different:
             raise UserError(

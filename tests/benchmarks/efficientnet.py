@@ -24,7 +24,7 @@ from flax import nnx
 from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.torch_export import TEMPLATES
+from deepecg_jax.interop.torch_names import PORTS
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.training.processes.host_memory import keep_freed_memory
 from deepecg_jax.training.state import parts_of, split_model
@@ -79,7 +79,7 @@ def main(variant: str = "s_v2", batch: int = 32, runs: int = 7) -> None:
     ours["train step"] = train
 
     source: dict[str, Any] = {"__name__": "torch_model"}
-    exec(TEMPLATES["efficientnet"].read_text(), source)
+    exec(PORTS["efficientnet"].template.read_text(), source)
     twin = source["build"](architecture.to_dict(), ["label"] * LABELS)
     state = torch_names.to_torch(names, torch_names.links_of(architecture))
     twin.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})

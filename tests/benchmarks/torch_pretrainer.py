@@ -11,20 +11,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepecg_jax.interop.torch_export import TEMPLATES
+from deepecg_jax.interop.torch_names import PORTS
 
 
 class Pretrainer(nn.Module):
     """Encoder, Gumbel quantizer and projections; ``forward`` is the mean loss of a batch."""
 
-    def __init__(self, config: dict[str, Any], mask_share: float = 0.5, negatives: int = 100):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        heads: dict[str, Any],
+        mask_share: float = 0.5,
+        negatives: int = 100,
+    ):
         super().__init__()
         template = types.ModuleType("torch_model")
-        source = TEMPLATES["wcr"].read_text(encoding="utf-8")
+        source = PORTS["wcr"].template.read_text(encoding="utf-8")
         exec(compile(source, "torch_model.py", "exec"), vars(template))
         self.encoder = template.Encoder(config)
-        features, final = config["conv_layers"][-1][0], config["final_dim"]
-        self.groups, self.words = config["codebook_groups"], config["codewords"]
+        features, final = config["conv_layers"][-1][0], heads["final_dim"]
+        self.groups, self.words = heads["codebook_groups"], heads["codewords"]
         self.codebook = nn.Parameter(torch.rand(self.groups, self.words, final // self.groups))
         self.weight_proj = nn.Linear(features, self.groups * self.words)
         self.project_q = nn.Linear(final, final)

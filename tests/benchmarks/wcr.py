@@ -14,20 +14,19 @@ import numpy as np
 import optax
 import torch
 from flax import nnx
-from torch_pretrainer import Pretrainer
+from torch_pretrainer import Pretrainer as TorchPretrainer
 
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder
-from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
-from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.kinds import objective_config
+from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.training.state import split_model
 
 PLAIN = {
     "dropout": 0.0,
     "attention_dropout": 0.0,
     "dropout_input": 0.0,
-    "dropout_features": 0.0,
 }
 SIZES = {
     "small": (WCRConfig(size="small", **PLAIN), 24, 32),
@@ -40,8 +39,6 @@ SIZES = {
             ffn_width=1024,
             positional_kernel=128,
             positional_groups=16,
-            codewords=320,
-            final_dim=256,
             **PLAIN,
         ),
         32,
@@ -83,7 +80,10 @@ def main() -> None:
     forward = jax.jit(lambda p, x: nnx.merge(graph, p)(x).tokens)
     signal = jnp.asarray(ecgs[:batch].astype(np.float32) * 1e-3)
     ours = median(lambda: jax.block_until_ready(forward(params, signal)), options.repeats)
-    peer = Pretrainer(config.model_dump(mode="json"))
+    # the middle size has the heads of base
+    sizes = {"codewords": 320, "final_dim": 256} if options.size == "medium" else {}
+    objective = objective_config({"dropout_features": 0.0, **sizes}, config)
+    peer = TorchPretrainer(config.model_dump(mode="json"), objective.model_dump(mode="json"))
     channels = torch.from_numpy(np.ascontiguousarray(np.asarray(signal).transpose(0, 2, 1)))
 
     def infer() -> None:
@@ -94,14 +94,14 @@ def main() -> None:
     report("inference, 10 s ECGs", batch, ours, theirs)
 
     # ---- one pretraining step with AdamW -------------------------------------------------------
-    settings = WCRObjectiveConfig()
-    pretrainer, state = split_model(WCRPretrainer(config, jax.random.key(0)))
+    pretrainer, state = split_model(Pretrainer(config, objective, jax.random.key(0)))
     optimizer = optax.adamw(1e-4)
 
     def step(params, moments, batch, key):
         def loss(params):
             model = nnx.merge(pretrainer, params)
-            return wcr_loss(model, batch, key, 0, settings, CompatConfig())[0]
+            draw = Draw(key, jnp.int32(0))
+            return objective.loss(model.encoder, model.heads, batch, draw, jnp.float32)[0]
 
         updates, moments = optimizer.update(jax.grad(loss)(params), moments, params)
         return optax.apply_updates(params, updates), moments

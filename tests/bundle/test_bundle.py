@@ -9,11 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
+from interop_models import SMALL, SMALL_HEADS, random_weights
 from safetensors.numpy import load_file, save_file
 
 from deepecg_jax import __version__
 from deepecg_jax.bundle import bundle, weights
+from deepecg_jax.bundle.architecture import Architecture, pretraining_shapes
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.signals.contract import SignalContract
 
 
@@ -318,3 +323,67 @@ def test_other_peoples_folders_are_left_alone(tmp_path: Path, classifier: bundle
         bundle.save(tmp_path, **_arguments(classifier))
     with pytest.raises(UserError, match="is a file"):
         bundle.save(tmp_path / "thesis.tex", **_arguments(classifier))
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Path:
+    """An encoder with the heads of its objective."""
+    model, objective = WCRConfig(**SMALL), WCRObjectiveConfig(**SMALL_HEADS, lead_decoder=True)
+    architecture = Architecture(model)
+    heads = nnx.eval_shape(lambda: objective.heads(model, jax.random.key(0)))
+    shapes = pretraining_shapes(objective, model)
+    values = {name: np.full(shape, 0.5) for name, shape in shapes.items()}
+    return bundle.save(
+        tmp_path / "pretrained",
+        model=model,
+        head=None,
+        params=architecture.nested(random_weights(architecture)),
+        labels=None,
+        signal=SignalContract(),
+        objective=objective,
+        pretraining=weights.nest(values, nnx.to_pure_dict(nnx.state(heads))),
+    )
+
+
+def test_an_objective_and_its_heads_are_kept(pretrained: Path) -> None:
+    loaded = bundle.load(pretrained)
+    assert loaded.objective == WCRObjectiveConfig(**SMALL_HEADS, lead_decoder=True)
+    assert loaded.config["objective"]["codewords"] == 6 and loaded.pretraining is not None
+    names = load_file(pretrained / "pretraining.safetensors").keys()
+    assert names == loaded.pretraining.keys() and "quantizer.codebook" in names
+    _edit(pretrained / "config.json", objective={"kind": "jepa"})
+    with pytest.raises(UserError, match="objective: kind=jepa is no objective; there are wcr"):
+        bundle.load(pretrained)
+    _edit(pretrained / "config.json", objective={"kind": "wcr", "codewords": 1})
+    with pytest.raises(UserError, match="objective.codewords: "):
+        bundle.load(pretrained)
+    with pytest.raises(ValueError, match="useless without their objective"):
+        bundle.save(
+            pretrained,
+            model=loaded.architecture.model,
+            head=None,
+            params=loaded.params,
+            labels=None,
+            signal=loaded.signal,
+            pretraining=loaded.pretraining,
+        )
+
+
+def test_a_bundle_of_version_0_1_loads_as_before(pretrained: Path, classifier: Any) -> None:
+    """It said the sizes of the heads in ``model``, also in a classifier."""
+    config = json.loads((pretrained / "config.json").read_text())
+    objective = config.pop("objective")
+    sizes = {name: objective[name] for name in WCRConfig.OLDER_FIELDS}
+    config["model"] |= sizes
+    (pretrained / "config.json").write_text(json.dumps(config))
+    loaded = bundle.load(pretrained)
+    assert loaded.objective == WCRObjectiveConfig(**SMALL_HEADS, lead_decoder=True)
+    assert loaded.architecture.model == WCRConfig(**SMALL)
+    copy = pretrained.parent / "classifier"
+    shutil.copytree(classifier.folder, copy)
+    _edit(copy / "config.json", model={**classifier.config["model"], **sizes})
+    again = bundle.load(copy)
+    assert again.architecture == classifier.architecture and again.objective is None
+    _edit(pretrained / "config.json", model={**config["model"], "codewords": 7})
+    with pytest.raises(UserError, match=r"quantizer.codebook is \(2, 6, 4\), expected \(2, 7, 4\)"):
+        bundle.load(pretrained)

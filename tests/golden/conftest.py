@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +37,19 @@ def config(folder: Path) -> WCRConfig:
         layer_norm_first=values["layer_norm_first"],
         positional_kernel=values["conv_pos"],
         positional_groups=values["conv_pos_groups"],
+        dropout=0.0,
+        attention_dropout=0.0,
+        dropout_input=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def objective(folder: Path) -> WCRObjectiveConfig:
+    values = json.loads((folder / "config.json").read_text())["model"]
+    return WCRObjectiveConfig(
         codebook_groups=values["latent_groups"],
         codewords=values["latent_vars"],
         latent_dim=values["latent_dim"],
         final_dim=values["final_dim"],
-        dropout=0.0,
-        attention_dropout=0.0,
-        dropout_input=0.0,
         dropout_features=0.0,
     )

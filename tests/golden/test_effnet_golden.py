@@ -20,8 +20,9 @@ from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.interop import torch_names
 from deepecg_jax.models.efficientnet.blocks import leaky_relu
-from deepecg_jax.models.efficientnet.config import VARIANTS, EfficientNetConfig
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.convolution import convolve
+from deepecg_jax.models.efficientnet.shape import VARIANTS
 from deepecg_jax.models.heads import Classifier
 
 pytestmark = pytest.mark.real

@@ -26,9 +26,10 @@ from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.transformer import transformer_layer
 from deepecg_jax.objectives.config import CompatConfig
+from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.objectives.wcr.contrastive import count_negatives, masked_token_infonce
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
 from deepecg_jax.objectives.wcr.masking import take_tokens
 from deepecg_jax.objectives.wcr.quantizer import gumbel_temperature
 from deepecg_jax.training.optimizer import make_optimizer
@@ -48,12 +49,12 @@ class Case(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pretrain(folder: Path, config: WCRConfig) -> Case:
-    abstract = nnx.eval_shape(lambda: WCRPretrainer(config, jax.random.key(0)))
+def pretrain(folder: Path, config: WCRConfig, objective: WCRObjectiveConfig) -> Case:
+    abstract = nnx.eval_shape(lambda: Pretrainer(config, objective, jax.random.key(0)))
     graph = nnx.split(abstract)
     pure = nnx.to_pure_dict(graph[1])
     shapes = {name: leaf.shape for name, leaf in flatten(pure).items()}
-    links = torch_names.pretrainer_links(config)
+    links = torch_names.pretrainer_links(config, objective)
     weights = torch_names.to_jax(load_file(folder / "params.safetensors"), links, shapes)
     arrays = dict(np.load(folder / "pretrain.npz"))
     hidden = np.stack([np.flatnonzero(row) for row in arrays["mask_indices"]])
@@ -87,7 +88,7 @@ def test_parameter_counts_of_the_published_sizes(folder: Path) -> None:
     def count(module: Any) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.split(module)[1])))
 
-    pretrainer = nnx.eval_shape(lambda: WCRPretrainer(base, jax.random.key(0)))
+    pretrainer = nnx.eval_shape(lambda: Pretrainer(base, WCRObjectiveConfig(), jax.random.key(0)))
     assert count(pretrainer) == counts["wcr_base_pretraining"]["total"]
     shapes = Architecture(base, HeadConfig(kind="linear"), 77).shapes()
     total = sum(int(np.prod(shape)) for shape in shapes.values())
@@ -133,10 +134,11 @@ def test_encoder_output(pretrain: Case) -> None:
     arrays = pretrain.arrays
     encoder = module_of(pretrain.graph, pretrain.pure).encoder
     signal = jnp.asarray(pretrain.signal)
-    output = encoder(signal, masked=jnp.asarray(arrays["mask_indices"]), feature_gradient=0.1)
+    features = encoder.features(signal, gradient=0.1)
+    output = encoder.context(features, hidden=jnp.asarray(arrays["mask_indices"]))
     assert_close(output.tokens, arrays["encoder_out"], "encoder_out")
-    assert_close(output.features, arrays["features_ln"], "features_ln")
-    assert_close(output.features_penalty, arrays["features_pen"], "features_pen")
+    assert_close(features.values, arrays["features_ln"], "features_ln")
+    assert_close(features.penalty, arrays["features_pen"], "features_pen")
     assert_close(encoder(signal).tokens, arrays["encoder_out_nomask"], "encoder_out_nomask")
 
 
@@ -156,7 +158,11 @@ def test_padding(pretrain: Case, folder: Path) -> None:
 
 
 def _objective(
-    pretrain: Case, config: WCRConfig, arrays: dict[str, np.ndarray], noise: Any, temperature: float
+    pretrain: Case,
+    settings: WCRObjectiveConfig,
+    arrays: dict[str, np.ndarray],
+    noise: Any,
+    temperature: float,
 ) -> Any:
     """The SUM loss of the reference and its parts, as a function of the parameters."""
     hidden = jnp.asarray(pretrain.hidden)
@@ -166,22 +172,21 @@ def _objective(
 
     def objective(pure: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         model = module_of(pretrain.graph, pure)
-        output = model.encoder(
-            jnp.asarray(pretrain.signal),
-            masked=jnp.asarray(arrays["mask_indices"]),
-            feature_gradient=0.1,
-        )
-        quantized = model.quantizer(take_tokens(output.features, hidden), temperature, noise)
-        target = model.project_target(quantized.vectors)
-        context = model.project_context(take_tokens(output.tokens, hidden))
+        features = model.encoder.features(jnp.asarray(pretrain.signal), gradient=0.1)
+        masked = jnp.asarray(arrays["mask_indices"])
+        output = model.encoder.context(features, hidden=masked)
+        heads = model.heads
+        quantized = heads.quantizer(take_tokens(features.values, hidden), temperature, noise)
+        target = heads.project_target(quantized.vectors)
+        context = heads.project_context(take_tokens(output.tokens, hidden))
         nce = masked_token_infonce(context, target, quantized.codes, counts, 0.1)
-        n_codewords = config.codebook_groups * config.codewords
+        n_codewords = settings.codebook_groups * settings.codewords
         diversity = (n_codewords - quantized.probability_perplexity) / n_codewords
         pooled = mean_pool(output.tokens, None)
         cmsc = cmsc_loss(pooled[::2], pooled[1::2], patient, 0.1)
-        loss = nce.loss + 0.1 * diversity + 10.0 * output.features_penalty + cmsc
+        loss = nce.loss + 0.1 * diversity + 10.0 * features.penalty + cmsc
         parts = {
-            "q_in": take_tokens(output.features, hidden),
+            "q_in": take_tokens(features.values, hidden),
             "q_codes": quantized.codes,
             "q_x": quantized.vectors,
             "y": target,
@@ -189,7 +194,7 @@ def _objective(
             "prob_perplexity": quantized.probability_perplexity,
             "code_perplexity": quantized.code_perplexity,
             "diversity": diversity,
-            "features_pen": output.features_penalty,
+            "features_pen": features.penalty,
             "cmsc_pooled": pooled,
             "cmsc_loss": cmsc,
             "loss_infonce_sum": nce.loss * size,
@@ -201,16 +206,18 @@ def _objective(
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, mode: str) -> None:
+def test_losses_and_gradients(
+    pretrain: Case, folder: Path, objective: WCRObjectiveConfig, mode: str
+) -> None:
     arrays, noise, temperature = dict(pretrain.arrays), None, 1.0
     if mode == "train":
         arrays |= dict(np.load(folder / "pretrain_train_mode.npz"))
         noise = jnp.asarray(arrays["gumbel_noise"]).reshape(
-            *pretrain.hidden.shape, config.codebook_groups, config.codewords
+            *pretrain.hidden.shape, objective.codebook_groups, objective.codewords
         )
         temperature = float(arrays["temp"])
-    objective = _objective(pretrain, config, arrays, noise, temperature)
-    (loss, parts), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(pretrain.pure)
+    loss_of = _objective(pretrain, objective, arrays, noise, temperature)
+    (loss, parts), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(pretrain.pure)
     assert (np.asarray(parts["q_codes"]) == arrays["q_codes"]).all()
     checked = ["q_x", "prob_perplexity", "code_perplexity", "loss_infonce_sum"]
     if mode == "eval":
@@ -228,12 +235,12 @@ def test_losses_and_gradients(pretrain: Case, folder: Path, config: WCRConfig, m
 
 
 @pytest.mark.slow
-def test_three_adam_steps(pretrain: Case, folder: Path, config: WCRConfig) -> None:
+def test_three_adam_steps(pretrain: Case, folder: Path, objective: WCRObjectiveConfig) -> None:
     """Losses before and after each step, and the weights after three, with fairseq's epsilon."""
     stored = np.load(folder / "adam.npz")
     arrays, size = pretrain.arrays, float(pretrain.arrays["sample_size"])
-    objective = _objective(pretrain, config, arrays, None, 1.0)
-    step = jax.jit(jax.value_and_grad(objective, has_aux=True))
+    loss_of = _objective(pretrain, objective, arrays, None, 1.0)
+    step = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     settings = OptimizerConfig(
         learning_rate=float(stored["lr"]),
         beta1=float(stored["betas"][0]),

@@ -12,7 +12,8 @@ from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
 from deepecg_jax.interop.efficientnet_import import import_state
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
+from deepecg_jax.models.efficientnet.shape import Stage
 from deepecg_jax.signals.contract import SignalContract
 
 STAGES = (

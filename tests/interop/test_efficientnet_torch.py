@@ -15,8 +15,9 @@ from deepecg_jax.bundle.runner import Runner
 from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.torch_export import TEMPLATES
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
+from deepecg_jax.interop.torch_names import PORTS
+from deepecg_jax.models.efficientnet.config import EfficientNetConfig
+from deepecg_jax.models.efficientnet.shape import Stage
 from deepecg_jax.signals.contract import SignalContract
 
 torch = pytest.importorskip("torch")
@@ -26,7 +27,7 @@ SEEDS = range(6)
 @pytest.fixture(scope="module")
 def torch_model() -> dict[str, Any]:
     source: dict[str, Any] = {"__name__": "torch_model"}
-    exec(TEMPLATES["efficientnet"].read_text(), source)
+    exec(PORTS["efficientnet"].template.read_text(), source)
     return source
 
 
@@ -195,7 +196,7 @@ def test_a_count_that_float32_cannot_hold_is_refused() -> None:
 def test_what_the_templates_share_is_the_same() -> None:
     """Each template is a file of its own; heads and file format must not drift apart."""
     parts = {}
-    for kind, template in TEMPLATES.items():
+    for kind, (_, template, _) in PORTS.items():
         tree = ast.parse(template.read_text())
         nodes = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
         parts[kind] = {node.name: ast.unparse(node) for node in nodes}

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from interop_models import random_weights
+from toys import ToyConfig
 from typer.testing import CliRunner
 
 from deepecg_jax.bundle import bundle
+from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.bundle.weights import read
 from deepecg_jax.cli import export as cli
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import parity, torch_export, torch_names
+from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.signals.contract import SignalContract
 
 TORCH_ALONE = """
@@ -73,11 +77,12 @@ def test_torch_alone_gives_the_same_numbers(exported: Path, tmp_path: Path, name
 def test_a_wrong_twin_is_not_written(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = torch_export.TEMPLATES["wcr"].read_text()
+    source = torch_names.PORTS["wcr"].template.read_text()
     wrong = source.replace("F.gelu(self.fc1(x))", "F.gelu(self.fc1(x), approximate='tanh')")
     assert wrong != source
     (tmp_path / "wrong.py").write_text(wrong)
-    monkeypatch.setitem(torch_export.TEMPLATES, "wcr", tmp_path / "wrong.py")
+    wrong = torch_names.PORTS["wcr"]._replace(template=tmp_path / "wrong.py")
+    monkeypatch.setitem(torch_names.PORTS, "wcr", wrong)
     with pytest.raises(UserError, match=r"differs from the bundle by .* nothing was written"):
         torch_export.export_torch(exported / "linear", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.py"]
@@ -199,3 +204,33 @@ def test_command(exported: Path, tmp_path: Path) -> None:
     result = _run(tmp_path / "nowhere", "--format", "torch", "--out", out)
     assert isinstance(result.exception, UserError)
     assert _run(exported / "linear", "--format", "tflite", "--out", out).exit_code == 2
+
+
+def test_a_family_without_a_form_in_torch_is_refused_by_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What needs only JAX works for it."""
+    pytest.importorskip("flatbuffers")
+    from deepecg_jax.interop.stablehlo_export import export_stablehlo
+
+    monkeypatch.setitem(FAMILIES, "toy", ToyConfig)
+    architecture = Architecture(ToyConfig())
+    bundle.save(
+        tmp_path / "b",
+        model=ToyConfig(),
+        head=None,
+        params=architecture.nested(random_weights(architecture)),
+        labels=None,
+        signal=SignalContract(),
+    )
+    words = "encoders of kind toy have no form in PyTorch, only wcr and efficientnet have"
+    with pytest.raises(UserError, match=words):
+        torch_export.export_torch(tmp_path / "b", tmp_path / "torch", verify=False)
+    with pytest.raises(UserError, match=words):
+        torch_names.links_of(architecture)
+    assert export_stablehlo(tmp_path / "b", tmp_path / "hlo")["verified"]
+    assert not (tmp_path / "torch").exists()
+    # read where that family is not known
+    monkeypatch.delitem(FAMILIES, "toy")
+    with pytest.raises(UserError, match="model: kind=toy is no family of encoders; there are wcr"):
+        bundle.load(tmp_path / "b")

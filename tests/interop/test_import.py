@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from interop_models import SMALL, random_weights
+from interop_models import SMALL, SMALL_HEADS, random_weights
 from safetensors.numpy import load_file, save_file
 
 from deepecg_jax.bundle import bundle, weights
@@ -22,34 +22,42 @@ from deepecg_jax.interop.import_checkpoint import import_wcr
 from deepecg_jax.interop.wcr_import import parse_layers
 from deepecg_jax.labels.findings import FINDINGS
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
+from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.signals.contract import SignalContract
 
 LABELS = ["AF", "LBBB", "superclass:MI"]
-# name -> (head, what differs from SMALL)
-CASES: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "encoder": (None, {}),
-    "pre_ln": (None, {"layer_norm_first": True, "codebook_groups": 1, "codewords": 5}),
-    "no_projection": ("linear", {"conv_layers": [(8, 2, 2), (16, 2, 2)], "positional_kernel": 7}),
-    "stem": ("attention", {"conv_layers": [(8, 5, 3), (6, 3, 2)], "conv_bias": True}),
-    "latent": (None, {"latent_dim": 12, "codebook_groups": 3, "positional_groups": 8, "leads": 12}),
+# name -> (head, what differs from SMALL, and for an encoder from SMALL_HEADS)
+CASES: dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]] = {
+    "encoder": (None, {}, {}),
+    "pre_ln": (None, {"layer_norm_first": True}, {"codebook_groups": 1, "codewords": 5}),
+    "no_projection": (
+        "linear",
+        {"conv_layers": [(8, 2, 2), (16, 2, 2)], "positional_kernel": 7},
+        {},
+    ),
+    "stem": ("attention", {"conv_layers": [(8, 5, 3), (6, 3, 2)], "conv_bias": True}, {}),
+    "latent": (
+        None,
+        {"positional_groups": 8, "leads": 12},
+        {"latent_dim": 12, "codebook_groups": 3, "dropout_features": 0.2},
+    ),
 }
 
 
 def make_bundle(folder: Path, name: str) -> bundle.Bundle:
-    kind, fields = CASES[name]
+    kind, fields, sizes = CASES[name]
     model = WCRConfig(**{**SMALL, **fields})
     head = None if kind is None else HeadConfig.model_validate({"kind": kind})
     architecture = Architecture(model, head, len(LABELS) if head else 0)
-    pretraining = None
+    pretraining, objective = None, None
     if head is None:
-        module = nnx.eval_shape(lambda: WCRPretrainer(model, jax.random.key(0)))
-        like = nnx.to_pure_dict(nnx.split(module)[1])
-        like.pop("encoder")
+        objective = WCRObjectiveConfig(**SMALL_HEADS | sizes)
+        shapes = pretraining_shapes(objective, model)
+        like = nnx.eval_shape(lambda: WCRHeads(objective, model, jax.random.key(0)))
+        like = nnx.to_pure_dict(nnx.state(like))
         rng = np.random.default_rng(3)
-        flat = {
-            n: rng.normal(size=s).astype(np.float32) for n, s in pretraining_shapes(model).items()
-        }
+        flat = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
         pretraining = weights.nest(flat, like)
     bundle.save(
         folder,
@@ -58,6 +66,7 @@ def make_bundle(folder: Path, name: str) -> bundle.Bundle:
         params=architecture.nested(random_weights(architecture)),
         labels=LABELS if head else None,
         signal=SignalContract(),
+        objective=objective,
         pretraining=pretraining,
     )
     return bundle.load(folder)
@@ -71,7 +80,8 @@ def files(tmp_path_factory) -> Path:
         made = make_bundle(root / f"{name}_bundle", name)
         (root / name).mkdir()
         save_file(state_dict(made), root / name / "model.safetensors")
-        config = model_config(made.architecture.model)
+        assert isinstance(made.architecture.model, WCRConfig)
+        config = model_config(made.architecture.model, made.objective)
         (root / name / "config.json").write_text(json.dumps({"model": config}))
     (root / "labels.json").write_text(json.dumps(LABELS))
     return root
@@ -87,11 +97,9 @@ def test_architecture_and_weights_come_back(files, tmp_path, name) -> None:
     after = import_wcr(
         files / name / "model.safetensors", tmp_path / "b", labels=labels_of(files, name)
     )
-    shape = {"size", "codewords", "codebook_groups", "latent_dim", "final_dim"}
-    if before.pretraining is not None:
-        shape = {"size"}
     found, expected = after.architecture.model, before.architecture.model
-    assert found.model_dump(exclude=shape) == expected.model_dump(exclude=shape)
+    assert found.model_dump(exclude={"size"}) == expected.model_dump(exclude={"size"})
+    assert after.objective == before.objective
     assert after.architecture.task == before.architecture.task
     for mine, theirs in ((after.weights, before.weights), (after.pretraining, before.pretraining)):
         for tensor in (theirs or {}).keys() - {"encoder.mask_embedding"}:

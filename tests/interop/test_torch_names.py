@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 from flax import nnx
-from interop_models import SMALL, random_weights
+from interop_models import SMALL, SMALL_HEADS, random_weights
 
 from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.weights import flatten
 from deepecg_jax.errors import UserError
 from deepecg_jax.interop import torch_names
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.pretrainer import Pretrainer
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 
 ARCHITECTURES = {
     "encoder": Architecture(WCRConfig(**SMALL)),
@@ -74,12 +75,13 @@ def test_queries_keys_and_values_are_the_right_slices() -> None:
 def test_pretrainer_names(decoder: bool) -> None:
     import jax
 
-    config = WCRConfig(**{**SMALL, "latent_dim": 12, "lead_decoder": decoder})
-    abstract = nnx.eval_shape(lambda: WCRPretrainer(config, jax.random.key(0)))
+    config = WCRConfig(**SMALL)
+    objective = WCRObjectiveConfig(**SMALL_HEADS, latent_dim=12, lead_decoder=decoder)
+    abstract = nnx.eval_shape(lambda: Pretrainer(config, objective, jax.random.key(0)))
     shapes = {
         name: leaf.shape for name, leaf in flatten(nnx.to_pure_dict(nnx.split(abstract)[1])).items()
     }
-    links = torch_names.pretrainer_links(config)
+    links = torch_names.pretrainer_links(config, objective)
     assert {link.jax for link in links} == shapes.keys()
     rng = np.random.default_rng(0)
     weights = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
@@ -88,7 +90,8 @@ def test_pretrainer_names(decoder: bool) -> None:
     assert state["quantizer.weight_proj.weight"].shape == (12, 8)
     assert state["project_q.weight"].shape == (8, 12)
     # group g of the quantizer is rows g * V to (g + 1) * V
-    np.testing.assert_array_equal(state["quantizer.vars"][0, 6:], weights["quantizer.codebook"][1])
+    codebook = weights["heads.quantizer.codebook"]
+    np.testing.assert_array_equal(state["quantizer.vars"][0, 6:], codebook[1])
     back = torch_names.to_jax(state, links, shapes)
     assert all((back[name] == value).all() for name, value in weights.items())
 

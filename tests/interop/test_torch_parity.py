@@ -11,7 +11,7 @@ from interop_models import random_weights
 from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.runner import Runner
 from deepecg_jax.interop import torch_names
-from deepecg_jax.interop.torch_export import TEMPLATES
+from deepecg_jax.interop.torch_names import PORTS
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.signals.contract import SignalContract
 
@@ -21,7 +21,7 @@ SEEDS = range(12)
 
 @pytest.fixture(scope="module")
 def torch_model() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("torch_model", TEMPLATES["wcr"])
+    spec = importlib.util.spec_from_file_location("torch_model", PORTS["wcr"].template)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -53,7 +53,6 @@ def random_architecture(seed: int) -> Architecture:
         layer_norm_first=bool(seed // 2 % 2),
         positional_kernel=pick(1, 2, 5, 16, 31, 300),
         positional_groups=pick(1, 2, width),
-        final_dim=8,
         scan_unroll=pick(1, 2),
     )
     kind = pick("linear", "attention", None)

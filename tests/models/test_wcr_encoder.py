@@ -12,7 +12,8 @@ from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.models.wcr.positional import grouped_convolution
 from deepecg_jax.models.wcr.stem import convolve
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.pretrainer import Pretrainer
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 
 TINY = WCRConfig(
     size="tiny",
@@ -22,15 +23,14 @@ TINY = WCRConfig(
     layers=2,
     positional_kernel=8,
     conv_layers=((16, 2, 2),) * 4,
-    codewords=10,
-    final_dim=16,
     dropout=0.0,
 )
 
 
 @pytest.mark.parametrize("size, expected", [("base", 90_883_072)])
 def test_base_has_the_published_number_of_parameters(size, expected):
-    model = nnx.eval_shape(lambda: WCRPretrainer(WCRConfig(size=size), jax.random.key(0)))
+    config, objective = WCRConfig(size=size), WCRObjectiveConfig()
+    model = nnx.eval_shape(lambda: Pretrainer(config, objective, jax.random.key(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == expected
 
 

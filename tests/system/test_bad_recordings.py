@@ -28,8 +28,6 @@ def classifier(tmp_path_factory):
         positional_kernel=8,
         positional_groups=2,
         conv_layers=((8, 2, 2),) * 4,
-        codewords=8,
-        final_dim=8,
     )
     architecture = Architecture(model, HeadConfig(), 1)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in architecture.shapes().items()}

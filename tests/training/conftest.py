@@ -25,8 +25,6 @@ def model_config() -> WCRConfig:
         positional_kernel=8,
         positional_groups=2,
         conv_layers=((8, 2, 2),) * 4,
-        codewords=8,
-        final_dim=8,
     )
 
 

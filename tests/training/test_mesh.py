@@ -3,14 +3,14 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from deepecg_jax.models.build import build_encoder
+from deepecg_jax.models.head_config import HeadConfig
 from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.bert.config import BertConfig
 from deepecg_jax.labelling.bert.model import BertClassifier
-from deepecg_jax.models.build import build_encoder
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
-from deepecg_jax.models.head_config import HeadConfig
 from deepecg_jax.models.heads import build_head
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.wcr.heads import WCRPretrainer

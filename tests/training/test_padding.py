@@ -34,12 +34,19 @@ def test_padded_ecgs_are_masked_in_fine_tuning_and_left_out_of_pretraining(data)
     assert [masked.records[i]["valid_samples"] for i in (2, 3, 5)] == [2500, 2000, 2500]
     batch = next(training_batches([masked.records], [1.0], 8, 0))
     assert batch["valid_samples"].shape == (8,)
-    sources, _, _, padded = pretraining_sources(data, 0)
+    sources, _, _, padded = pretraining_sources(data, 0, {"patient"}, whole=True)
     assert padded == 1 and len(sources[0]) == n_train - 1
     assert 3 not in [int(p) for p in sources[0].positions]
+    # an objective that takes pieces of ECGs gets all, and is told where they end
+    sources, _, _, padded = pretraining_sources(data, 0, set(), whole=False)
+    assert padded == 0 and len(sources[0]) == n_train
+    assert [sources[0][i]["valid_samples"] for i in (2, 3, 5)] == [2500, 2000, 2500]
+    assert "patient" not in sources[0][0]
+    with pytest.raises(ValueError, match="no column age"):
+        pretraining_sources(data, 0, {"age"}, whole=True)
     measure(data, dict.fromkeys(range(n_train), 1250))
     with pytest.raises(UserError, match="every ECG of .* is zero-padded"):
-        pretraining_sources(data, 0)
+        pretraining_sources(data, 0, {"patient"}, whole=True)
 
 
 def test_a_quality_table_that_does_not_fit_is_refused(data) -> None:

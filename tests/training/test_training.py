@@ -11,9 +11,8 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.config import MeshConfig
 from deepecg_jax.errors import StoppedBySignal, UserError
-from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
-from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.pretrainer import Pretrainer
+from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.training.mesh import make_mesh, require_divisible
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.optimizer import Update
@@ -24,16 +23,16 @@ from deepecg_jax.training.step import make_step
 @pytest.fixture
 def run_training(fit_small, model_config, records):
     """Pretrain the small model; the state after it."""
+    objective = WCRObjectiveConfig(negatives=10, mask_span=3, codewords=8, final_dim=8)
 
     def build(key):
-        return WCRPretrainer(model_config, key)
+        return Pretrainer(model_config, objective, key)
 
     graphdef = split_model(shapes_of(build))[0]
-    objective = WCRObjectiveConfig(negatives=10, mask_span=3)
 
     def loss(weights, batch, draw, frozen):
         model = nnx.merge(graphdef, weights)
-        return wcr_loss(model, batch, draw.key, draw.step, objective, CompatConfig())
+        return objective.loss(model.encoder, model.heads, batch, draw, np.float32)
 
     def run(workdir, mesh, settings, data=records, **options):
         return fit_small(workdir, mesh, settings, data, build, loss, warmup=2, **options).state

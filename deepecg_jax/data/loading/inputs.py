@@ -1,6 +1,7 @@
 """From a data config to the records and host batches of a run."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,42 +27,54 @@ class LabelledSplit:
 
 
 def pretraining_sources(
-    config: DataConfig, seed: int
+    config: DataConfig, seed: int, columns: Collection[str], whole: bool
 ) -> tuple[list[Selected], list[float], SignalContract, int]:
-    """Sources (with ``signal``, ``lead_mask`` and a numeric ``patient``), shares, contract.
+    """Sources with ``signal`` and ``lead_mask``, shares, contract, and how many were left out.
 
-    Zero-padded ECGs are left out, as the original drops segments that are not whole, and counted
-    in the last result.
+    columns: what the objective reads beside these: ``patient``, a number of each patient.
+    whole: zero-padded ECGs are left out; otherwise, where a data set has any, all records carry
+        ``valid_samples``.
     """
+    unknown = sorted(set(columns) - {"patient"})
+    if unknown:
+        raise ValueError(f"there is no column {', '.join(unknown)} to pretrain with")
     names = [config.dataset, *config.mix]
     shares = [1.0 - sum(config.mix.values()), *config.mix.values()]
-    sources: list[Selected] = []
+    chosen: list[tuple[Split, np.ndarray]] = []
     padded = 0
     contract: SignalContract | None = None
-    first_patient = 0
     for name in names:
         split = open_split(config.dir, name, config.train_split)
         if contract is None:
             contract = split.contract
         require_same(contract, split.contract, names[0], name)
         keep = chosen_records(split, config.label_share, seed, config.where)
-        whole = split.valid_samples[keep] == split.contract.n_samples
-        padded += int((~whole).sum())
-        keep = keep[whole]
+        is_whole = split.valid_samples[keep] == split.contract.n_samples
+        padded += int((~is_whole).sum())
+        if whole:
+            keep = keep[is_whole]
         if not len(keep):
             raise UserError(
                 f"every ECG of {config.dir}/{name}, split {config.train_split}, is zero-padded; "
-                "pretraining needs two whole segments of each."
+                "the objective needs whole ones."
             )
-        patients = np.asarray(split.index["patient_id"].to_pylist())
-        _, numbers = np.unique(patients, return_inverse=True)
-        columns = {"patient": (numbers[keep] + first_patient).astype(np.int32)}
-        first_patient += int(numbers.max()) + 1
-        sources.append(
-            Selected(maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), columns)
-        )
+        chosen.append((split, keep))
     assert contract is not None
-    return sources, shares, contract, padded
+    sources: list[Selected] = []
+    first_patient = 0
+    for split, keep in chosen:
+        extra: dict[str, np.ndarray] = {}
+        if "patient" in columns:
+            patients = np.asarray(split.index["patient_id"].to_pylist())
+            _, numbers = np.unique(patients, return_inverse=True)
+            extra["patient"] = (numbers[keep] + first_patient).astype(np.int32)
+            first_patient += int(numbers.max()) + 1
+        if padded and not whole:
+            extra["valid_samples"] = split.valid_samples[keep]
+        sources.append(
+            Selected(maybe_cached(split, config.cache_gb), keep, ("signal", "lead_mask"), extra)
+        )
+    return sources, shares, contract, padded if whole else 0
 
 
 def labelled_split(

@@ -1,10 +1,13 @@
 """Token ids to vectors."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.labelling.bert.config import BertConfig
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import dropout, layer_norm
 
 Array = jax.Array
@@ -12,6 +15,12 @@ Array = jax.Array
 
 class Embeddings(nnx.Module):
     """Word, position and token-type embeddings, summed and normalised."""
+
+    AXES: ClassVar[dict[str, Axes]] = {
+        "word": (None, None),
+        "position": (None, None),
+        "token_type": (None, None),
+    }
 
     def __init__(self, config: BertConfig, key: Array):
         keys = jax.random.split(key, 3)

@@ -1,12 +1,15 @@
 """The blocks of an EfficientNet: fused and inverted-bottleneck convolutions with a gate."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig, Stage
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
 from deepecg_jax.models.efficientnet.norm import BatchNorm
+from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
 from deepecg_jax.models.layers import Linear, uniform_fan_in
 
 Array = jax.Array
@@ -24,9 +27,11 @@ def leaky_relu(x: Array) -> Array:
 class NormedConv(nnx.Module):
     """Convolution, then batch normalisation: (B, T, I) -> (B, T', O)."""
 
+    AXES: ClassVar[dict[str, Axes]] = {"kernel": (None, None, None)}
+
     def __init__(
         self,
-        config: EfficientNetConfig,
+        config: EfficientNetShape,
         n_in: int,
         n_out: int,
         kernel: int,
@@ -52,9 +57,9 @@ class NormedConv(nnx.Module):
 class NormedDepthwiseConv(nnx.Module):
     """The same with one filter a channel: (B, T, C) -> (B, T', C)."""
 
-    def __init__(
-        self, config: EfficientNetConfig, width: int, kernel: int, key: Array, stride: int
-    ):
+    AXES: ClassVar[dict[str, Axes]] = {"kernel": (None, None)}
+
+    def __init__(self, config: EfficientNetShape, width: int, kernel: int, key: Array, stride: int):
         self.kernel = nnx.Param(uniform_fan_in(key, (kernel, width), kernel))
         self.norm = BatchNorm(width, config.norm_momentum, config.norm_groups)
         self.stride = stride
@@ -82,9 +87,7 @@ class Gate(nnx.Module):
 class FusedBlock(nnx.Module):
     """Convolution, norm, LeakyReLU, gate; residual where the shape stays."""
 
-    def __init__(
-        self, config: EfficientNetConfig, stage: Stage, n_in: int, stride: int, key: Array
-    ):
+    def __init__(self, config: EfficientNetShape, stage: Stage, n_in: int, stride: int, key: Array):
         keys = jax.random.split(key)
         self.conv = NormedConv(config, n_in, stage.width, stage.kernel, keys[0], stride)
         self.gate = Gate(stage.width, stage.reduction, keys[1])
@@ -104,9 +107,7 @@ class InvertedBlock(nnx.Module):
     LeakyReLU, gate, 1 x 1 projection, norm.
     """
 
-    def __init__(
-        self, config: EfficientNetConfig, stage: Stage, n_in: int, stride: int, key: Array
-    ):
+    def __init__(self, config: EfficientNetShape, stage: Stage, n_in: int, stride: int, key: Array):
         keys = jax.random.split(key, 4)
         inner = n_in * stage.expansion
         widens = stage.expansion > 1

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.efficientnet.blocks import BLOCKS, NormedConv, leaky_relu
-from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.norm import BatchNorm
-from deepecg_jax.models.encoder import Encoder, Tokens, scale_gradient
+from deepecg_jax.models.efficientnet.shape import EfficientNetShape
+from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
 
 Array = jax.Array
 _STEM_TAPS = 3
@@ -20,7 +20,7 @@ class EfficientNetEncoder(Encoder):
     linear) is the original classifier.
     """
 
-    def __init__(self, config: EfficientNetConfig, key: Array):
+    def __init__(self, config: EfficientNetShape, key: Array):
         keys = jax.random.split(key, 3)
         self.config = config
         self.stem = NormedConv(config, config.leads, config.stem_width, _STEM_TAPS, keys[0])
@@ -39,20 +39,19 @@ class EfficientNetEncoder(Encoder):
         n_norms = sum(isinstance(part, BatchNorm) for _, part in nnx.iter_graph(self))
         self.batches = nnx.BatchStat(jnp.zeros((n_norms,), jnp.int32))
 
-    def __call__(
+    def features(
         self,
         signal: Array,
         *,
         valid_samples: Array | None = None,
-        feature_gradient: float = 1.0,
+        gradient: float = 1.0,
         key: Array | None = None,
-    ) -> Tokens:
-        """Encode a batch.
+    ) -> Features:
+        """All of the network, (B, T, L) millivolts -> (B, N, D): its gates and its reach leave no
+        half without context.
 
-        signal: (B, T, L) millivolts; masked leads are zero.
         valid_samples: not used: convolutions, gates and means see zero padding as signal, as in the
             original, so the padding is no token's.
-        feature_gradient: factor on the gradient that reaches the stem.
         key: randomness for stochastic depth; it also normalises by the batch and updates the
             running statistics. None evaluates.
         """
@@ -60,10 +59,19 @@ class EfficientNetEncoder(Encoder):
         training = key is not None
         scale = self.config.input_scale
         x = signal if scale == 1.0 else (signal.astype(jnp.float32) * scale).astype(signal.dtype)
-        x = scale_gradient(leaky_relu(self.stem(x, training)), feature_gradient)
+        x = scale_gradient(leaky_relu(self.stem(x, training)), gradient)
         for i, block in enumerate(self.blocks):
             x = block(x, None if key is None else jax.random.fold_in(key, i))
         x = self.tail(x, training)
         if training:
             self.batches.set_value(self.batches[...] + 1)
-        return Tokens(x, None)
+        return Features(x, jnp.zeros((), jnp.float32), None)
+
+    def context(
+        self, features: Features, *, hidden: Array | None = None, key: Array | None = None
+    ) -> Tokens:
+        """The features as they are; ValueError for hidden tokens."""
+        del key
+        if hidden is not None:
+            raise ValueError("an EfficientNet cannot hide tokens")
+        return Tokens(features.values, features.padding)

@@ -1,1 +1,1 @@
-"""The WCR family: wav2vec 2.0 contrastive learning + CMSC + random lead masking."""
+"""The WCR family: wav2vec 2.0 for ECG, a convolutional stem and a transformer."""

@@ -1,148 +1,36 @@
-"""Shape and regularisation of a WCR encoder (wav2vec 2.0 for ECG), and its named sizes."""
+"""The WCR family: what it can do, and how it is built, counted and named."""
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import jax
 
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class ConvLayer(NamedTuple):
-    """One convolution of the stem."""
-
-    width: int
-    kernel: int
-    stride: int
+from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.models.wcr.flops import forward_flops
+from deepecg_jax.models.wcr.shape import WCRShape
 
 
-SIZES: dict[str, dict[str, Any]] = {
-    # about 0.4 M parameters: tests and the quickstart
-    "tiny": {
-        "conv_layers": [(48, 4, 4), (64, 2, 2), (64, 2, 2), (64, 2, 2)],
-        "width": 96,
-        "layers": 3,
-        "heads": 4,
-        "ffn_width": 288,
-        "positional_kernel": 32,
-        "positional_groups": 4,
-        "codewords": 64,
-        "final_dim": 48,
-    },
-    # about 1.0 M: a laptop CPU and some thousand ECGs
-    "small": {
-        "conv_layers": [(64, 2, 2)] * 4,
-        "width": 128,
-        "layers": 4,
-        "heads": 4,
-        "ffn_width": 512,
-        "positional_kernel": 64,
-        "positional_groups": 8,
-        "codewords": 160,
-        "final_dim": 64,
-    },
-    # 90.9 M in pretraining: the size of DeepECG-SSL and ECG-FM
-    "base": {},
-    "large": {
-        "conv_layers": [(512, 2, 2)] * 4,
-        "width": 1024,
-        "layers": 24,
-        "heads": 16,
-        "ffn_width": 4096,
-        "layer_norm_first": True,
-        "final_dim": 768,
-    },
-}
-
-
-class WCRConfig(BaseModel):
+class WCRConfig(WCRShape):
     """WCR encoder. ``size`` fills whatever is not given explicitly; the defaults are ``base``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # what a training may choose anew for weights that exist
+    HIDES_TOKENS: ClassVar[bool] = True
+    FEATURES_BEFORE_CONTEXT: ClassVar[bool] = True
+    SPEED_FIELDS: ClassVar[tuple[str, ...]] = ("remat", "scan_unroll")
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
         "dropout",
         "attention_dropout",
         "activation_dropout",
         "dropout_input",
+        *SPEED_FIELDS,
+    )
+    # they are the objective's
+    OLDER_FIELDS: ClassVar[tuple[str, ...]] = (
+        "codebook_groups",
+        "codewords",
+        "latent_dim",
+        "final_dim",
+        "lead_decoder",
         "dropout_features",
-        "remat",
-        "scan_unroll",
     )
-
-    kind: Literal["wcr"] = "wcr"
-    size: Literal["tiny", "small", "base", "large"] = Field(
-        default="base", description="named size that fills every field of the shape not given here"
-    )
-    leads: int = Field(default=12, ge=1, description="input channels")
-    conv_layers: tuple[ConvLayer, ...] = Field(
-        default=(ConvLayer(256, 2, 2),) * 4,
-        description="(width, kernel, stride) of each stem convolution",
-    )
-    conv_bias: bool = Field(default=False, description="bias in the stem convolutions")
-    width: int = Field(default=768, ge=8, description="model width D")
-    layers: int = Field(default=12, ge=1, description="transformer layers")
-    heads: int = Field(default=12, ge=1, description="attention heads; must divide width")
-    ffn_width: int = Field(default=3072, ge=8, description="width of the feed-forward block")
-    layer_norm_first: bool = Field(default=False, description="pre-LN (true) or post-LN (false)")
-    positional_kernel: int = Field(
-        default=128, ge=1, description="taps of the positional convolution"
-    )
-    positional_groups: int = Field(
-        default=16, ge=1, description="groups of the positional convolution"
-    )
-    codebook_groups: int = Field(default=2, ge=1, description="product-quantizer groups G")
-    codewords: int = Field(default=320, ge=2, description="codewords V in each group")
-    latent_dim: int = Field(
-        default=0, ge=0, description="width of a quantized vector; 0: final_dim"
-    )
-    final_dim: int = Field(default=256, ge=1, description="width of the contrastive space")
-    lead_decoder: bool = Field(
-        default=False,
-        description="a linear decoder from tokens to the signal, for lead reconstruction",
-    )
-    dropout: Probability = Field(
-        default=0.1, description="after the input norm, attention, and ffn"
-    )
-    attention_dropout: Probability = Field(
-        default=0.1, description="on the attention probabilities"
-    )
-    activation_dropout: Probability = Field(
-        default=0.0, description="inside the feed-forward block"
-    )
-    dropout_input: Probability = Field(default=0.1, description="on the projected stem features")
-    dropout_features: Probability = Field(
-        default=0.1, description="on the features to be quantized"
-    )
-    remat: Literal["none", "dots", "full"] = Field(
-        default="none",
-        description="what a layer keeps for the backward pass: all, products, nothing",
-    )
-    scan_unroll: int = Field(
-        default=1, ge=1, description="layers unrolled in one iteration of the layer loop (CPU: all)"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_size(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("size", "base") in SIZES:
-            return {**SIZES[values.get("size", "base")], **values}
-        return values
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "WCRConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads={self.heads} must divide width={self.width}")
-        if self.width % self.positional_groups:
-            raise ValueError(
-                f"positional_groups={self.positional_groups} must divide width={self.width}"
-            )
-        if self.code_dim % self.codebook_groups:
-            raise ValueError(
-                f"codebook_groups={self.codebook_groups} must divide the latent width "
-                f"{self.code_dim}"
-            )
-        return self
 
     @property
     def title(self) -> str:
@@ -167,24 +55,14 @@ class WCRConfig(BaseModel):
         """Heads of an attention head that does not name its own."""
         return self.heads
 
-    @property
-    def code_dim(self) -> int:
-        """Width of a quantized vector (all groups together)."""
-        return self.latent_dim or self.final_dim
+    def build(self, key: jax.Array) -> WCREncoder:
+        """A freshly initialised encoder."""
+        return WCREncoder(self, key)
 
-    @property
-    def samples_per_token(self) -> int:
-        """Product of the strides."""
-        product = 1
-        for layer in self.conv_layers:
-            product *= layer.stride
-        return product
+    def flops(self, n_samples: int) -> dict[str, float]:
+        """See `forward_flops`."""
+        return forward_flops(self, n_samples)
 
-    def n_tokens(self, n_samples: Any) -> Any:
-        """Tokens for a signal of ``n_samples`` samples (1250 -> 78, 2500 -> 156 by default).
-
-        An int gives an int, an integer array an array.
-        """
-        for _, kernel, stride in self.conv_layers:
-            n_samples = (n_samples - kernel) // stride + 1
-        return n_samples
+    def unrolled(self) -> "WCRConfig":
+        """The same encoder with the loop over its layers written out."""
+        return self.model_copy(update={"scan_unroll": self.layers})

@@ -1,34 +1,23 @@
 """The WCR encoder: ECG signal to token vectors."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.encoder import Encoder, scale_gradient
+from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
 from deepecg_jax.models.layers import Linear, Norm, dropout
-from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.positional import PositionalConv
+from deepecg_jax.models.wcr.shape import WCRShape
 from deepecg_jax.models.wcr.stem import ConvStem
 from deepecg_jax.models.wcr.transformer import Transformer
 
 Array = jax.Array
 
 
-class EncoderOutput(NamedTuple):
-    """What the objectives need of one pass."""
-
-    tokens: Array  # (B, N, D)
-    features: Array  # (B, N, C) normalised, unmasked stem features: what is quantized
-    features_penalty: Array  # scalar, mean square of the stem features before normalisation
-    padding: Array | None  # (B, N) bool, true where a token is padding
-
-
 class WCREncoder(Encoder):
     """Conv stem, convolutional position and transformer (wav2vec 2.0, Baevski et al. 2020)."""
 
-    def __init__(self, config: WCRConfig, key: Array):
+    def __init__(self, config: WCRShape, key: Array):
         keys = jax.random.split(key, 5)
         features = config.conv_layers[-1].width
         self.config = config
@@ -45,41 +34,47 @@ class WCREncoder(Encoder):
         )
         self.transformer = Transformer(config, keys[4])
 
-    def __call__(
+    def features(
         self,
         signal: Array,
         *,
-        masked: Array | None = None,
         valid_samples: Array | None = None,
-        feature_gradient: float = 1.0,
+        gradient: float = 1.0,
         key: Array | None = None,
-    ) -> EncoderOutput:
-        """Encode a batch.
+    ) -> Features:
+        """The stem's features, normalised, (B, T, L) -> (B, N, C).
 
-        signal: (B, T, L) millivolts; masked leads are zero.
-        masked: (B, N) bool, tokens to be replaced by the mask embedding, or None.
-        valid_samples: (B,) int, samples before zero padding begins, or None if none is padded.
-        feature_gradient: factor on the gradient that reaches the stem (0.1 in the published
-            pretraining; it also scales the gradient of the feature penalty, as there).
-        key: randomness for dropout; None evaluates.
+        gradient: factor on the gradient that reaches the stem (0.1 in the published pretraining;
+            it also scales the gradient of the penalty, as there).
+        The penalty is the mean square of the features before normalisation. Nothing is random.
         """
-        config = self.config
-        stem_features = scale_gradient(self.stem(signal), feature_gradient)
+        del key
+        stem_features = scale_gradient(self.stem(signal), gradient)
         penalty = jnp.mean(jnp.square(stem_features.astype(jnp.float32)))
-        features = self.features_norm(stem_features)
-        x = features if self.projection is None else self.projection(features)
-        keys: list[Array | None] = [None] * 3
-        if key is not None:
-            keys = list(jax.random.split(key, 3))
-        x = dropout(x, config.dropout_input, keys[0])
-        features = dropout(features, config.dropout_features, keys[1])
-        if masked is not None:
-            x = jnp.where(masked[..., None], self.mask_embedding[...].astype(x.dtype), x)
         padding = None
         if valid_samples is not None:
             # at least one: a row without any token would be NaN
-            valid_tokens = jnp.maximum(config.n_tokens(valid_samples), 1)
-            padding = jnp.arange(x.shape[1])[None, :] >= valid_tokens[:, None]
+            valid_tokens = jnp.maximum(self.config.n_tokens(valid_samples), 1)
+            padding = jnp.arange(stem_features.shape[1])[None, :] >= valid_tokens[:, None]
+        return Features(self.features_norm(stem_features), penalty, padding)
+
+    def context(
+        self, features: Features, *, hidden: Array | None = None, key: Array | None = None
+    ) -> Tokens:
+        """The transformer's tokens, (B, N, C) -> (B, N, D).
+
+        hidden: (B, N) bool, tokens to be replaced by the mask embedding, or None.
+        key: randomness for dropout; None evaluates.
+        """
+        values = features.values
+        x = values if self.projection is None else self.projection(values)
+        keys: list[Array | None] = [None] * 3
+        if key is not None:
+            # the second part was the encoder's when it also dropped features to be quantized
+            keys = list(jax.random.split(key, 3))
+        x = dropout(x, self.config.dropout_input, keys[0])
+        if hidden is not None:
+            x = jnp.where(hidden[..., None], self.mask_embedding[...].astype(x.dtype), x)
         x = x + self.positional(x)
-        tokens = self.transformer(x, padding, keys[2])
-        return EncoderOutput(tokens, features, penalty, padding)
+        tokens = self.transformer(x, features.padding, keys[2])
+        return Tokens(tokens, features.padding)

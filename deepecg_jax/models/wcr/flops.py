@@ -1,10 +1,10 @@
 """Floating-point operations of one forward pass, counted from the architecture."""
 
-from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.models.wcr.positional import fourier_bases
+from deepecg_jax.models.wcr.shape import WCRShape
 
 
-def forward_flops(config: WCRConfig, n_samples: int, batch: int = 1) -> dict[str, float]:
+def forward_flops(config: WCRShape, n_samples: int, batch: int = 1) -> dict[str, float]:
     """Operations of the matrix products of the encoder, two for each multiplication and addition.
 
     Norms, activations and softmax are left out: some per cent. The positional convolution is
@@ -17,8 +17,8 @@ def forward_flops(config: WCRConfig, n_samples: int, batch: int = 1) -> dict[str
         batch: ECGs computed at once.
 
     Returns:
-        ``stem``, ``projection``, ``positional``, ``attention``, ``feed_forward`` and ``total``, for
-        the whole batch.
+        ``stem``, ``projection``, ``positional``, ``attention`` and ``feed_forward``, for the whole
+        batch.
     """
     stem, n, n_in = 0.0, n_samples, config.leads
     for width, kernel, stride in config.conv_layers:
@@ -34,11 +34,10 @@ def forward_flops(config: WCRConfig, n_samples: int, batch: int = 1) -> dict[str
     shared = 2.0 * config.positional_kernel * columns * size * d
     attention = config.layers * (2.0 * n * d * 4 * d + 2 * 2.0 * n * n * d)
     feed_forward = config.layers * 2 * 2.0 * n * d * hidden
-    parts: dict[str, float] = {
+    return {
         "stem": batch * stem,
         "projection": batch * projection,
         "positional": batch * (there_and_back + mixing) + shared,
         "attention": batch * attention,
         "feed_forward": batch * feed_forward,
     }
-    return {**parts, "total": float(sum(parts.values()))}

@@ -2,12 +2,14 @@
 
 import functools
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import gelu
 
 Array = jax.Array
@@ -22,6 +24,8 @@ class PositionalConv(nnx.Module):
     in the frequency domain, and both transforms are small constant matrix products: 10 to 20 times
     fewer operations, all of them matrix products.
     """
+
+    AXES: ClassVar[dict[str, Axes]] = {"direction": (None, None, "width")}
 
     def __init__(self, width: int, taps: int, groups: int, key: Array):
         deviation = math.sqrt(4.0 / (taps * width))

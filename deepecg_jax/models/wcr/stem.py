@@ -1,13 +1,15 @@
 """The convolutional stem: raw signal to one feature vector every 16 samples (by default)."""
 
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import LAYER_NORM_EPSILON, gelu
-from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.shape import WCRShape
 
 Array = jax.Array
 
@@ -19,7 +21,9 @@ class ConvStem(nnx.Module):
     encoder sees relative, not absolute, amplitudes of the first layer's filters.
     """
 
-    def __init__(self, config: WCRConfig, key: Array):
+    AXES: ClassVar[dict[str, Axes]] = {"kernels": (None, None, None)}
+
+    def __init__(self, config: WCRShape, key: Array):
         kernels, biases = [], []
         n_in = config.leads
         for i, (width, kernel, _) in enumerate(config.conv_layers):

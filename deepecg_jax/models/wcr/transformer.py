@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from deepecg_jax.models.attention import self_attention
 from deepecg_jax.models.layer_stack import LayerStack
 from deepecg_jax.models.layers import Norm, affine, dropout, gelu, layer_norm
-from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.models.wcr.shape import WCRShape
 
 Array = jax.Array
 
@@ -14,7 +14,7 @@ Array = jax.Array
 class Transformer(LayerStack):
     """Bidirectional transformer, post-LN (default, BERT style) or pre-LN."""
 
-    def __init__(self, config: WCRConfig, key: Array):
+    def __init__(self, config: WCRShape, key: Array):
         super().__init__(config.layers, config.width, config.ffn_width, 0.02, key)
         self.norm = Norm(config.width)
         self.config = config
@@ -49,7 +49,7 @@ class Transformer(LayerStack):
 def transformer_layer(
     x: Array,
     p: dict[str, Array],
-    config: WCRConfig,
+    config: WCRShape,
     keep: Array | None,
     key: Array | None,
 ) -> Array:

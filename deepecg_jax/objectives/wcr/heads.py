@@ -1,28 +1,35 @@
-"""The WCR encoder with everything that only pretraining needs."""
+"""What WCR trains beside the encoder."""
 
 import jax
 from flax import nnx
 
+from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.layers import Linear
-from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.encoder import WCREncoder
+from deepecg_jax.objectives.objective import head_keys
 from deepecg_jax.objectives.wcr.quantizer import GumbelQuantizer
+from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 Array = jax.Array
 
 
-class WCRPretrainer(nnx.Module):
-    """Encoder, quantizer, the two projections into the contrastive space, and a lead decoder."""
+class WCRHeads(nnx.Module):
+    """Quantizer, the two projections into the contrastive space, and a lead decoder.
 
-    def __init__(self, config: WCRConfig, key: Array):
-        keys = jax.random.split(key, 5)
-        self.config = config
-        self.encoder = WCREncoder(config, keys[0])
-        self.quantizer = GumbelQuantizer(config, keys[1])
-        self.project_target = Linear.torch_default(config.code_dim, config.final_dim, keys[2])
-        self.project_context = Linear.torch_default(config.width, config.final_dim, keys[3])
+    key: of the whole pretrainer (`head_keys`).
+    """
+
+    def __init__(self, settings: WCRSettings, encoder: EncoderConfig, key: Array):
+        keys = head_keys(key, 4)
+        self.quantizer = GumbelQuantizer(
+            encoder.feature_width,
+            settings.codebook_groups,
+            settings.codewords,
+            settings.code_dim,
+            keys[0],
+        )
+        self.project_target = Linear.torch_default(settings.code_dim, settings.final_dim, keys[1])
+        self.project_context = Linear.torch_default(encoder.width, settings.final_dim, keys[2])
+        samples = encoder.samples_per_token * encoder.leads
         self.lead_decoder = (
-            Linear.torch_default(config.width, config.samples_per_token * config.leads, keys[4])
-            if config.lead_decoder
-            else None
+            Linear.torch_default(encoder.width, samples, keys[3]) if settings.lead_decoder else None
         )

@@ -1,21 +1,22 @@
-"""The WCR objective: a pure function of model, batch, key and step."""
-
-from typing import Any
+"""The WCR loss: a pure function of encoder, heads, batch and draw."""
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
+from deepecg_jax.models.encoder import Encoder
+from deepecg_jax.models.layers import dropout
 from deepecg_jax.models.pooling import mean_pool
-from deepecg_jax.objectives.batch import (
+from deepecg_jax.objectives.objective import Batch, Draw, Metrics
+from deepecg_jax.objectives.views import (
     apply_lead_mask,
     random_lead_mask,
     split_segments,
     to_millivolts,
 )
-from deepecg_jax.objectives.config import CompatConfig, WCRObjectiveConfig
 from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
 from deepecg_jax.objectives.wcr.contrastive import draw_negative_counts, masked_token_infonce
-from deepecg_jax.objectives.wcr.heads import WCRPretrainer
+from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.masking import (
     as_boolean,
     masked_token_count,
@@ -24,90 +25,87 @@ from deepecg_jax.objectives.wcr.masking import (
 )
 from deepecg_jax.objectives.wcr.quantizer import gumbel_noise, gumbel_temperature
 from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
+from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 Array = jax.Array
 
 
 def wcr_loss(
-    model: WCRPretrainer,
-    batch: dict[str, Array],
-    key: Array,
-    step: Array | int,
-    config: WCRObjectiveConfig,
-    compat: CompatConfig,
-    dtype: Any = jnp.float32,
-    train: bool = True,
-) -> tuple[Array, dict[str, Array]]:
+    encoder: Encoder,
+    heads: WCRHeads,
+    batch: Batch,
+    draw: Draw[Encoder],
+    settings: WCRSettings,
+    dtype: DTypeLike = jnp.float32,
+) -> tuple[Array, Metrics]:
     """Loss and its parts for a batch of whole ECGs.
 
     batch: ``signal`` (B, T, L) int16 microvolts or float millivolts, ``lead_mask`` (B, L) bool,
         ``patient`` (B,) int32. Each ECG is cut into two segments.
-    key: all randomness of the step; step: finished updates (for the Gumbel temperature).
-    train: False switches dropout and Gumbel noise off (masks and negatives are still drawn).
+    draw: its step sets the Gumbel temperature.
 
     loss = contrastive + 0.1 diversity + 10 features + CMSC (weights by config), the mean form of
     the original's sum: `fairseq-signals` divides the summed loss by the number of masked tokens.
     """
-    mask_key, lead_key, negative_key, noise_key, dropout_key = jax.random.split(key, 5)
+    mask_key, lead_key, negative_key, noise_key, dropout_key = jax.random.split(draw.key, 5)
     clean = split_segments(to_millivolts(batch["signal"]))
     recorded = jnp.concatenate([batch["lead_mask"]] * 2, 0)
     survivors = random_lead_mask(
-        lead_key, recorded, config.lead_masking if train else 0.0, not compat.hide_all_leads
+        lead_key, recorded, settings.lead_masking, not settings.hide_all_leads
     )
     signal = apply_lead_mask(clean, survivors)
-    rows, n_tokens = signal.shape[0], model.config.n_tokens(signal.shape[1])
-    count = masked_token_count(n_tokens, config.mask_share)
-    hidden = span_mask(mask_key, rows, n_tokens, config.mask_span, count)
+    features = encoder.features(
+        signal.astype(dtype), gradient=settings.feature_gradient, key=dropout_key
+    )
+    rows, n_tokens, _ = features.values.shape
+    count = masked_token_count(n_tokens, settings.mask_share)
+    hidden = span_mask(mask_key, rows, n_tokens, settings.mask_span, count)
     masked = as_boolean(hidden, n_tokens)
-    output = model.encoder(
-        signal.astype(dtype),
-        masked=masked,
-        feature_gradient=config.feature_gradient,
-        key=dropout_key if train else None,
-    )
+    output = encoder.context(features, hidden=masked, key=dropout_key)
 
-    noise = None
-    if train:
-        quantizer = model.quantizer.codebook.shape
-        noise = gumbel_noise(noise_key, (rows, count, quantizer[0], quantizer[1]))
+    # the part of the key that the WCR encoder leaves out
+    features_key = jax.random.split(dropout_key, 3)[1]
+    targets = dropout(features.values, settings.dropout_features, features_key)
+    groups, words, _ = heads.quantizer.codebook.shape
+    noise = gumbel_noise(noise_key, (rows, count, groups, words))
     temperature = gumbel_temperature(
-        step, config.gumbel_start, config.gumbel_end, config.gumbel_decay
+        draw.step, settings.gumbel_start, settings.gumbel_end, settings.gumbel_decay
     )
-    quantized = model.quantizer(take_tokens(output.features, hidden), temperature, noise)
+    quantized = heads.quantizer(take_tokens(targets, hidden), temperature, noise)
     contrastive = masked_token_infonce(
-        model.project_context(take_tokens(output.tokens, hidden)),
-        model.project_target(quantized.vectors),
+        heads.project_context(take_tokens(output.tokens, hidden)),
+        heads.project_target(quantized.vectors),
         quantized.codes,
-        draw_negative_counts(negative_key, rows, count, config.negatives),
-        config.temperature,
+        draw_negative_counts(negative_key, rows, count, settings.negatives),
+        settings.temperature,
     )
-    n_codewords = model.config.codebook_groups * model.config.codewords
+    n_codewords = groups * words
     diversity = (n_codewords - quantized.probability_perplexity) / n_codewords
     pooled = mean_pool(output.tokens, output.padding)
     first, second = jnp.split(pooled, 2, 0)
     cmsc = cmsc_loss(
-        first, second, batch["patient"], config.cmsc_temperature, compat.cmsc_detach_norm
+        first, second, batch["patient"], settings.cmsc_temperature, settings.cmsc_detach_norm
     )
     loss = (
-        config.contrastive_weight * contrastive.loss
-        + config.diversity_weight * diversity
-        + config.features_weight * output.features_penalty
-        + config.cmsc_weight * cmsc
+        settings.contrastive_weight * contrastive.loss
+        + settings.diversity_weight * diversity
+        + settings.features_weight * features.penalty
+        + settings.cmsc_weight * cmsc
     )
     metrics = {
         "contrastive": contrastive.loss,
         "contrastive_accuracy": contrastive.accuracy,
         "diversity": diversity,
-        "features_penalty": output.features_penalty,
+        "features_penalty": features.penalty,
         "cmsc": cmsc,
         "code_perplexity": quantized.code_perplexity,
         "gumbel_temperature": temperature,
     }
-    if config.reconstruction_weight:
-        assert model.lead_decoder is not None  # checked with the config
+    if settings.reconstruction_weight:
+        assert heads.lead_decoder is not None  # checked with the settings
         reconstruction = lead_reconstruction_loss(
-            model.lead_decoder(output.tokens), clean, recorded, survivors, masked
+            heads.lead_decoder(output.tokens), clean, recorded, survivors, masked
         )
-        loss = loss + config.reconstruction_weight * reconstruction
+        loss = loss + settings.reconstruction_weight * reconstruction
         metrics["reconstruction"] = reconstruction
     return loss, {"loss": loss, **metrics}

@@ -1,14 +1,14 @@
 """Product quantizer with straight-through Gumbel-softmax (Jang 2017; wav2vec 2.0)."""
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import Linear
-from deepecg_jax.models.wcr.config import WCRConfig
 
 Array = jax.Array
 
@@ -23,15 +23,20 @@ class Quantized(NamedTuple):
 
 
 class GumbelQuantizer(nnx.Module):
-    """Chooses one of V codewords in each of G groups; the vector is their concatenation."""
+    """Chooses one of V codewords in each of G groups; the vector is their concatenation.
 
-    def __init__(self, config: WCRConfig, key: Array):
-        groups, words = config.codebook_groups, config.codewords
-        features = config.conv_layers[-1].width
+    Args:
+        features: width C of what is quantized.
+        groups, words: G and V.
+        code_dim: width d of a quantized vector, a multiple of G.
+        key: initial weights.
+    """
+
+    AXES: ClassVar[dict[str, Axes]] = {"codebook": (None, None, None)}
+
+    def __init__(self, features: int, groups: int, words: int, code_dim: int, key: Array):
         book_key, logit_key = jax.random.split(key)
-        self.codebook = nnx.Param(
-            jax.random.uniform(book_key, (groups, words, config.code_dim // groups))
-        )
+        self.codebook = nnx.Param(jax.random.uniform(book_key, (groups, words, code_dim // groups)))
         self.logits = Linear(
             jax.random.normal(logit_key, (features, groups * words)),
             jnp.zeros((groups * words,), jnp.float32),
