@@ -7,6 +7,8 @@ A module class says in ``AXES`` what the axes of its parameters are, by attribut
 
 from flax import nnx
 
+from deepecg_jax.errors import UserError
+
 Axes = tuple[str | None, ...]
 
 
@@ -16,7 +18,7 @@ def logical_axes(module: nnx.Module) -> dict[str, Axes]:
     Parameters in a list (`nnx.List`) share the rule of the list's attribute.
 
     Raises:
-        ValueError: a parameter of two or more axes has no rule, or one of another length.
+        UserError: a parameter of two or more axes has no rule, or one of another length.
     """
     nodes = {tuple(path): node for path, node in nnx.iter_graph(module)}
     found: dict[str, Axes] = {}
@@ -34,8 +36,11 @@ def logical_axes(module: nnx.Module) -> dict[str, Axes]:
         dotted = ".".join(map(str, path))
         where = f"the parameter {dotted} {tuple(node.shape)}"
         if rule is None:
-            raise ValueError(f"{where} has no logical axes; add {name!r} to {owner.__name__}.AXES")
+            raise UserError(
+                f"{where} has no logical axes; add {name!r} to {owner.__name__}.AXES, with None for "
+                "an axis that is never split."
+            )
         if len(rule) != rank:
-            raise ValueError(f"{where} has {rank} axes, but {owner.__name__}.AXES says {rule}")
+            raise UserError(f"{where} has {rank} axes, but {owner.__name__}.AXES says {rule}.")
         found[dotted] = rule
     return found

@@ -230,7 +230,7 @@ def test_damaged_descriptions(copy: Path) -> None:
     _edit(copy / "config.json", model={**json.loads(config)["model"], "layers": 3})
     refused(r"transformer.up_kernel is \(2, 16, 24\), expected \(3, 16, 24\)")
     (copy / "config.json").write_text("{")
-    refused("cannot be read as JSON")
+    refused("is no JSON")
     _edit(copy / "thresholds.json", VT=0.5)
     refused("VT is not a label")
     _edit(copy / "signal.json", leads=["I", "II"])

@@ -9,7 +9,7 @@ import pytest
 from ecg_sources import write_wfdb
 
 from deepecg_jax.bundle import bundle as bundles
-from deepecg_jax.bundle import inputs, predict
+from deepecg_jax.bundle import predict
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import open_split
@@ -49,7 +49,7 @@ def test_deepecg_files_are_one_batch(files, tmp_path, monkeypatch) -> None:
     expected, info = deepecg.standardize(np.rint(ECGS * 1000) / 1000)
     np.testing.assert_allclose(windows, expected, atol=2e-6)
     assert abs(info.factor - 1) > 0.01
-    monkeypatch.setattr(inputs, "DEEPECG_BATCH", 3)
+    monkeypatch.setattr(predict, "DEEPECG_BATCH", 3)
     batches = seen_by(contract, files)
     assert [len(batch) for batch in batches] == [3, 3]
     np.testing.assert_allclose(batches[1], deepecg.standardize(ECGS[3:])[0], atol=2e-3)

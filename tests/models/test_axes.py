@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from toys import ToyConfig
 
+from deepecg_jax.errors import UserError
 from deepecg_jax.models.axes import Axes, logical_axes
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
@@ -67,7 +68,7 @@ def test_a_forgotten_or_wrong_rule_is_an_error_that_names_the_parameter() -> Non
         "parts.1.vector": (None,),
         "several.0": ("width", None),
     }
-    with pytest.raises(ValueError, match=r"parts.1.left \(3, 4\) has no logical axes; add 'left'"):
+    with pytest.raises(UserError, match=r"parts.1.left \(3, 4\) has no logical axes; add 'left'"):
         logical_axes(Outer("left"))
-    with pytest.raises(ValueError, match=r"parts.1.short \(3, 4\) has 2 axes, but Forgetful.AXES"):
+    with pytest.raises(UserError, match=r"parts.1.short \(3, 4\) has 2 axes, but Forgetful.AXES"):
         logical_axes(Outer("short"))

@@ -94,7 +94,7 @@ def test_a_run_without_any_validation_is_a_sentence(fit_point, train_config):
 
 
 def test_a_mistake_leaves_no_run(tmp_path, fit_point):
-    with pytest.raises(UserError, match="novel of shape .* has no rule"):
+    with pytest.raises(UserError, match="novel .* has no logical axes"):
         fit_point(Unruly)
     with pytest.raises(UserError, match="must be less than train.steps"):
         fit_point(warmup=6)

@@ -1,5 +1,7 @@
 """The teacher: an averaged copy of a part of the weights, kept by the step, seen by the loss."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,14 +17,22 @@ from deepecg_jax.training.state import make_state, overlay, shapes_of, split_mod
 from deepecg_jax.training.step import make_step
 
 
-class Student(nnx.Module):
-    """An encoder with a large matrix and a running count and mean, and a head."""
+class Part(nnx.Module):
+    """A large matrix and a running count and mean."""
+
+    AXES: ClassVar = {"up_kernel": ("layers", "width", "hidden")}
 
     def __init__(self, key):
-        self.encoder = nnx.Module()
-        self.encoder.up_kernel = nnx.Param(jax.random.normal(key, (1, 8, 16)))
-        self.encoder.mean = nnx.BatchStat(jnp.zeros((16,)))
-        self.encoder.seen = nnx.BatchStat(jnp.int32(0))
+        self.up_kernel = nnx.Param(jax.random.normal(key, (1, 8, 16)))
+        self.mean = nnx.BatchStat(jnp.zeros((16,)))
+        self.seen = nnx.BatchStat(jnp.int32(0))
+
+
+class Student(nnx.Module):
+    """An encoder and a head."""
+
+    def __init__(self, key):
+        self.encoder = Part(key)
         self.projection = Linear.xavier(16, 4, jax.random.fold_in(key, 1))
 
 
