@@ -37,7 +37,7 @@ def logical_axes(module: nnx.Module) -> dict[str, Axes]:
         where = f"the parameter {dotted} {tuple(node.shape)}"
         if rule is None:
             raise UserError(
-                f"{where} has no logical axes; add {name!r} to {owner.__name__}.AXES, with None for "
+                f"{where} has no logical axes; add {name!r} to {owner.__name__}.AXES, None for "
                 "an axis that is never split."
             )
         if len(rule) != rank:
