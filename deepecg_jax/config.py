@@ -3,7 +3,7 @@
 Loading and overriding is in `deepecg_jax.config_files`.
 """
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -107,7 +107,7 @@ class PretrainConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _older(cls, values: Any) -> Any:
+    def _older(cls, values: object) -> object:
         return older.pretraining_values(values) if isinstance(values, dict) else values
 
     @field_validator("objective", mode="before")
@@ -177,7 +177,7 @@ class FinetuneConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _older(cls, values: Any) -> Any:
+    def _older(cls, values: object) -> object:
         return older.finetuning_values(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
