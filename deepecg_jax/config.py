@@ -3,7 +3,7 @@
 Loading and overriding is in `deepecg_jax.config_files`.
 """
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
     Field,
@@ -128,7 +128,7 @@ class PretrainConfig(RunConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _older(cls, values: Any) -> Any:
+    def _older(cls, values: object) -> object:
         return older.pretraining_values(values) if isinstance(values, dict) else values
 
     @field_validator("objective", mode="before")
@@ -192,7 +192,7 @@ class FinetuneConfig(RunConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _older(cls, values: Any) -> Any:
+    def _older(cls, values: object) -> object:
         return older.finetuning_values(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")

@@ -117,7 +117,7 @@ def _apply(values: dict[str, Any], override: str, pretraining: bool) -> None:
     node[last] = value
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> float | str:
     """YAML 1.1 reads 1e-3 as text; people mean a number."""
     try:
         return float(text) if "e" in text.lower() else text
@@ -154,7 +154,7 @@ def _keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
     return names
 
 
-def _sections(annotation: Any) -> list[type[BaseModel]]:
+def _sections(annotation: object) -> list[type[BaseModel]]:
     """The schemas that an annotation, such as a union, allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return list(_VARIANTS.get(annotation, {"": annotation}).values())

@@ -190,6 +190,7 @@ def test_killed_three_times_equals_uninterrupted(runs):
         (["data.dataset=nothing"], "There is no data set 'nothing'"),
         (["data.train_split=part"], "has no split 'part'"),
         (["init_from=/nowhere"], "/nowhere"),
+        (["augment.crop_seconds=12"], "longer than the ECGs of"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(runs, arguments, message):

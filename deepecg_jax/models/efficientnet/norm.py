@@ -1,12 +1,12 @@
 """Batch normalisation whose running statistics are state, not parameters."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 Array = jax.Array
+Normed = tuple[Array, Array, Array]  # normalised, mean, variance
+Kept = tuple[Array, Array, Array, Array]  # input, mean, 1 / deviation, scale
 EPSILON = 1e-5  # PyTorch's default, which the published weights were trained with
 
 
@@ -52,7 +52,7 @@ class BatchNorm(nnx.Module):
 
 
 @jax.custom_vjp
-def normalise(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+def normalise(x: Array, scale: Array, bias: Array) -> Normed:
     """Normalise (G, B / G, T, C) over the middle axes; also the mean and the biased variance.
 
     The two statistics are float32 and carry no gradient: they only go into the running ones. The
@@ -62,7 +62,7 @@ def normalise(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]
     return _forward(x, scale, bias)[0]
 
 
-def _forward(x: Array, scale: Array, bias: Array) -> tuple[Any, Any]:
+def _forward(x: Array, scale: Array, bias: Array) -> tuple[Normed, Kept]:
     wide = x.astype(jnp.float32)
     mean = wide.mean((1, 2), keepdims=True)  # (G, 1, 1, C)
     centred = wide - mean
@@ -72,7 +72,7 @@ def _forward(x: Array, scale: Array, bias: Array) -> tuple[Any, Any]:
     return (normed, mean, variance), (x, mean, inverse, scale)
 
 
-def _backward(kept: Any, slopes: Any) -> tuple[Array, Array, Array]:
+def _backward(kept: Kept, slopes: Normed) -> tuple[Array, Array, Array]:
     x, mean, inverse, scale = kept
     slope = slopes[0].astype(jnp.float32)
     normed = (x.astype(jnp.float32) - mean) * inverse

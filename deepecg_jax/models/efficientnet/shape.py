@@ -117,7 +117,7 @@ class EfficientNetShape(EncoderConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_variant(cls, values: Any) -> Any:
+    def _fill_variant(cls, values: object) -> object:
         if isinstance(values, dict) and values.get("variant", "s_v2") in VARIANTS:
             return {**VARIANTS[values.get("variant", "s_v2")], **values}
         return values

@@ -95,7 +95,7 @@ class WCRShape(EncoderConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_size(cls, values: Any) -> Any:
+    def _fill_size(cls, values: object) -> object:
         if isinstance(values, dict) and values.get("size", "base") in SIZES:
             return {**SIZES[values.get("size", "base")], **values}
         return values
