@@ -132,13 +132,13 @@ def test_training_reads_only_what_was_asked_for(folder, split) -> None:
     records = labelled_split(config, "train", ("superclass:NORM",), 1.0, 0)
     np.testing.assert_array_equal(records.positions, expected)
     assert len(records.labels) == len(records.records) == len(expected)
-    sources, _, _, _ = pretraining_sources(config, 0)
+    sources, _, _, _ = pretraining_sources(config, 0, {"patient"}, whole=True)
     np.testing.assert_array_equal(sources[0].positions, expected)
     some = labelled_split(config, "train", ("superclass:NORM",), 0.7, 0).positions
     assert set(some) < set(expected)
     wrong = config.model_copy(update={"where": ("noisse < 1",)})
     with pytest.raises(UserError, match="did you mean 'noise'"):
-        pretraining_sources(wrong, 0)
+        pretraining_sources(wrong, 0, (), whole=False)
 
 
 def test_synthetic_ecgs_have_measures_too(tmp_path) -> None:

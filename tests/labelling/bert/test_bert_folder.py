@@ -57,7 +57,10 @@ def unfinished(state):
         (lambda f: edit_weights(f, unfinished), "NaN or infinity in: classifier.kernel"),
         (lambda f: [(f / n).unlink() for n in ("tokenizer.json", "vocab.txt")], "no tokenizer"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), "not a tokenizer that can be read"),
-        (lambda f: (f / "thresholds.json").write_text("[]"), "not finding -> number"),
+        (
+            lambda f: (f / "thresholds.json").write_text("[]"),
+            "must hold a JSON object; write finding -> number",
+        ),
         (lambda f: (f / "thresholds.json").write_text('{"PVC": 1}'), "no threshold for 'Afib'"),
         (lambda f: (f / "thresholds.json").unlink(), "give --thresholds FILE.json"),
     ],
