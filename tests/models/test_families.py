@@ -70,8 +70,20 @@ def logits_of(head: Any, tokens: Float[Array, "B N D"]) -> Float[Array, "B 5"]:
     return head(tokens, None)
 
 
+def built(config: EncoderConfig) -> Encoder:
+    """`config.build` in one compiled program instead of one for each parameter."""
+    graph = nnx.split(nnx.eval_shape(lambda: config.build(jax.random.key(0))))[0]
+    state = jax.jit(lambda key: nnx.split(config.build(key))[1])(jax.random.key(0))
+    return nnx.merge(graph, state)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_shapes(config: EncoderConfig, dtype: Any) -> None:
+    """By tracing alone: nothing is compiled."""
+    nnx.eval_shape(lambda: _shapes(config, dtype))
+
+
+def _shapes(config: EncoderConfig, dtype: Any) -> None:
     encoder = config.build(jax.random.key(0))
     signal = jax.random.normal(jax.random.key(1), (2, 83, 3)).astype(dtype)
     n = config.n_tokens(83)
@@ -90,14 +102,16 @@ def test_shapes(config: EncoderConfig, dtype: Any) -> None:
 
 
 def test_both_halves_make_the_whole(config: EncoderConfig) -> None:
-    encoder = config.build(jax.random.key(0))
+    encoder = built(config)
     signal = jax.random.normal(jax.random.key(1), (2, 80, 3))
-    whole = encoder(signal).tokens
-    np.testing.assert_array_equal(tokens_of(encoder, encoder.features(signal).values, None), whole)
+    values = nnx.jit(lambda encoder: encoder.features(signal).values)(encoder)
+    tokens = nnx.jit(lambda encoder: tokens_of(encoder, values, None))(encoder)
+    whole = nnx.jit(lambda encoder: encoder(signal).tokens)(encoder)
+    np.testing.assert_array_equal(tokens, whole)
 
 
 def test_what_a_family_says_it_can_do(config: EncoderConfig) -> None:
-    encoder = config.build(jax.random.key(0))
+    encoder = built(config)
     values = encoder.features(jax.random.normal(jax.random.key(1), (2, 80, 3))).values
     hidden = jnp.zeros(values.shape[:2], bool).at[:, 0].set(True)
     if not config.HIDES_TOKENS:
@@ -121,7 +135,7 @@ def test_numbers_of_tokens_of_an_array(config: EncoderConfig) -> None:
 def test_gradient_of_the_stem_is_scaled(config: EncoderConfig) -> None:
     if config.kind == "toy":
         pytest.skip("the toy ignores it")
-    graph, params, rest = nnx.split(config.build(jax.random.key(0)), nnx.Param, ...)
+    graph, params, rest = nnx.split(built(config), nnx.Param, ...)
     signal = jax.random.normal(jax.random.key(1), (2, 80, 3))
 
     def slope(factor: float) -> Any:
@@ -129,7 +143,7 @@ def test_gradient_of_the_stem_is_scaled(config: EncoderConfig) -> None:
             tokens = nnx.merge(graph, params, rest)(signal, feature_gradient=factor).tokens
             return jnp.mean(tokens**2)
 
-        return jax.grad(value)(params)["stem"]
+        return jax.jit(jax.grad(value))(params)["stem"]
 
     for full, half in zip(jax.tree.leaves(slope(1.0)), jax.tree.leaves(slope(0.5)), strict=True):
         np.testing.assert_allclose(half, 0.5 * full, rtol=1e-3, atol=1e-7)

@@ -80,7 +80,7 @@ def test_remat_and_unrolling_change_nothing(layer_norm_first, remat):
     def run(config):
         graphdef, params = nnx.split(WCREncoder(config, jax.random.key(0)), nnx.Param)
         value = lambda p: jnp.mean(nnx.merge(graphdef, p)(x).tokens ** 2)  # noqa: E731
-        return jax.value_and_grad(value)(nnx.as_pure(params))
+        return jax.jit(jax.value_and_grad(value))(nnx.as_pure(params))
 
     (a, grad_a), (b, grad_b) = run(plain), run(other)
     np.testing.assert_allclose(a, b, rtol=1e-6)
