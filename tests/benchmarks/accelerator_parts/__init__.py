@@ -1,0 +1,1 @@
+"""What `accelerator.py` measures: one file a subject."""
