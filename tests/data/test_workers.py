@@ -14,12 +14,13 @@ from deepecg_jax.errors import UserError
 
 # two workers say their process ids and then work for longer than the test waits
 SCRIPT = """
-import os, sys, time
+import signal, sys
 sys.path.append({folder!r})
 import busy
 from deepecg_jax.data.workers import worker_pool
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     with worker_pool(2, "killed") as pool:
         list(pool.map(busy.work, [{folder!r}] * 2))
 """
