@@ -20,7 +20,7 @@ import busy
 from deepecg_jax.data.workers import worker_pool
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     with worker_pool(2, "killed") as pool:
         list(pool.map(busy.work, [{folder!r}] * 2))
 """
