@@ -1,10 +1,13 @@
 """Imports point one way, rooms stay small, and importing the package stays light."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import deepecg_jax
 
@@ -169,6 +172,26 @@ def test_no_circle() -> None:
     known = modules()
     graph = {name: imports(file, known) - {name} for name, file in known.items() if name}
     assert len(list(TopologicalSorter(graph).static_order())) > 250  # raises CycleError
+
+
+@pytest.mark.parametrize("name", sorted(set(modules()) - {""}))
+def test_every_module_can_be_imported(name: str) -> None:
+    if name.startswith("interop.templates."):
+        pytest.importorskip("torch")  # they become part of an export
+    importlib.import_module(f"deepecg_jax.{name}")
+
+
+def test_published_paths_lead_to_what_they_name() -> None:
+    from deepecg_jax.bundle import bundle
+    from deepecg_jax.evaluation import bootstrap
+    from deepecg_jax.evaluation.resampling import bootstrap as resampling
+    from deepecg_jax.interop import bundle as published
+    from deepecg_jax.signals import deepecg
+    from deepecg_jax.signals.standard import deepecg as standard
+
+    assert published.load is bundle.load
+    assert bootstrap.bootstrap_auroc is resampling.bootstrap_auroc
+    assert deepecg.standardize is standard.standardize
 
 
 def test_a_room_can_be_overlooked() -> None:
