@@ -57,8 +57,9 @@ def bounded_memory() -> Iterator[None]:
     global _kept
     yield
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    # what stays after dropping the programs is in use: drop them again only after some growth
-    limit = max(MEMORY_GB * 2**30 / workers, 1.2 * _kept)
+    # a test may add some hundred megabytes before it is asked; what stays after dropping the
+    # programs is in use, so they are dropped again only after some growth
+    limit = max(0.75 * MEMORY_GB * 2**30 / workers, 1.2 * _kept)
     if "jax" in sys.modules and _resident() > limit:
         sys.modules["jax"].clear_caches()
         gc.collect()
