@@ -6,8 +6,8 @@ from typing import TypedDict, Unpack
 import numpy as np
 from scipy.special import expit, logit
 
-from deepecg_jax.bundle.inputs import Signals, Windows, are_recordings, at_rate, windows_of
 from deepecg_jax.bundle.runner import Output, Runner
+from deepecg_jax.bundle.windows import Signals, Windows, are_recordings, at_rate, windows_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.standard.site_profile import SiteProfiles

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deepecg_jax.bundle import inputs
 from deepecg_jax.bundle.bundle import Bundle
+from deepecg_jax.bundle.windows import batches
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import Split
 from deepecg_jax.errors import UserError
@@ -184,7 +184,7 @@ def predict_records(
                 windows.signals, valid_samples=windows.valid_samples, batch_size=batch_size
             )
         )
-        for windows in inputs.batches(pieces(), standardisation, at_once)
+        for windows in batches(pieces(), standardisation, at_once)
     ]
     if not scores:
         if not left_out:

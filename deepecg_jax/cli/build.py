@@ -186,7 +186,7 @@ def _interruptible(folder: Path, part: "Part | None") -> Iterator[Callable[[], N
 
 
 def _stopped(folder: Path, part: "Part | None") -> str:
-    from deepecg_jax.data.staging.state import STAGING_PREFIX, count_finished
+    from deepecg_jax.data.staging.build_state import STAGING_PREFIX, count_finished
 
     if part is None:
         counts = [count_finished(staging) for staging in folder.glob(f"{STAGING_PREFIX}*")]

@@ -51,7 +51,7 @@ def command(
     """Compare two models on the same ECGs: paired intervals, DeLong, permutation, Holm, NRI."""
     from deepecg_jax.cli.console import console
     from deepecg_jax.evaluation.comparison.compare import compare
-    from deepecg_jax.evaluation.comparison.files import write_comparison
+    from deepecg_jax.evaluation.comparison.result_files import write_comparison
     from deepecg_jax.evaluation.comparison.results import ComparisonResult
     from deepecg_jax.evaluation.discrimination.thresholds import Thresholds, read_thresholds
     from deepecg_jax.evaluation.report.comparison_page import write_comparison_report

@@ -133,7 +133,7 @@ def _label(files: Files, reading: Reading, as_json: bool) -> None:
     from deepecg_jax.data.tables.write import write_table
     from deepecg_jax.errors import UserError
     from deepecg_jax.labelling.rules.processes import label_texts
-    from deepecg_jax.labelling.tables.agreement import Uncertain, compare, disagreements
+    from deepecg_jax.labelling.tables.against_reference import Uncertain, compare, disagreements
     from deepecg_jax.labelling.tables.reference import read_reference
     from deepecg_jax.labelling.tables.reports import to_table
 

@@ -18,7 +18,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.bert.classifier import ReportClassifier
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labelling.tables.agreement import Agreement, compare, disagreements
+from deepecg_jax.labelling.tables.against_reference import Agreement, compare, disagreements
 from deepecg_jax.labelling.tables.reference import read_reference
 from deepecg_jax.labelling.tables.reports import EVIDENCE, Reports, id_array
 from deepecg_jax.labels.findings import FINDINGS

@@ -13,7 +13,7 @@ from deepecg_jax.cli.console import console
 from deepecg_jax.labelling.label import said
 from deepecg_jax.labelling.rules.labeller import Labels
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labelling.tables.agreement import Agreement
+from deepecg_jax.labelling.tables.against_reference import Agreement
 from deepecg_jax.labels.findings import FINDINGS
 
 

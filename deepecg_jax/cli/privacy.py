@@ -56,7 +56,7 @@ def command(
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.privacy.analysis import privacy
-    from deepecg_jax.evaluation.privacy.embeddings import read_embeddings
+    from deepecg_jax.evaluation.privacy.embedding_table import read_embeddings
     from deepecg_jax.evaluation.table.predictions import read_predictions
     from deepecg_jax.files import write_json
 

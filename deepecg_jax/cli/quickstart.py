@@ -69,7 +69,7 @@ def command(
     from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
     from deepecg_jax.evaluation.evaluate import evaluate, write_metrics
     from deepecg_jax.evaluation.report.page import write_report
-    from deepecg_jax.evaluation.resampling.options import Resampling
+    from deepecg_jax.evaluation.resampling.resampling import Resampling
     from deepecg_jax.evaluation.table.predictions import read_predictions
     from deepecg_jax.interop.torch_export import export_torch
     from deepecg_jax.training.finetune import finetune

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from deepecg_jax.evaluation.resampling.options import Resampling
+    from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 RESAMPLES, SEED = 1000, 0
 
@@ -57,7 +57,7 @@ def resampling(
         UserError: there are fewer devices.
     """
     from deepecg_jax.evaluation.resampling.devices import choose_devices
-    from deepecg_jax.evaluation.resampling.options import Resampling
+    from deepecg_jax.evaluation.resampling.resampling import Resampling
 
     return Resampling(
         resamples,

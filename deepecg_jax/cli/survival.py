@@ -68,7 +68,7 @@ def command(
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
     from deepecg_jax.evaluation.survival.analysis import survival
-    from deepecg_jax.evaluation.survival.files import write_survival
+    from deepecg_jax.evaluation.survival.result_files import write_survival
     from deepecg_jax.evaluation.table.predictions import read_predictions
 
     if more and not beside:

@@ -20,7 +20,7 @@ from deepecg_jax.evaluation.resampling.intervals import (
     interval,
     macro_interval,
 )
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.results import Confusion, Evaluation, Finding, SetOfFindings
 from deepecg_jax.evaluation.survival.analysis import survival
 from deepecg_jax.evaluation.table.finding_sets import category_members, group_members

@@ -10,7 +10,7 @@ from deepecg_jax.evaluation.calibration.results import CalibrationResult
 from deepecg_jax.evaluation.discrimination.results import ThresholdFit
 from deepecg_jax.evaluation.fairness.results import GroupComparison
 from deepecg_jax.evaluation.resampling.intervals import Estimate, MacroEstimate
-from deepecg_jax.evaluation.resampling.options import Strata
+from deepecg_jax.evaluation.resampling.resampling import Strata
 from deepecg_jax.evaluation.survival.results import SurvivalResult
 
 

@@ -18,7 +18,7 @@ from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import IntervalMethod
 from deepecg_jax.evaluation.resampling.intervals import interval as interval_of
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.results import Evaluation
 from deepecg_jax.evaluation.table.pairing import pair
 from deepecg_jax.evaluation.table.predictions import Predictions, from_table, read_predictions

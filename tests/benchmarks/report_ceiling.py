@@ -21,7 +21,7 @@ import numpy as np
 
 from deepecg_jax.labelling.rules.labeller import shipped_labeller
 from deepecg_jax.labelling.rules.statements import State
-from deepecg_jax.labelling.tables.agreement import found_table, scp_reference
+from deepecg_jax.labelling.tables.against_reference import found_table, scp_reference
 from deepecg_jax.labelling.tables.reports import read_table
 
 RHYTHM = ("Sinusal", "Bradycardia", "Afib", "Premature ventricular complex")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepecg_jax.bundle import bundle as bundles
-from deepecg_jax.bundle import inputs
+from deepecg_jax.bundle import windows
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
 from deepecg_jax.signals.recording import Recording
@@ -136,9 +136,9 @@ def test_a_model_of_filtered_ecgs_needs_profiles(tmp_path, save_bundle):
 def test_deepecg_recordings_are_one_batch(monkeypatch):
     contract = SignalContract(scaling="deepecg")
     ecgs = [recording(ecg) for ecg in ECGS]
-    together = inputs.windows_of(ecgs, contract)
-    monkeypatch.setattr(inputs, "DEEPECG_BATCH", 1)
-    alone = inputs.windows_of(ecgs, contract)
+    together = windows.windows_of(ecgs, contract)
+    monkeypatch.setattr(windows, "DEEPECG_BATCH", 1)
+    alone = windows.windows_of(ecgs, contract)
     assert together.signals.shape == alone.signals.shape == (3, 2500, 12)
     assert np.abs(together.signals - alone.signals).max() > 0.01
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.main import app
 from deepecg_jax.cli.resampling_options import Cluster, Interval, resampling
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 DEFAULTS = {"resamples": 1000, "seed": 0, "cluster": "patient_id"}

@@ -15,7 +15,7 @@ from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
 from deepecg_jax.evaluation.resampling.defined import macro
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import interval, macro_interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.finding_sets import category_members
 from deepecg_jax.labels.findings import FINDINGS
 

@@ -16,9 +16,9 @@ from deepecg_jax.evaluation.discrimination.fitted import fit_for
 from deepecg_jax.evaluation.discrimination.thresholds import ThresholdMethod
 from deepecg_jax.evaluation.evaluate import Options, evaluate
 from deepecg_jax.evaluation.privacy.analysis import privacy
-from deepecg_jax.evaluation.privacy.embeddings import Embeddings
+from deepecg_jax.evaluation.privacy.embedding_table import Embeddings
 from deepecg_jax.evaluation.privacy.results import PrivacyResult
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.results import Evaluation
 from deepecg_jax.evaluation.sites.across import across_sites
 from deepecg_jax.evaluation.sites.results import SitesResult

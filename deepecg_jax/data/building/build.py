@@ -13,15 +13,15 @@ from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.options import FIT, SITE_PROFILE
 from deepecg_jax.data.records import Plan
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
+from deepecg_jax.data.staging.build_state import Request, request_of
 from deepecg_jax.data.staging.run import Manner, Progress, silent, write_shards
-from deepecg_jax.data.staging.state import Request, request_of
 from deepecg_jax.data.staging.summary import Summary
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.builder import EcgBuilder
-    from deepecg_jax.data.staging.state import Staged
+    from deepecg_jax.data.staging.build_state import Staged
 
 ASSEMBLY = "incomplete.assembly"
 
@@ -102,7 +102,7 @@ def build(
 def _stage(
     builder: "EcgBuilder", plan: Plan | None, folder: Path, manner: Manner, started: float
 ) -> tuple["Staged", Path]:
-    from deepecg_jax.data.staging.state import discard_others, staging_folder
+    from deepecg_jax.data.staging.build_state import discard_others, staging_folder
 
     job = builder.job(builder.checked(plan or builder.plan(builder.source or Path())))
     for sentence in discard_others(folder, job.state, manner.restart):

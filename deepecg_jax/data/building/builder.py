@@ -32,15 +32,15 @@ from deepecg_jax.data.records import SPLITS, Example, Plan, PlannedRecord, Rejec
 from deepecg_jax.data.shards.schema import features
 from deepecg_jax.data.splits import check_unique, keep_patients_apart
 from deepecg_jax.data.staging.assembly import assemble
-from deepecg_jax.data.staging.run import Job, Manner, write_shards
-from deepecg_jax.data.staging.shard import Recipe, Shard, plan_shards
-from deepecg_jax.data.staging.state import (
+from deepecg_jax.data.staging.build_state import (
     BuildState,
     Staged,
     code_versions,
     plan_digests,
     request_of,
 )
+from deepecg_jax.data.staging.run import Job, Manner, write_shards
+from deepecg_jax.data.staging.shard import Recipe, Shard, plan_shards
 from deepecg_jax.labels import findings
 
 _STAGING = "staging"

@@ -15,9 +15,9 @@ from deepecg_jax.data.catalogue import builder_file
 from deepecg_jax.data.options import FIT, SITE_PROFILE
 from deepecg_jax.data.records import SPLITS, Reject
 from deepecg_jax.data.shards.index import REBUILD, SUMMARY_FILE
+from deepecg_jax.data.staging.build_state import BuildState, Staged, load_state
 from deepecg_jax.data.staging.run import Manner, write_shards
 from deepecg_jax.data.staging.shard import Shard, shard_name
-from deepecg_jax.data.staging.state import BuildState, Staged, load_state
 from deepecg_jax.data.staging.writing import finished
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, write_json

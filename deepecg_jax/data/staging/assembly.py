@@ -25,9 +25,9 @@ from deepecg_jax.data.shards.index import (
     TableWriter,
     write_rejects,
 )
+from deepecg_jax.data.staging.build_state import Staged
 from deepecg_jax.data.staging.duplicates import Hashes, Place, find_duplicates
 from deepecg_jax.data.staging.shard import Shard
-from deepecg_jax.data.staging.state import Staged
 from deepecg_jax.data.staging.summary import summarize
 from deepecg_jax.data.staging.writing import QUALITY, WRITER_OPTIONS, read_side, side_path
 from deepecg_jax.errors import UserError

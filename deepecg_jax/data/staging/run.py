@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepecg_jax.data.records import Reject
+from deepecg_jax.data.staging.build_state import BuildState, Staged, open_staging
 from deepecg_jax.data.staging.pool import write_in_processes
 from deepecg_jax.data.staging.shard import Recipe, Shard
-from deepecg_jax.data.staging.state import BuildState, Staged, open_staging
 from deepecg_jax.data.staging.writing import finished_shards
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from deepecg_jax.data.records import UNLABELLED
 from deepecg_jax.data.shards.index import INDEX_FILE, label_matrix
-from deepecg_jax.data.staging.state import Request, Staged
+from deepecg_jax.data.staging.build_state import Request, Staged
 
 
 class SplitSummary(TypedDict):

@@ -18,7 +18,7 @@ from deepecg_jax.evaluation.calibration.results import (
     FindingCalibration,
 )
 from deepecg_jax.evaluation.calibration.sums import BINS, BinSums, Layout, Sums
-from deepecg_jax.evaluation.resampling.blocks import draw_blocks
+from deepecg_jax.evaluation.resampling.chunks import draw_blocks
 from deepecg_jax.evaluation.resampling.defined import number, ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import NORMAL, Estimate, interval, macro_interval

@@ -30,7 +30,7 @@ from deepecg_jax.evaluation.metrics.table import values as metric_values
 from deepecg_jax.evaluation.resampling.bootstrap import Bootstrap, Resampled, bootstrap
 from deepecg_jax.evaluation.resampling.defined import macro, number
 from deepecg_jax.evaluation.resampling.intervals import interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.finding_sets import category_members
 from deepecg_jax.evaluation.table.grouping import column
 from deepecg_jax.evaluation.table.pairing import Pair

@@ -5,7 +5,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from deepecg_jax.evaluation.resampling.intervals import Estimate
-from deepecg_jax.evaluation.resampling.options import Strata
+from deepecg_jax.evaluation.resampling.resampling import Strata
 from deepecg_jax.evaluation.table.pairing import Matched
 
 

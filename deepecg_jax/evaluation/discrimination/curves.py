@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepecg_jax.evaluation.resampling.binned_sums import BinnedSums
-from deepecg_jax.evaluation.resampling.blocks import draw_blocks
+from deepecg_jax.evaluation.resampling.chunks import draw_blocks
 from deepecg_jax.evaluation.resampling.draws import Resampler
 
 _MOST_POINTS = 80

@@ -9,7 +9,7 @@ from deepecg_jax.evaluation.discrimination.thresholds import (
     fit_thresholds,
     unfitted,
 )
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 

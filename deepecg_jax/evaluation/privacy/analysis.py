@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.privacy.audit import align_references, join
-from deepecg_jax.evaluation.privacy.embeddings import Embeddings
+from deepecg_jax.evaluation.privacy.embedding_table import Embeddings
 from deepecg_jax.evaluation.privacy.likelihood_ratio import likelihood_ratio_attack
 from deepecg_jax.evaluation.privacy.membership import learned_attack, loss_attack
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
 from deepecg_jax.evaluation.privacy.results import Membership, PrivacyResult
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 SCHEMA = 1

@@ -3,8 +3,8 @@
 import numpy as np
 
 from deepecg_jax.evaluation.privacy.results import Attack, Rate
-from deepecg_jax.evaluation.resampling.blocks import count_blocks
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
+from deepecg_jax.evaluation.resampling.chunks import count_blocks
 from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import interval

@@ -4,12 +4,12 @@ import numpy as np
 from scipy.special import gammaln
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.privacy.embeddings import Embeddings
+from deepecg_jax.evaluation.privacy.embedding_table import Embeddings
 from deepecg_jax.evaluation.privacy.results import Reidentified
 from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 _QUERIES = 256
 _CELLS = 5e7

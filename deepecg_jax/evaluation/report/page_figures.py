@@ -18,7 +18,7 @@ from deepecg_jax.evaluation.report.charts import forest, group_dots, incidence, 
 from deepecg_jax.evaluation.report.estimates import defined
 from deepecg_jax.evaluation.report.figures import Figure
 from deepecg_jax.evaluation.resampling.intervals import Estimate
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.results import Evaluation
 from deepecg_jax.evaluation.survival.results import SurvivalResult
 from deepecg_jax.evaluation.table.predictions import Predictions

@@ -12,7 +12,7 @@ from deepecg_jax.evaluation.metrics.table import metric as metric_named
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling.draws import Sweep
 from deepecg_jax.evaluation.resampling.intervals import Estimate, interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.sites.meta_analysis import Tau2, random_effects
 from deepecg_jax.evaluation.sites.results import (
     FindingSites,

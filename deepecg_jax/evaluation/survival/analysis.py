@@ -8,7 +8,7 @@ import numpy as np
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.resampling.defined import number
 from deepecg_jax.evaluation.resampling.intervals import interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.survival.charge_af import INPUTS, charge_af
 from deepecg_jax.evaluation.survival.discrimination import (
     discriminate,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.chunks import count_blocks
 from deepecg_jax.evaluation.resampling.defined import ratio
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.running_sums import RunningSums

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deepecg_jax.evaluation.resampling.blocks import count_blocks
+from deepecg_jax.evaluation.resampling.chunks import count_blocks
 from deepecg_jax.evaluation.resampling.defined import number
 from deepecg_jax.evaluation.resampling.draws import Resampler
 from deepecg_jax.evaluation.resampling.intervals import Estimate, interval

@@ -9,7 +9,7 @@ import numpy as np
 from deepecg_jax.data.tables.label_columns import PREFIX, read_labels
 from deepecg_jax.data.tables.read import require_column, texts
 from deepecg_jax.errors import UserError
-from deepecg_jax.labelling.tables.agreement import Uncertain, scp_reference
+from deepecg_jax.labelling.tables.against_reference import Uncertain, scp_reference
 from deepecg_jax.labelling.tables.reports import columns_of, read_table, rows_of
 from deepecg_jax.labels.findings import FINDINGS
 

@@ -13,9 +13,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.comparison.compare import bootstrap_p, compare
 from deepecg_jax.evaluation.comparison.delong import delong
-from deepecg_jax.evaluation.comparison.files import write_comparison
 from deepecg_jax.evaluation.comparison.multiplicity import holm
 from deepecg_jax.evaluation.comparison.permutation import Swaps, permutation_p, permuted
+from deepecg_jax.evaluation.comparison.result_files import write_comparison
 from deepecg_jax.evaluation.discrimination.decision_curve import (
     PROBABILITIES,
     net_benefit,
@@ -25,7 +25,7 @@ from deepecg_jax.evaluation.discrimination.thresholds import Thresholds
 from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.report.comparison_table import print_comparison
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.pairing import pair
 
 RESAMPLES = 30

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.comparison.compare import compare
-from deepecg_jax.evaluation.comparison.files import write_comparison
+from deepecg_jax.evaluation.comparison.result_files import write_comparison
 from deepecg_jax.evaluation.discrimination.fitted import fit_for
 from deepecg_jax.evaluation.discrimination.thresholds import ThresholdMethod
 from deepecg_jax.evaluation.evaluate import evaluate, write_metrics
@@ -22,7 +22,7 @@ from deepecg_jax.evaluation.report.comparison_page import build_comparison_repor
 from deepecg_jax.evaluation.report.page import write_report
 from deepecg_jax.evaluation.report.terminal import print_metrics
 from deepecg_jax.evaluation.resampling.defined import ratio
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.sites.across import across_sites
 from deepecg_jax.evaluation.table.pairing import pair
 

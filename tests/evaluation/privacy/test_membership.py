@@ -16,7 +16,7 @@ from deepecg_jax.evaluation.privacy.audit import align_references, confidence, j
 from deepecg_jax.evaluation.privacy.likelihood_ratio import likelihood_ratio_attack
 from deepecg_jax.evaluation.privacy.membership import learned_attack, loss_attack
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 

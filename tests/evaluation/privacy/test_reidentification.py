@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from deepecg_jax.cli.privacy import command
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.privacy.embeddings import Embeddings, read_embeddings
+from deepecg_jax.evaluation.privacy.embedding_table import Embeddings, read_embeddings
 from deepecg_jax.evaluation.privacy.reidentification import reidentify
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
 
 

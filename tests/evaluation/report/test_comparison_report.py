@@ -18,7 +18,7 @@ from deepecg_jax.evaluation.report.comparison_page import (
     build_comparison_report,
     write_comparison_report,
 )
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.pairing import pair
 
 

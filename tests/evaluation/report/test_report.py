@@ -14,7 +14,7 @@ from deepecg_jax.evaluation.discrimination.curves import roc_curve
 from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.report.page import abstract, build_report, write_report
 from deepecg_jax.evaluation.report.terminal import print_metrics
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 VOID = {"meta", "link", "input", "br"}
 SVG_SINGLE = {"line", "circle", "rect", "path", "polyline"}

@@ -17,7 +17,7 @@ from deepecg_jax.evaluation.evaluate import Options, evaluate
 from deepecg_jax.evaluation.report.confident_errors import most_confident_errors
 from deepecg_jax.evaluation.report.page import build_report, write_report
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 
 @pytest.fixture(scope="module")

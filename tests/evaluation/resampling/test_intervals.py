@@ -10,7 +10,7 @@ from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap
 from deepecg_jax.evaluation.resampling.draws import JACKKNIFE_GROUPS, Resampler, Sweep
 from deepecg_jax.evaluation.resampling.intervals import interval
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 
 def test_bca_equals_scipy_on_the_same_resamples():

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import evaluate
 from deepecg_jax.evaluation.resampling.draws import Resampler
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.predictions import (
     Predictions,
     read_predictions,

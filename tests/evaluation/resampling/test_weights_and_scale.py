@@ -21,7 +21,7 @@ from deepecg_jax.evaluation.resampling import ranking, walk
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap, bootstrap_ranking
 from deepecg_jax.evaluation.resampling.devices import choose_devices
 from deepecg_jax.evaluation.resampling.draws import Resampler, Sweep
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 
 
 def small(seed, n=60, findings=3, decimals=1):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from deepecg_jax.cli.sites import command
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import evaluate
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.sites.across import across_sites
 from deepecg_jax.evaluation.sites.meta_analysis import random_effects
 from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions

@@ -10,11 +10,11 @@ from survival_data import draw
 pytest.importorskip("lifelines")
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.survival.analysis import survival
 from deepecg_jax.evaluation.survival.at_threshold import ThresholdAtHorizon
-from deepecg_jax.evaluation.survival.files import write_survival
 from deepecg_jax.evaluation.survival.follow_up import read_follow_up, score_column
+from deepecg_jax.evaluation.survival.result_files import write_survival
 from deepecg_jax.evaluation.table.predictions import Predictions
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.evaluate import Options, evaluate
-from deepecg_jax.evaluation.resampling.options import Resampling
+from deepecg_jax.evaluation.resampling.resampling import Resampling
 from deepecg_jax.evaluation.table.finding_sets import group_members, read_groups
 from deepecg_jax.evaluation.table.grouping import column, groups_of
 

@@ -11,7 +11,12 @@ from deepecg_jax.data.tables.write import write_table
 from deepecg_jax.errors import UserError
 from deepecg_jax.labelling.rules.labeller import shipped_labeller
 from deepecg_jax.labelling.rules.processes import label_texts
-from deepecg_jax.labelling.tables.agreement import Uncertain, compare, disagreements, scp_reference
+from deepecg_jax.labelling.tables.against_reference import (
+    Uncertain,
+    compare,
+    disagreements,
+    scp_reference,
+)
 from deepecg_jax.labelling.tables.reference import read_reference
 from deepecg_jax.labelling.tables.reports import Reports, read_reports, to_table
 from deepecg_jax.labels.findings import CATEGORIES, FINDINGS
