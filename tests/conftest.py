@@ -51,16 +51,6 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True, scope="session")
-def freed_memory_goes_back() -> Iterator[None]:
-    """A training keeps freed memory for its next step; here hundreds of them would keep it all."""
-    from deepecg_jax.training.processes import host_memory
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host_memory, "keep_freed_memory", lambda: False)
-        yield
-
-
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
     """JAX keeps every program it compiled: gigabytes at the end of the suite."""
@@ -69,7 +59,7 @@ def bounded_memory() -> Iterator[None]:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     # a test may add some hundred megabytes before it is asked; what stays after dropping the
     # programs is in use, so they are dropped again only after some growth
-    limit = max(0.65 * MEMORY_GB * 2**30 / workers, 1.2 * _kept)
+    limit = max(0.75 * MEMORY_GB * 2**30 / workers, 1.2 * _kept)
     if "jax" in sys.modules and _resident() > limit:
         sys.modules["jax"].clear_caches()
         gc.collect()
