@@ -73,6 +73,7 @@ def test_model_card_says_what_a_user_needs(classifier: bundle.Bundle) -> None:
         assert text in card, text
 
 
+@pytest.mark.slow
 def test_encode_and_logits_are_the_module(classifier: bundle.Bundle, signals: np.ndarray) -> None:
     with jax.default_matmul_precision("highest"):
         tokens = classifier.model.encoder(jnp.asarray(signals)).tokens
@@ -115,6 +116,7 @@ def test_lead_mask_zeroes_leads(classifier: bundle.Bundle, signals: np.ndarray) 
     assert np.abs(classifier.logits(zeroed) - classifier.logits(signals)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_padding_is_neither_attended_to_nor_averaged(
     classifier: bundle.Bundle, signals: np.ndarray
 ) -> None:

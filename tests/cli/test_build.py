@@ -135,6 +135,7 @@ def deepecg(*arguments: str, before: str = "", **kwargs) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_bad_input_is_exit_code_2_and_one_sentence(signals, tmp_path) -> None:
     source = write_ptb_xl(tmp_path / "s", signals, [1, 2])
     process = deepecg(
@@ -171,6 +172,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_worker_that_is_killed_is_reported_and_finished_shards_are_kept(tmp_path) -> None:
     process = deepecg(

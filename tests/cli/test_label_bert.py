@@ -37,6 +37,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_labels_a_file(file, model, tmp_path):
     out, limits = tmp_path / "labels.parquet", tmp_path / "limits.json"
     scores = ReportClassifier.load(model).scores(TEXTS)

@@ -84,6 +84,7 @@ def _assert_close(found: Any, expected: Any, name: str, tolerance: float = FORWA
     assert error <= tolerance, f"{name}: {error:.2e} of the largest entry"
 
 
+@pytest.mark.slow
 def test_blocks_and_parameters_of_the_published_variants(folder: Path) -> None:
     full = json.loads((folder / "config.json").read_text())["full"]
     counts = full["other_variants_n_params"]
@@ -153,6 +154,7 @@ def test_evaluation(model: Classifier, arrays: dict[str, np.ndarray], signal: ja
     _assert_close(model(signal), arrays["logits_eval"], "logits")
 
 
+@pytest.mark.slow
 def test_training_pass(
     model: Classifier,
     architecture: Architecture,

@@ -38,6 +38,7 @@ def finetune(folder: Path, config: WCRConfig) -> tuple[Classifier, Architecture,
     return module, architecture, np.load(folder / "finetune.npz")
 
 
+@pytest.mark.slow
 def test_classifier(finetune: Any, folder: Path) -> None:
     module, _, arrays = finetune
     ecg = jnp.asarray(np.load(folder.parent / "inputs.npz")["ecg"].transpose(0, 2, 1))

@@ -103,6 +103,7 @@ def test_weights_survive_both_directions_bit_exactly(pretrain: Case, folder: Pat
         assert value.tobytes() == back[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_encoder_activations(pretrain: Case, config: WCRConfig) -> None:
     arrays = pretrain.arrays
     encoder = module_of(pretrain.graph, pretrain.pure).encoder
@@ -142,6 +143,7 @@ def test_encoder_output(pretrain: Case) -> None:
     assert_close(encoder(signal).tokens, arrays["encoder_out_nomask"], "encoder_out_nomask")
 
 
+@pytest.mark.slow
 def test_padding(pretrain: Case, folder: Path) -> None:
     arrays = np.load(folder / "padding.npz")
     ecg = np.load(folder.parent / "inputs.npz")["ecg"]
@@ -205,6 +207,7 @@ def _objective(
     return objective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_losses_and_gradients(
     pretrain: Case, folder: Path, objective: WCRObjectiveConfig, mode: str

@@ -48,6 +48,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, save_bundle: Any) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_torch_folder(exported: Path) -> None:
     folder = exported / "linear_torch"
     assert {path.name for path in folder.iterdir()} == {
@@ -64,6 +65,7 @@ def test_torch_folder(exported: Path) -> None:
         assert certificate["lengths"] == [2500, 1250, 2000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "encoder"])
 def test_torch_alone_gives_the_same_numbers(exported: Path, tmp_path: Path, name: str) -> None:
     folder = Path(shutil.copytree(exported / f"{name}_torch", tmp_path / "elsewhere"))
@@ -139,6 +141,7 @@ def test_realistic_signals_obey_the_contract() -> None:
     assert np.isfinite(signals).all() and (signals[0, :, 0] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["attention", None])
 def test_stablehlo(tmp_path: Path, save_bundle: Any, kind: str | None) -> None:
     pytest.importorskip("flatbuffers")

@@ -113,6 +113,7 @@ def test_architecture_and_weights_come_back(files, tmp_path, name) -> None:
     np.testing.assert_array_equal(getattr(after, output)(signals), getattr(before, output)(signals))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["latent", "stem"])
 def test_fairseq_file_and_back_is_bit_exact(files, tmp_path, name) -> None:
     pytest.importorskip("torch")
@@ -280,6 +281,7 @@ def test_the_published_layout(shared, tmp_path) -> None:
     assert again.config["pretraining_fingerprint"] == made.config["pretraining_fingerprint"]
 
 
+@pytest.mark.slow
 def test_the_command(files, tmp_path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

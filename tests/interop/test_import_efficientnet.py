@@ -59,6 +59,7 @@ def state_of(original: bundle.Bundle) -> dict[str, Any]:
     return torch_names.to_torch(original.weights, torch_names.links_of(original.architecture))
 
 
+@pytest.mark.slow
 def test_a_safetensors_file(original, labels, tmp_path) -> None:
     save_file(state_of(original), tmp_path / "m.safetensors")
     found = import_efficientnet(tmp_path / "m.safetensors", tmp_path / "b", labels=labels)

@@ -133,6 +133,7 @@ def test_statistics_are_the_same_on_one_and_on_eight_devices(groups: int) -> Non
         assert np.abs(np.asarray(one[0] - other[0])).max() > 0.1
 
 
+@pytest.mark.slow
 def test_evaluation_changes_nothing_and_training_counts() -> None:
     model = EfficientNetEncoder(TINY, jax.random.key(0))
     before = jax.device_get(nnx.to_pure_dict(nnx.state(model)))
@@ -146,6 +147,7 @@ def test_evaluation_changes_nothing_and_training_counts() -> None:
     assert np.abs(np.asarray(first - model(random(2, 40, 12)).tokens)).max() > 0
 
 
+@pytest.mark.slow
 def test_compute_dtype_and_tokens() -> None:
     model = EfficientNetEncoder(TINY, jax.random.key(0))
     tokens = model(random(2, 41, 12).astype(jnp.bfloat16), key=jax.random.key(0)).tokens

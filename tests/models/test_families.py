@@ -77,6 +77,7 @@ def built(config: EncoderConfig) -> Encoder:
     return nnx.merge(graph, state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_shapes(config: EncoderConfig, dtype: Any) -> None:
     """By tracing alone: nothing is compiled."""
@@ -101,6 +102,7 @@ def _shapes(config: EncoderConfig, dtype: Any) -> None:
         features_of(encoder, signal[0], None)
 
 
+@pytest.mark.slow
 def test_both_halves_make_the_whole(config: EncoderConfig) -> None:
     encoder = built(config)
     signal = jax.random.normal(jax.random.key(1), (2, 80, 3))
@@ -108,6 +110,7 @@ def test_both_halves_make_the_whole(config: EncoderConfig) -> None:
     np.testing.assert_array_equal(tokens_of(encoder, encoder.features(signal).values, None), whole)
 
 
+@pytest.mark.slow
 def test_what_a_family_says_it_can_do(config: EncoderConfig) -> None:
     encoder = built(config)
     values = encoder.features(jax.random.normal(jax.random.key(1), (2, 80, 3))).values
@@ -130,6 +133,7 @@ def test_numbers_of_tokens_of_an_array(config: EncoderConfig) -> None:
     assert config.n_tokens(100 * config.samples_per_token) >= 99
 
 
+@pytest.mark.slow
 def test_gradient_of_the_stem_is_scaled(config: EncoderConfig) -> None:
     if config.kind == "toy":
         pytest.skip("the toy ignores it")

@@ -91,6 +91,7 @@ def test_remat_and_unrolling_change_nothing(layer_norm_first, remat):
     )
 
 
+@pytest.mark.slow
 def test_padding_is_not_attended_to():
     model = WCREncoder(TINY, jax.random.key(0))
     x = jax.random.normal(jax.random.key(2), (1, 320, 12))
@@ -107,6 +108,7 @@ def test_padding_is_not_attended_to():
     np.testing.assert_allclose(pooled, out.tokens[:, :10].mean(1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dropout_needs_a_key_and_is_reproducible():
     model = WCREncoder(TINY.model_copy(update={"dropout": 0.2}), jax.random.key(0))
     x = jax.random.normal(jax.random.key(2), (1, 160, 12))

@@ -57,6 +57,7 @@ def loss_of(
     return pretraining_loss(model, objective, batch, draw, changes, jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [{}, {"crop_seconds": 0.8, "lead_masking": 0.2}], ids=str)
 @pytest.mark.parametrize(("objective", "model"), PAIRS)
 def test_every_pair_trains_or_is_refused_with_a_sentence(objective, model, augment) -> None:

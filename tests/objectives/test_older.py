@@ -47,6 +47,7 @@ def test_a_bundle_says_its_objective_in_its_model() -> None:
     assert older.objective_of(STORED, MODEL) == OBJECTIVE
 
 
+@pytest.mark.slow
 def test_layouts_are_inverse(state) -> None:
     flat = older.older_layout(state)
     heads = ["lead_decoder", "project_context", "project_target", "quantizer"]
@@ -58,6 +59,7 @@ def test_layouts_are_inverse(state) -> None:
     assert_equal(older.older_layout(classifier), classifier)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_version_0_1_is_restored(state, tmp_path) -> None:
     with Checkpoints(tmp_path / "c", 1, {"model": STORED, "seed": 0}) as saved:
         saved.save(4, older.older_layout(state), {"next": 1})

@@ -263,6 +263,7 @@ def test_pretraining_continues_from_a_bundle(runs, tmp_path):
     assert "expected (1, 32, 48)" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_another_contract_is_converted_when_asked(classifier, runs, tmp_path):
     """A classifier of 500 Hz z-scores on a data set of 250 Hz millivolts."""
     from deepecg_jax.bundle import bundle
@@ -286,6 +287,7 @@ def test_another_contract_is_converted_when_asked(classifier, runs, tmp_path):
     assert np.isfinite(scores).all() and scores.std() > 0
 
 
+@pytest.mark.slow
 def test_usage_errors():
     assert "No such command" in deepecg("pretrane", code=2).stderr
     assert "Missing argument" in deepecg("pretrain", code=2).stderr

@@ -96,6 +96,7 @@ def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, settings, records, run_
     assert (again["statistics"]["batches"] == 8).all()
 
 
+@pytest.mark.slow
 def test_accumulated_parts_update_the_statistics_one_after_another(
     tmp_path, mesh_of, settings, records, run_training
 ):

@@ -90,6 +90,7 @@ def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, run_training):
     )
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, run_training, records):
     import os
     import signal
@@ -114,6 +115,7 @@ def test_a_signal_saves_and_stops(tmp_path, mesh_of, train_config, run_training,
     assert int(resumed["step"]) == 6
 
 
+@pytest.mark.slow
 def test_divergence_is_a_sentence_and_keeps_the_last_checkpoint(
     tmp_path, mesh_of, train_config, run_training, records
 ):
@@ -124,12 +126,14 @@ def test_divergence_is_a_sentence_and_keeps_the_last_checkpoint(
         run_training(tmp_path / "n", mesh_of(1), train_config, broken)
 
 
+@pytest.mark.slow
 def test_another_seed_in_the_same_workdir_is_refused(tmp_path, mesh_of, train_config, run_training):
     run_training(tmp_path / "w", mesh_of(1), train_config)
     with pytest.raises(UserError, match="another seed"):
         run_training(tmp_path / "w", mesh_of(1), train_config, seed=1)
 
 
+@pytest.mark.slow
 def test_metrics_lines_carry_what_scripts_read(tmp_path, mesh_of, train_config, run_training):
     run_training(tmp_path / "w", mesh_of(1), train_config)
     line = json.loads((tmp_path / "w" / "metrics.jsonl").read_text().splitlines()[-1])

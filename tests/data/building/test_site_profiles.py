@@ -66,6 +66,7 @@ def test_the_source_is_planned_once(humming_source, tmp_path, monkeypatch) -> No
     assert planned == [humming_source]
 
 
+@pytest.mark.slow
 def test_one_ecg_is_the_same_whatever_its_neighbours(humming_source, signals, tmp_path) -> None:
     build("ptb_xl", tmp_path / "plain", humming_source)
     file = profile_of_dataset(tmp_path / "plain", "ptb_xl").save(tmp_path / "p.json")

@@ -34,6 +34,7 @@ def draw(seed: int, n: int, decimals: int, dtype: type) -> Predictions:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -85,6 +85,7 @@ def test_clustered_log_rank_does_not_count_a_patient_twice(data):
     assert log_rank(time, event, group)["p_clustered"] is None
 
 
+@pytest.mark.slow
 def test_clustered_log_rank_keeps_its_level_where_the_usual_one_does_not():
     """Four ECGs a patient with nearly one risk, groups by patient, no difference between them."""
     rejected = {"p": 0, "p_clustered": 0}

@@ -60,6 +60,7 @@ def test_layers_against_torch():
     np.testing.assert_allclose(found[mask], expected[mask], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(model):
     ids = jnp.asarray(np.random.default_rng(0).integers(5, 50, (2, 9)))
     alone = model(ids)
@@ -69,6 +70,7 @@ def test_padding_changes_nothing(model):
     assert np.abs(model(padded) - alone).max() > 1e-2  # so the mask is what does it
 
 
+@pytest.mark.slow
 def test_dropout_is_a_function_of_the_key(model):
     ids = jnp.asarray(np.random.default_rng(0).integers(5, 50, (2, 9)))
     first, again, other = (model(ids, key=jax.random.key(seed)) for seed in (1, 1, 2))

@@ -22,6 +22,7 @@ def draw(n):
     return [rng.integers(5, 60, rng.integers(2, 101)).astype(np.int32) for _ in range(n)]
 
 
+@pytest.mark.slow
 def test_batches_change_nothing_but_the_speed():
     params, tokens = random_params(OWN), draw(90)
     alone = BertScorer(OWN, one_device(), tokens=1)  # a batch is one text

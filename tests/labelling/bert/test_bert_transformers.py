@@ -37,6 +37,7 @@ def oracle_logits(model, ids, mask, **inputs):
     return output.logits.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", SHAPES)
 def test_logits_of_a_folder_written_by_transformers(tmp_path, changes):
     transformers = need_transformers()

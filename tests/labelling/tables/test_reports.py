@@ -91,6 +91,7 @@ def test_other_encodings_and_formats(tmp_path):
         read_reports(tmp_path / "none.csv", "id", "text")
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_as_one(monkeypatch):
     monkeypatch.setattr("deepecg_jax.labelling.rules.processes._WORTH_A_PROCESS", 2)
     texts = [f"HR {rate}. No AF" for rate in range(40, 80)] * 2

@@ -252,6 +252,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_same(real):
         assert (folder / "again" / name).read_bytes() == (folder / "model" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_starts_from_a_folder(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "bert", config(num_hidden_layers=1))
     own = huggingface.load(folder)

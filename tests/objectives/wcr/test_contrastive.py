@@ -52,6 +52,7 @@ def test_infonce_equals_the_explicit_table_of_negatives():
     assert float(result.accuracy) == pytest.approx(np.mean(correct))
 
 
+@pytest.mark.slow
 def test_gradient_is_finite_when_all_codes_are_equal():
     context = jax.random.normal(jax.random.key(0), (2, 5, 4))
     codes = jnp.zeros((2, 5, 2), int)

@@ -60,6 +60,7 @@ def test_the_cases_reach_what_they_are_for() -> None:
     assert any(low > high for low, high in ranges["inverted"])
 
 
+@pytest.mark.slow
 def test_random_spectra_have_the_restatements_ranges() -> None:
     """Many peaks close together: repeated flags, steps back, inverted ranges, harmonics."""
     rng = np.random.default_rng(2)
