@@ -178,7 +178,8 @@ def test_no_circle() -> None:
 def test_every_module_can_be_imported(name: str) -> None:
     if name.startswith("interop.templates."):
         pytest.importorskip("torch")  # they become part of an export
-    importlib.import_module(f"deepecg_jax.{name}")
+    module = importlib.import_module(f"deepecg_jax.{name}")
+    assert module.__doc__, "it says what it is for"
 
 
 def test_published_paths_lead_to_what_they_name() -> None:

@@ -77,14 +77,13 @@ def built(config: EncoderConfig) -> Encoder:
     return nnx.merge(graph, state)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_shapes(config: EncoderConfig, dtype: Any) -> None:
     """By tracing alone: nothing is compiled."""
-    nnx.eval_shape(lambda: _shapes(config, dtype))
+    nnx.eval_shape(lambda: _check_shapes(config, dtype))
 
 
-def _shapes(config: EncoderConfig, dtype: Any) -> None:
+def _check_shapes(config: EncoderConfig, dtype: Any) -> None:
     encoder = config.build(jax.random.key(0))
     signal = jax.random.normal(jax.random.key(1), (2, 83, 3)).astype(dtype)
     n = config.n_tokens(83)
