@@ -63,9 +63,14 @@ def write_whole(path: str | Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, values: Any, indent: int = 2) -> None:
-    """Indented JSON, whole or not at all; NaN and infinity, which JSON lacks, become null."""
-    text = json.dumps(_finite(values), indent=indent, ensure_ascii=False, allow_nan=False)
+def write_json(path: str | Path, values: Any, indent: int = 2, strict: bool = False) -> None:
+    """Indented JSON, whole or not at all; NaN and infinity, which JSON lacks, become null.
+
+    strict: they are a ValueError instead, and the values must be plain: for results, whose authors
+        say themselves what is undefined.
+    """
+    plain = values if strict else _finite(values)
+    text = json.dumps(plain, indent=indent, ensure_ascii=False, allow_nan=False)
     write_whole(path, (text + "\n").encode())
 
 

@@ -71,7 +71,7 @@ def command(
         resampling(resamples, seed, cluster),
         queries,
     )
-    write_json(out / "privacy.json", result, indent=1)
+    write_json(out / "privacy.json", result, indent=1, strict=True)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return

@@ -58,7 +58,7 @@ def command(
         method.value,
         resampling(resamples, seed, cluster),
     )
-    write_json(out / "sites.json", result, indent=1)
+    write_json(out / "sites.json", result, indent=1, strict=True)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return

@@ -150,7 +150,7 @@ def evaluate(
 
 def write_metrics(metrics: Evaluation, path: str | Path) -> None:
     """Write ``metrics.json``; the same metrics give the same bytes."""
-    write_json(path, metrics, indent=1)
+    write_json(path, metrics, indent=1, strict=True)
 
 
 def _findings(

@@ -278,3 +278,9 @@ def test_golden_metrics_where_the_original_is_right_and_where_it_is_wrong(shared
     assert found["micro"]["accuracy"]["value"] == pytest.approx(as_published, abs=1e-12)
     assert found["micro"]["f1"]["value"] == pytest.approx(f1_score(flat, called), abs=1e-12)
     assert as_published > 2 * found["micro"]["f1"]["value"]
+
+
+def test_an_undefined_number_is_never_written_unsaid(tmp_path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_metrics({"schema": 1, "n_records": float("nan")}, tmp_path / "metrics.json")
+    assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ _PARAMETERS = {
 
 def write_recalibration(path: str | Path, recalibration: Recalibration) -> None:
     """Write ``calibration.json``, whole or not at all."""
-    write_json(path, recalibration, indent=1)
+    write_json(path, recalibration, indent=1, strict=True)
 
 
 def read_recalibration(path: str | Path) -> Recalibration:

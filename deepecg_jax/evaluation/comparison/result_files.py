@@ -13,7 +13,7 @@ Cell = str | float | None
 def write_comparison(comparison: ComparisonResult, folder: str | Path) -> None:
     """Write ``comparison.json`` and ``comparison.csv`` (a row for each metric)."""
     folder = Path(folder)
-    write_json(folder / "comparison.json", comparison, indent=1)
+    write_json(folder / "comparison.json", comparison, indent=1, strict=True)
     with (folder / "comparison.csv").open("w", encoding="utf-8", newline="") as file:
         rows = list(_rows(comparison))
         writer = csv.DictWriter(file, list(rows[0]))

@@ -29,7 +29,7 @@ def write_survival(result: SurvivalResult, folder: str | Path) -> list[Path]:
         table.writeheader()
         table.writerows(rows)
         write_whole(folder / name, text.getvalue().encode())
-    write_json(folder / JSON, result, indent=1)
+    write_json(folder / JSON, result, indent=1, strict=True)
     return [folder / JSON, *(folder / name for name in tables)]
 
 
