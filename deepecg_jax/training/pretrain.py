@@ -4,32 +4,26 @@ from pathlib import Path
 from typing import cast
 
 import jax
-from flax import nnx
 from rich.console import Console
 
 from deepecg_jax.bundle import bundle, weights
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
-from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.objectives.objective import Draw
-from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
-from deepecg_jax.objectives.views import changes_of, check_views
+from deepecg_jax.objectives.views import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.fit import fit, open_run
 from deepecg_jax.training.mesh import run_mesh
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import is_first
+from deepecg_jax.training.program import build, make_loss, teacher_of
 from deepecg_jax.training.state import (
-    new_statistics,
     parts_of,
     shapes_of,
     split_model,
-    with_weights,
 )
-from deepecg_jax.training.types import Array, Batch, Loss, Metrics, Weights
+from deepecg_jax.training.types import Weights
 
 
 def pretrain(config: PretrainConfig, console: Console) -> Path:
@@ -57,7 +51,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
 
     # ---- training ---------------------------------------------------------------------------
     start = starting_point(config, contract, console)
-    mesh, follow = run_mesh(config), objective.teacher
+    mesh = run_mesh(config)
     model = shapes_of(lambda key: build(config, key))
     count = sum(leaf.size for leaf in jax.tree.leaves(parts_of(model)[0]))
     console.print(
@@ -68,7 +62,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         config,
         mesh,
         lambda key: build(config, key),
-        make_loss(config, split_model(model)[0], contract.sampling_rate),
+        make_loss(config, contract.sampling_rate),
         lambda step, rows: training_batches(
             sources, shares, batch, config.seed, step, rows, data.read_threads
         ),
@@ -80,7 +74,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         },
         console=console,
         start_from=start,
-        teacher=follow and Teacher(follow.start, follow.end, config.train.steps, follow.kind),
+        teacher=teacher_of(config),
         compat=config.compat,
         description="pretraining",
     )
@@ -104,30 +98,6 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     wait_for_all("bundle")
     console.print(f"encoder written to {finished_bundle}")
     return finished_bundle
-
-
-def build(config: PretrainConfig, key: Array) -> Pretrainer:
-    """What is trained: the encoder, and what its objective adds to it."""
-    return Pretrainer(config.model, config.objective, key)
-
-
-def make_loss(
-    config: PretrainConfig, graphdef: nnx.GraphDef[Pretrainer], sampling_rate: float
-) -> Loss:
-    """The objective, after the random changes of the ECGs, as a function of weights."""
-    dtype = as_dtype(config.train.compute_dtype)
-    changes = changes_of(config.augment, sampling_rate)
-
-    def loss(
-        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
-    ) -> tuple[Array, Metrics]:
-        model = nnx.merge(graphdef, weights)
-        teacher = None if draw.teacher is None else with_weights(model.encoder, draw.teacher)
-        own = Draw(draw.key, draw.step, teacher)
-        value, metrics = pretraining_loss(model, config.objective, batch, own, changes, dtype)
-        return value, {**metrics, **new_statistics(model)}
-
-    return loss
 
 
 def starting_point(config: PretrainConfig, contract: SignalContract, console: Console) -> Weights:

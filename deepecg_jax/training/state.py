@@ -1,6 +1,6 @@
 """The training state, sharded from birth, and the weights in it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 import jax
@@ -64,9 +64,31 @@ def make_state(
     keep_best: carry the best weights of a validation in the state.
     The moving average and the teacher that ``update`` maintains begin as copies of the weights.
     """
+    init, shardings = _initial(build, update, mesh, keep_best)
+    # it runs once, so on CPU the time to compile it is what counts
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+    compiled = jax.jit(init, out_shardings=shardings, compiler_options=options)
+    return compiled(key, start_from or {}), shardings
+
+
+def state_shapes(
+    build: Build[nnx.Module], update: Update, mesh: Mesh, keep_best: bool = False
+) -> tuple[State, StateShardings]:
+    """What `make_state` makes, as shapes with shardings: for devices that need not be there.
+
+    It is called outside of `jax.set_mesh`: optax runs an ``init`` of its own, on what is there.
+    """
+    init, shardings = _initial(build, update, mesh, keep_best)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return abstract_state(jax.eval_shape(init, key, {}), shardings), shardings
+
+
+def _initial(
+    build: Build[nnx.Module], update: Update, mesh: Mesh, keep_best: bool
+) -> tuple[Callable[[Array, Weights], State], StateShardings]:
+    """From a key and weights that replace some to the state at step 0, and where that is."""
     model = shapes_of(build)
     params, statistics = parts_of(model)
-    shardings = _shardings(params, statistics, update, mesh, keep_best, logical_axes(model))
 
     def init(key: Array, start_from: Weights) -> State:
         weights = overlay(split_model(build(key))[1], start_from)
@@ -90,10 +112,7 @@ def make_state(
             }
         return state
 
-    # it runs once, so on CPU the time to compile it is what counts
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
-    compiled = jax.jit(init, out_shardings=shardings, compiler_options=options)
-    return compiled(key, start_from or {}), shardings
+    return init, _shardings(params, statistics, update, mesh, keep_best, logical_axes(model))
 
 
 def _shardings(

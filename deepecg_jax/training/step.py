@@ -1,5 +1,6 @@
 """One optimizer update as a pure jitted function of state and batch."""
 
+from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import jax
@@ -17,7 +18,6 @@ from deepecg_jax.training.types import (
     Metrics,
     State,
     StateShardings,
-    Step,
     Weights,
 )
 
@@ -36,7 +36,7 @@ def make_step(
     shardings: StateShardings,
     seed: int,
     frozen: Weights | None = None,
-) -> Step:
+) -> "JittedStep":
     """(state, batch) -> (state, metrics); the old state's memory is donated.
 
     Randomness is a function of (seed, step) alone, so a resumed run repeats it exactly.
@@ -70,7 +70,23 @@ def make_step(
 
     everywhere = shardings["step"]
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, everywhere))
-    return lambda state, batch: jitted(state, batch, frozen or {})
+    return JittedStep(jitted, frozen or {})
+
+
+@dataclass(frozen=True)
+class JittedStep:
+    """One update (`Step`), compiled when it is first called, or `lower`ed for a look at it."""
+
+    jitted: jax.stages.Wrapped
+    frozen: Weights
+
+    def __call__(self, state: State, batch: Batch) -> tuple[State, dict[str, Array]]:
+        """The state after the update, and scalars to log."""
+        return self.jitted(state, batch, self.frozen)
+
+    def lower(self, state: State, batch: Batch) -> jax.stages.Lowered:
+        """The program for arrays, or shapes with shardings, like these."""
+        return self.jitted.lower(state, batch, self.frozen)
 
 
 def compute(

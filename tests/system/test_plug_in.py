@@ -21,6 +21,7 @@ from deepecg_jax.interop.torch_export import export_torch
 from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.objectives.kinds import OBJECTIVES
 from deepecg_jax.training import pretrain as pretraining
+from deepecg_jax.training import program
 from deepecg_jax.training.finetune import finetune
 from deepecg_jax.training.mesh import run_mesh
 from deepecg_jax.training.optimizer import make_update
@@ -93,7 +94,7 @@ def test_a_toy_lives_a_whole_life(
     with jax.set_mesh(mesh):
         update = make_update(config, config.compat)
         state, _ = make_state(
-            lambda key: pretraining.build(config, key), update, mesh, jax.random.key(0)
+            lambda key: program.build(config, key), update, mesh, jax.random.key(0)
         )
     kernel = state["params"]["encoder"]["kernel"]
     assert mesh.size == 8 and kernel.sharding.spec == P("fsdp", "tensor")

@@ -13,7 +13,6 @@ from accelerator_parts.programs import (
     Trainer,
     compile_all,
     ecgs,
-    loss_of,
     ready,
     settings,
     trainer,
@@ -22,7 +21,9 @@ from accelerator_parts.rows import Row, Rows, tried
 from accelerator_parts.sizes import Size
 from accelerator_parts.timing import pace
 from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.mesh import on_devices
+from deepecg_jax.training.program import make_loss
 from deepecg_jax.training.step import Pass, compute
 from deepecg_jax.training.types import Array, Batch, State, Weights
 
@@ -42,7 +43,7 @@ def precision(size: Size, rows: Rows) -> Iterator[Row]:
 
     def lowered(dtype: str, product: str | None) -> jax.stages.Lowered:
         config = settings(size.config, count, train__compute_dtype=dtype)
-        loss = loss_of(config)
+        loss = make_loss(config, SignalContract().sampling_rate)
 
         def gradient(params: Weights, batch: Batch) -> Pass:
             draw: Draw[Weights] = Draw(jax.random.key(config.seed + 1), jnp.int32(0))

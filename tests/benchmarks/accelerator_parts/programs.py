@@ -8,29 +8,22 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import nnx
 
 from accelerator_parts.rows import Row, tried
 from accelerator_parts.timing import pace
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.config_files import load_config
-from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.wcr.flops import forward_flops
 from deepecg_jax.models.wcr.shape import WCRShape
-from deepecg_jax.objectives.objective import Draw
-from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
-from deepecg_jax.training.mesh import batch_sharding, make_mesh, on_devices
+from deepecg_jax.training.mesh import make_mesh, on_devices
 from deepecg_jax.training.optimizer import make_update
-from deepecg_jax.training.state import make_state, new_statistics, shapes_of, split_model
-from deepecg_jax.training.step import make_step
+from deepecg_jax.training.program import build, pretraining_program
+from deepecg_jax.training.state import make_state
 from deepecg_jax.training.types import (
     Array,
     Batch,
     HostBatch,
-    Loss,
-    Metrics,
     State,
-    Weights,
 )
 
 SAMPLES, LEADS = 2500, 12
@@ -52,33 +45,6 @@ def settings(file: str, batch: int, **overrides: Any) -> PretrainConfig:
     given = {"train.global_batch": batch, **overrides}
     texts = [f"{key.replace('__', '.')}={value}" for key, value in given.items()]
     return load_config(PretrainConfig, file, texts)
-
-
-def loss_of(config: PretrainConfig) -> Loss:
-    """What `training.pretrain.make_loss` makes of a config without random changes and teacher.
-
-    That module reads data and so needs Grain, which a lent machine may lack.
-    """
-    if config.objective.teacher is not None or config.augment != type(config.augment)():
-        raise ValueError("this benchmark measures no teacher and no random changes of the ECGs")
-    graph = split_model(shapes_of(lambda key: built(config, key)))[0]
-    dtype = as_dtype(config.train.compute_dtype)
-
-    def loss(
-        weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
-    ) -> tuple[Array, Metrics]:
-        del frozen
-        model = nnx.merge(graph, weights)
-        own = Draw(draw.key, draw.step)
-        value, metrics = pretraining_loss(model, config.objective, batch, own, {}, dtype)
-        return value, {**metrics, **new_statistics(model)}
-
-    return loss
-
-
-def built(config: PretrainConfig, key: Array) -> Pretrainer:
-    """What is trained."""
-    return Pretrainer(config.model, config.objective, key)
 
 
 def step_flops(config: PretrainConfig) -> float | None:
@@ -106,7 +72,7 @@ class Trainer:
         with jax.set_mesh(self.mesh):
             key = jax.random.key(config.seed)
             state, self.shardings = make_state(
-                lambda key: built(config, key), self.update, self.mesh, key
+                lambda key: build(config, key), self.update, self.mesh, key
             )
         self.start: State = jax.tree.map(np.array, state)
 
@@ -120,26 +86,7 @@ class Trainer:
 
     def lowered(self, config: PretrainConfig) -> jax.stages.Lowered:
         """The step of a config of the same weights, traced for the device."""
-        step = make_step(loss_of(config), self.update, self.shardings, config.seed + 1)
-        # around it once more, since the product's step does not show what can be lowered
-        outputs = (self.shardings, self.shardings["step"])
-        whole = jax.jit(step, donate_argnums=0, out_shardings=outputs)
-        with jax.set_mesh(self.mesh):
-            return whole.lower(
-                _shapes(self.start, self.shardings),
-                _shapes(ecgs(config.train.global_batch), batch_sharding(self.mesh)),
-            )
-
-
-def _shapes(tree: Any, shardings: Any) -> Any:
-    """Shapes with the sharding of each, or of all."""
-
-    def shape(leaf: np.ndarray, sharding: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-    if isinstance(shardings, jax.sharding.Sharding):
-        return jax.tree.map(lambda leaf: shape(leaf, shardings), tree)
-    return jax.tree.map(shape, tree, shardings)
+        return pretraining_program(config, self.mesh).lowered(self.mesh)
 
 
 @functools.cache
