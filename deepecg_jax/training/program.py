@@ -3,6 +3,7 @@ the shapes of what goes in, so that it can also be compiled for devices that are
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,8 @@ def batch_shapes(config: PretrainConfig, mesh: Mesh, contract: SignalContract) -
         **{name: ((count,), jnp.int32) for name in config.objective.COLUMNS},
     }
     sharding = batch_sharding(mesh)
-    return {
+    batch = {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
         for name, (shape, dtype) in shapes.items()
     }
+    return cast(Batch, batch)
