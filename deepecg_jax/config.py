@@ -88,6 +88,17 @@ class MeshConfig(Settings):
         default=1, ge=-1, description="devices that share the parameters and the batch"
     )
     tensor: int = Field(default=1, ge=-1, description="devices that share each matrix product")
+    slices: int = Field(
+        default=1,
+        ge=1,
+        description="parts of the data axis that the data-centre network joins: TPU slices, GPU "
+        "hosts; only gradients cross it",
+    )
+    split_moments: bool = Field(
+        default=False,
+        description="the optimizer's moments, and the moving average, are split over the data axis "
+        "too (ZeRO stage 1), for memory and for less work in each update",
+    )
 
 
 class RunConfig(Settings):

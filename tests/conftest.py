@@ -23,6 +23,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _CACHE = tempfile.TemporaryDirectory(prefix="deepecg-xla-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# glibc reads these when a worker starts. Each of many compiling threads would have a heap of its
+# own, and what they free would stay with the process: a third of its size
+for _name, _value in (("ARENA_MAX", 2), ("TRIM_THRESHOLD_", 65536), ("MMAP_THRESHOLD_", 65536)):
+    os.environ.setdefault(f"MALLOC_{_name}", str(_value))
 
 MEMORY_GB = float(os.environ.get("DEEPECG_TEST_MEMORY_GB", "3"))
 """What all workers together may hold; a worker needs about one for what it imports."""

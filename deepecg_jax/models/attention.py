@@ -1,12 +1,16 @@
-"""Self-attention that the transformers of all families share."""
+"""Self-attention that the transformers of all families share: projections around a core."""
 
 import jax
-import jax.numpy as jnp
 
-from deepecg_jax.models.layers import affine, dropout
+from deepecg_jax.models.attention_cores import CORES, Core
+from deepecg_jax.models.execution import execution
+from deepecg_jax.models.products import affine, product, shifted
+from deepecg_jax.models.sharding import Axes, constrained
 
 Array = jax.Array
-_MASKED = -1e30  # finite: a row whose keys are all padded must not become NaN
+_INTO_HEADS: Axes = ("width", "hidden", None)
+_OUT_OF_HEADS: Axes = ("hidden", None, "width")
+_BY_HEAD: Axes = ("rows", "hidden", None, None)
 
 
 def self_attention(
@@ -16,23 +20,42 @@ def self_attention(
     rate: float,
     keep: Array | None,
     key: Array | None,
+    core: Core = CORES["xla"],
 ) -> Array:
     """Multi-head self-attention, softmax(q k / sqrt(D / heads)) v; softmax in float32.
 
     x: (B, N, D).
     p: ``qkv_kernel`` (D, 3, D), ``qkv_bias`` (3, D), ``out_kernel`` (D, D), ``out_bias`` (D,).
     rate: dropout of the attention probabilities; ``key=None`` switches it off.
-    keep: bool, broadcast to (B, heads, N, N): true where a token may be attended to; None: all.
+    keep: bool, broadcast to (B, 1, 1, N): true where a token may be attended to; None: all.
+    core: what is computed between the projections (`attention_cores`).
     """
+    folded = execution().folded
+    q, k, v = (_folded_heads if folded else _heads)(x, p, heads)
+    y = core(q, k, v, keep, 0.0 if key is None else rate, key)
+    if folded:
+        rows = y.transpose(0, 2, 1, 3).reshape(x.shape)
+        return affine(rows, p["out_kernel"], p["out_bias"], ("hidden", "width"))
+    kernel = p["out_kernel"].reshape(heads, -1, x.shape[-1])
+    return shifted(product("bhne,hed->bnd", _OUT_OF_HEADS, y, kernel), p["out_bias"])
+
+
+def _heads(x: Array, p: dict[str, Array], heads: int) -> list[Array]:
+    """Queries, keys and values, each (B, heads, N, D / heads), by three products straight there.
+
+    Nothing is folded or transposed, which costs copies on TPU, and a kernel that is split by heads
+    stays split.
+    """
+    kernel = p["qkv_kernel"].reshape(x.shape[-1], 3, heads, -1)
+    bias = p["qkv_bias"].reshape(3, heads, 1, -1)
+    by_head = (product("bnd,dhe->bhne", _INTO_HEADS, x, kernel[:, i]) for i in range(3))
+    return [constrained(shifted(y, bias[i]), _BY_HEAD) for i, y in enumerate(by_head)]
+
+
+def _folded_heads(x: Array, p: dict[str, Array], heads: int) -> list[Array]:
+    """The same by one product over folded rows."""
     batch, n, width = x.shape
-    size = width // heads
     kernel = p["qkv_kernel"].reshape(width, 3 * width)
-    qkv = affine(x, kernel, p["qkv_bias"].reshape(3 * width)).reshape(batch, n, 3, heads, size)
-    q, k, v = (qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3))  # (B, H, N, D / H)
-    logits = ((q * size**-0.5) @ k.transpose(0, 1, 3, 2)).astype(jnp.float32)
-    if keep is not None:
-        logits = jnp.where(keep, logits, _MASKED)
-    probabilities = jax.nn.softmax(logits, axis=-1).astype(x.dtype)
-    probabilities = dropout(probabilities, rate, key)
-    y = (probabilities @ v).transpose(0, 2, 1, 3).reshape(batch, n, width)
-    return affine(y, p["out_kernel"], p["out_bias"])
+    qkv = affine(x, kernel, p["qkv_bias"].reshape(3 * width), ("width", None))
+    qkv = qkv.reshape(batch, n, 3, heads, width // heads)
+    return [qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]

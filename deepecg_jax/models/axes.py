@@ -2,14 +2,13 @@
 
 A module class says in ``AXES`` what the axes of its parameters are, by attribute:
 ``{"kernel": ("width", "hidden")}``; None for an axis that is never split. The names are those of
-`deepecg_jax.training.mesh.ShardingRules`. Vectors and scalars need no rule: they are replicated.
+`deepecg_jax.models.sharding.RULES`. Vectors and scalars need no rule: they are replicated.
 """
 
 from flax import nnx
 
 from deepecg_jax.errors import UserError
-
-Axes = tuple[str | None, ...]
+from deepecg_jax.models.sharding import Axes
 
 
 def logical_axes(module: nnx.Module) -> dict[str, Axes]:

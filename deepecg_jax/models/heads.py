@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field
 
+from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.layers import Linear, Norm, dropout, gelu
+from deepecg_jax.models.layers import Linear, Norm, gelu
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.settings import Settings
 

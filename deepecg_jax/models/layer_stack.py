@@ -1,13 +1,15 @@
 """The parameters of all layers of a transformer, stacked, and the loop over them."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
+from deepecg_jax.models.execution import Remat, execution
+from deepecg_jax.models.sharding import rows_split
 
 Array = jax.Array
 # (x, parameters of one layer, key of one layer or None) -> x
@@ -65,20 +67,28 @@ class LayerStack(nnx.Module):
         self.ffn_norm_bias = constant(0.0, width)
 
     def run(
-        self, layer: Layer, x: Array, keys: Array | None, remat: str = "none", unroll: int = 1
+        self,
+        layer: Layer,
+        x: Array,
+        keys: Array | None,
+        remat: Remat | Literal["auto"] = "auto",
+        unroll: int = 0,
     ) -> Array:
-        """All layers one after another, (B, N, D) -> (B, N, D).
+        """All layers one after another, (B, N, D) -> (B, N, D), rows split over the mesh in each.
 
         keys: one a layer, or None. remat: what the backward pass computes again: ``none``,
         ``full`` (everything) or ``dots`` (everything but matrix products). unroll: layers an
-        iteration of the compiled loop.
+        iteration of the compiled loop. ``auto`` and 0: what suits the platform.
         """
+        suits = execution()
+        remat = suits.remat if remat == "auto" else remat
+        unroll = unroll or (len(self.up_bias[...]) if suits.unrolled else 1)
         stacked = {
             name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
         }
 
         def body(x: Array, inputs: tuple[dict[str, Array], Array | None]) -> tuple[Array, None]:
-            return layer(x, *inputs), None
+            return rows_split(layer(rows_split(x), *inputs)), None
 
         if remat == "full":
             body = jax.checkpoint(body)

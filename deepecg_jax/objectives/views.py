@@ -16,6 +16,7 @@ from pydantic import Field
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.sharding import rows_split
 from deepecg_jax.objectives.objective import Batch
 from deepecg_jax.settings import Settings
 from deepecg_jax.signals.contract import SignalContract
@@ -261,10 +262,20 @@ def to_millivolts(signal: Array) -> Array:
 
 
 def split_segments(signal: Array, segments: int = 2) -> Array:
-    """(B, T, L) -> (segments * B, T // segments, L), all first segments, then all second ones."""
-    length = signal.shape[1] // segments
-    parts = [signal[:, i * length : (i + 1) * length] for i in range(segments)]
-    return jnp.concatenate(parts, 0)
+    """(B, T, L) -> (B * segments, T // segments, L), the segments of an ECG one after another.
+
+    So they stay on the device that holds the ECG (`segments_of` tells them apart again).
+    """
+    batch, samples, leads = signal.shape
+    length = samples // segments
+    pieces = signal[:, : length * segments].reshape(batch * segments, length, leads)
+    return rows_split(pieces)
+
+
+def segments_of(x: Array, segments: int = 2) -> tuple[Array, ...]:
+    """(B * segments, ...) in the order of `split_segments` -> (B, ...) for each segment."""
+    by_ecg = x.reshape(-1, segments, *x.shape[1:])
+    return tuple(rows_split(by_ecg[:, i]) for i in range(segments))
 
 
 def apply_lead_mask(signal: Array, lead_mask: Array) -> Array:

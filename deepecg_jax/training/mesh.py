@@ -1,7 +1,6 @@
 """The device mesh, and which axis of which array goes where."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
@@ -11,16 +10,15 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.config import MeshConfig, RunConfig
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.axes import Axes
-from deepecg_jax.training.types import Batch, HostBatch, Shardings
+from deepecg_jax.models.sharding import MESH_AXES, RULES, Axes, spec_of
+from deepecg_jax.training.types import Batch, HostBatch, Shardings, Weights
 
-AXES = ("data", "fsdp", "tensor")
 T = TypeVar("T")
 
 
-def run_mesh(config: RunConfig) -> Mesh:
-    """The mesh of a run; UserError when the devices or the batch do not fit it."""
-    mesh = make_mesh(config.mesh)
+def run_mesh(config: RunConfig, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of a run over these devices, or all; UserError when they or the batch do not fit."""
+    mesh = make_mesh(config.mesh, devices)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
     return mesh
 
@@ -42,48 +40,77 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
             f"the mesh data={sizes[0]} x fsdp={sizes[1]} x tensor={sizes[2]} needs "
             f"{int(np.prod(sizes))} devices, but there are {len(devices)}."
         )
-    return jax.make_mesh(
-        tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
-    )
+    return _laid_out(sizes, config.slices, devices)
 
 
-@dataclass(frozen=True)
-class ShardingRules:
-    """Mesh axis of each logical axis of a parameter; None replicates it."""
-
-    width: str | None = "fsdp"
-    hidden: str | None = "tensor"
-    layers: str | None = None
+def _laid_out(sizes: Sequence[int], slices: int, devices: Sequence[Any]) -> Mesh:
+    """The mesh of these axis sizes, so that only the data axis crosses from slice to slice."""
+    kinds = (AxisType.Auto,) * len(MESH_AXES)
+    if slices == 1:
+        return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=kinds, devices=devices)
+    if sizes[0] % slices:
+        raise UserError(
+            f"mesh.data={sizes[0]} is split over mesh.slices={slices}, so it must be a multiple."
+        )
+    by_slice: dict[int, list[Any]] = {}
+    for device in devices:
+        # TPUs know their slice; other devices are joined inside of a process
+        own = getattr(device, "slice_index", None)
+        by_slice.setdefault(device.process_index if own is None else own, []).append(device)
+    groups = [by_slice[number] for number in sorted(by_slice)]
+    if len(groups) % slices or len({len(group) for group in groups}) > 1:
+        raise UserError(
+            f"mesh.slices={slices}, but the devices are in {len(groups)} slices or hosts of "
+            f"{', '.join(str(len(group)) for group in groups)} devices."
+        )
+    joined = len(groups) // slices
+    inner = (sizes[0] // slices, *sizes[1:])
+    parts = []
+    for first in range(0, len(groups), joined):
+        own = [device for group in groups[first : first + joined] for device in group]
+        parts.append(jax.make_mesh(inner, MESH_AXES, axis_types=kinds, devices=own).devices)
+    return Mesh(np.concatenate(parts), MESH_AXES, axis_types=kinds)
 
 
 def parameter_shardings(
     params: Mapping[str, object],
     mesh: Mesh,
     axes: Mapping[str, Axes],
-    rules: ShardingRules = ShardingRules(),
 ) -> Shardings:
-    """Where each leaf of ``params`` (arrays or shapes, nested) is.
+    """Where each leaf of ``params`` (arrays or shapes, nested) is stored, by `models.sharding`.
 
     axes: logical axes of each leaf by its dotted name (`models.axes.logical_axes`), which refuses a
         matrix without a rule: it would otherwise be copied to every device unnoticed.
-    An axis that its mesh axis does not divide is replicated, so odd sizes work everywhere.
     """
 
     def sharding(path: jax.tree_util.KeyPath, leaf: jax.Array) -> NamedSharding:
         name = ".".join(str(getattr(key, "key", key)) for key in path)
-        spec = []
-        for size, axis in zip(leaf.shape, axes[name], strict=True):
-            mesh_axis = getattr(rules, axis) if axis else None
-            divides = mesh_axis is not None and size % mesh.shape[mesh_axis] == 0
-            spec.append(mesh_axis if divides else None)
-        return NamedSharding(mesh, P(*spec))
+        return NamedSharding(mesh, spec_of(leaf.shape, axes[name], mesh.shape))
 
     return jax.tree_util.tree_map_with_path(sharding, params)
 
 
+def split_over_data(params: Weights, shardings: Shardings, mesh: Mesh) -> Shardings:
+    """The same, each leaf also split over the data axis, along its first axis that divides.
+
+    What nothing divides stays as it is, so odd sizes work everywhere.
+    """
+    parts = mesh.shape["data"]
+
+    def sharding(leaf: jax.Array, stored: NamedSharding) -> NamedSharding:
+        spec = [*stored.spec, *(None,) * (leaf.ndim - len(stored.spec))]
+        for axis, size in enumerate(leaf.shape):
+            if parts > 1 and spec[axis] is None and size % parts == 0:
+                spec[axis] = "data"
+                return NamedSharding(mesh, P(*spec))
+        return stored
+
+    return jax.tree.map(sharding, params, shardings)
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Batches are split over data and fsdp; every device of a tensor group sees the same part."""
-    return NamedSharding(mesh, P(("data", "fsdp")))
+    return NamedSharding(mesh, P(RULES["rows"]))
 
 
 def batch_rows(mesh: Mesh, batch: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class Update:
         accumulation: parts a batch is computed in, whose gradients are averaged.
         ema_decay: of the moving average of the weights; None: none is kept.
         teacher: the averaged copy that the loss gets; None: none is kept.
+        split_moments: the update is computed in parts over the data axis of the mesh.
     """
 
     optimizer: optax.GradientTransformation
@@ -30,6 +31,7 @@ class Update:
     accumulation: int = 1
     ema_decay: float | None = None
     teacher: Teacher | None = None
+    split_moments: bool = False
 
 
 def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None = None) -> Update:
@@ -37,7 +39,8 @@ def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None
     train = config.train
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, train.steps)
     optimizer = make_optimizer(config.optimizer, schedule, train.clip_norm, compat)
-    return Update(optimizer, schedule, train.accumulation, train.ema_decay, teacher)
+    split = config.mesh.split_moments
+    return Update(optimizer, schedule, train.accumulation, train.ema_decay, teacher, split)
 
 
 def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) -> optax.Schedule:

@@ -10,7 +10,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from deepecg_jax.models.axes import Axes, logical_axes
-from deepecg_jax.training.mesh import parameter_shardings, replicated
+from deepecg_jax.training.mesh import parameter_shardings, replicated, split_over_data
 from deepecg_jax.training.optimizer import Update
 from deepecg_jax.training.types import Array, Build, L, Nested, State, StateShardings, Weights
 
@@ -131,6 +131,10 @@ def _shardings(
     everywhere = replicated(mesh)
     trained, running = (parameter_shardings(part, mesh, axes) for part in (params, statistics))
     weights = overlay(trained, running)
+    moments, average = trained, weights
+    if update.split_moments:
+        moments = split_over_data(params, trained, mesh)
+        average = overlay(moments, running)
     shardings: StateShardings = {
         "step": everywhere,
         "params": trained,
@@ -138,14 +142,14 @@ def _shardings(
             update.optimizer,
             lambda _, sharding: sharding,
             jax.eval_shape(update.optimizer.init, params),
-            trained,
+            moments,
             transform_non_params=lambda _: everywhere,
         ),
     }
     if running:
         shardings["statistics"] = running
     if update.ema_decay is not None:
-        shardings["ema"] = weights
+        shardings["ema"] = average
     if update.teacher is not None:
         shardings["teacher"] = update.teacher.of(weights)
     if keep_best:

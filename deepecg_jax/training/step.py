@@ -6,9 +6,11 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.training.averages import ema_share, moved
+from deepecg_jax.training.mesh import split_over_data
 from deepecg_jax.training.optimizer import Update
 from deepecg_jax.training.state import overlay
 from deepecg_jax.training.types import (
@@ -44,6 +46,17 @@ def make_step(
         are not copied into the program).
     """
 
+    mesh = cast(Mesh, shardings["step"].mesh)
+
+    def placed(tree: Weights) -> Weights:
+        """Gradients, or parameters between an update and their way back, in their parts."""
+        if mesh.size == 1:
+            return tree
+        parts = shardings["params"]
+        if update.split_moments:
+            parts = split_over_data(tree, parts, mesh)
+        return jax.lax.with_sharding_constraint(tree, parts)
+
     def step(state: State, batch: Batch, frozen: Weights) -> tuple[State, dict[str, Array]]:
         number = state["step"]
         key = jax.random.fold_in(jax.random.key(seed), number)
@@ -52,7 +65,10 @@ def make_step(
         done = compute_in_parts(
             loss, update.accumulation, state["params"], statistics, batch, draw, frozen
         )
-        params, opt_state = _updated(update.optimizer, done.gradients, state)
+        # summed over rows where they are stored: each device gets its part of the sum only
+        gradients = placed(done.gradients)
+        params, opt_state = _updated(update.optimizer, gradients, state)
+        params = placed(params)
         new: State = {**state, "step": number + 1, "params": params, "opt_state": opt_state}
         if done.statistics:
             new["statistics"] = done.statistics
@@ -63,7 +79,7 @@ def make_step(
             new["teacher"] = update.teacher.follow(state["teacher"], weights, number)
         metrics = {
             **done.metrics,
-            "grad_norm": optax.tree.norm(done.gradients),
+            "grad_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(update.schedule(number), jnp.float32),
         }
         return new, metrics

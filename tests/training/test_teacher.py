@@ -10,7 +10,8 @@ import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
-from deepecg_jax.models.layers import Linear, dropout
+from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.layers import Linear
 from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.optimizer import Update
 from deepecg_jax.training.state import make_state, overlay, shapes_of, split_model

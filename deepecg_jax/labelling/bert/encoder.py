@@ -8,8 +8,10 @@ import jax.numpy as jnp
 
 from deepecg_jax.labelling.bert.config import BertConfig
 from deepecg_jax.models.attention import self_attention
+from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.layer_stack import LayerStack
-from deepecg_jax.models.layers import affine, dropout, gelu, layer_norm
+from deepecg_jax.models.layers import gelu, layer_norm
+from deepecg_jax.models.products import affine
 
 Array = jax.Array
 
@@ -70,6 +72,6 @@ def bert_layer(
     )
     x = x + dropout(y, rate, keys[1])
     x = layer_norm(x, p["attention_norm_scale"], p["attention_norm_bias"], epsilon)
-    y = ACTIVATIONS[config.hidden_act](affine(x, p["up_kernel"], p["up_bias"]))
-    x = x + dropout(affine(y, p["down_kernel"], p["down_bias"]), rate, keys[2])
+    y = ACTIVATIONS[config.hidden_act](affine(x, p["up_kernel"], p["up_bias"], ("width", "hidden")))
+    x = x + dropout(affine(y, p["down_kernel"], p["down_bias"], ("hidden", "width")), rate, keys[2])
     return layer_norm(x, p["ffn_norm_scale"], p["ffn_norm_bias"], epsilon)

@@ -11,6 +11,7 @@ from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depth
 from deepecg_jax.models.efficientnet.norm import BatchNorm
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
 from deepecg_jax.models.layers import Linear, uniform_fan_in
+from deepecg_jax.models.products import shifted
 
 Array = jax.Array
 NEGATIVE_SLOPE = 0.01
@@ -50,7 +51,7 @@ class NormedConv(nnx.Module):
         """The normalised convolution, before any activation."""
         x = convolve(x, self.kernel[...], self.stride)
         if self.bias is not None:
-            x = x + self.bias[...].astype(x.dtype)
+            x = shifted(x, self.bias[...])
         return self.norm(x, training)
 
 

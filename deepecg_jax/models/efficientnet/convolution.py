@@ -5,18 +5,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from deepecg_jax.models.products import convolution, linear
+
 Array = jax.Array
 
 
 def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """Dense convolution, (B, T, I) with (K, I, O) -> (B, ceil(T / stride), O); K odd."""
-    kernel = kernel.astype(x.dtype)
     taps = kernel.shape[0]
     if taps == stride == 1:  # a matrix product: its gradient is faster than a convolution's on CPU
-        return (x.reshape(-1, x.shape[-1]) @ kernel[0]).reshape(*x.shape[:-1], -1)
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride,), [(taps // 2, taps // 2)], dimension_numbers=("NWC", "WIO", "NWC")
-    )
+        return linear(x, kernel[0])
+    return convolution(x, kernel, stride, taps // 2)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -8,6 +8,7 @@ from deepecg_jax.models.efficientnet.blocks import BLOCKS, NormedConv, leaky_rel
 from deepecg_jax.models.efficientnet.norm import BatchNorm
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
+from deepecg_jax.models.sharding import rows_split
 
 Array = jax.Array
 _STEM_TAPS = 3
@@ -61,7 +62,7 @@ class EfficientNetEncoder(Encoder):
         x = signal if scale == 1.0 else (signal.astype(jnp.float32) * scale).astype(signal.dtype)
         x = scale_gradient(leaky_relu(self.stem(x, training)), gradient)
         for i, block in enumerate(self.blocks):
-            x = block(x, None if key is None else jax.random.fold_in(key, i))
+            x = block(rows_split(x), None if key is None else jax.random.fold_in(key, i))
         x = self.tail(x, training)
         if training:
             self.batches.set_value(self.batches[...] + 1)

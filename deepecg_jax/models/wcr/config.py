@@ -14,7 +14,7 @@ class WCRConfig(WCRShape):
 
     HIDES_TOKENS: ClassVar[bool] = True
     FEATURES_BEFORE_CONTEXT: ClassVar[bool] = True
-    SPEED_FIELDS: ClassVar[tuple[str, ...]] = ("remat", "scan_unroll")
+    SPEED_FIELDS: ClassVar[tuple[str, ...]] = ("attention", "remat", "scan_unroll")
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
         "dropout",
         "attention_dropout",

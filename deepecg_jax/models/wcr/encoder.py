@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
-from deepecg_jax.models.layers import Linear, Norm, dropout
+from deepecg_jax.models.layers import Linear, Norm
+from deepecg_jax.models.products import linear
 from deepecg_jax.models.wcr.positional import PositionalConv
 from deepecg_jax.models.wcr.shape import WCRShape
 from deepecg_jax.models.wcr.stem import ConvStem
@@ -74,7 +76,10 @@ class WCREncoder(Encoder):
             keys = list(jax.random.split(key, 3))
         x = dropout(x, self.config.dropout_input, keys[0])
         if hidden is not None:
-            x = jnp.where(hidden[..., None], self.mask_embedding[...].astype(x.dtype), x)
+            # as a product, so that its gradient is summed as those of other parameters are
+            chosen = hidden[..., None].astype(x.dtype)
+            embedded = linear(chosen, self.mask_embedding[...][None])
+            x = jnp.where(hidden[..., None], embedded, x)
         x = x + self.positional(x)
         tokens = self.transformer(x, features.padding, keys[2])
         return Tokens(tokens, features.padding)

@@ -11,6 +11,7 @@ from flax import nnx
 
 from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import gelu
+from deepecg_jax.models.products import product, shifted
 
 Array = jax.Array
 
@@ -43,13 +44,16 @@ class PositionalConv(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """(B, N, D) -> (B, N, D); zero padding of K // 2 tokens on the left."""
-        y = grouped_convolution(x, self.kernel().astype(x.dtype), self.groups)
-        return gelu(y + self.bias[...].astype(x.dtype))
+        y = grouped_convolution(x, self.kernel(), self.groups, self.AXES["direction"])
+        return gelu(shifted(y, self.bias[...]))
 
 
-def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
+def grouped_convolution(
+    x: Array, kernel: Array, groups: int, axes: Axes = (None, None, None)
+) -> Array:
     """y[t] = sum_j kernel[j] x[t + j - K // 2] within each channel group, (B, N, D) -> (B, N, D).
 
+    axes: logical axes of the kernel.
     Equal to PyTorch's ``Conv1d(D, D, K, padding=K // 2, groups=groups)`` without its last output
     where K is even.
     """
@@ -62,14 +66,14 @@ def grouped_convolution(x: Array, kernel: Array, groups: int) -> Array:
     n_bins = token_basis.shape[1] // 2
     # real and imaginary parts side by side: a complex product is one real product twice as wide
     spectrum = jnp.einsum("bnd,nf->fbd", x, token_basis).reshape(2, n_bins, batch, groups, size)
-    response = jnp.einsum("kio,kf->fio", kernel, tap_basis).reshape(2, n_bins, size, groups, size)
+    response = product("kf,kio->fio", axes, tap_basis, kernel)
+    response = response.reshape(2, n_bins, size, groups, size)
     left = jnp.concatenate([spectrum[0], spectrum[1]], -1)  # (F, B, g, 2i)
     real = jnp.concatenate([response[0], -response[1]], 1)  # (F, 2i, g, o)
     imaginary = jnp.concatenate([response[1], response[0]], 1)
     right = jnp.stack([real, imaginary], -2)  # (F, 2i, g, 2, o)
-    product = jnp.einsum("fbgi,figco->cfbgo", left, right)
-    product = product.reshape(2 * n_bins, batch, width)
-    return jnp.einsum("fbd,fn->bnd", product, inverse)
+    mixed = product("fbgi,figco->cfbgo", (None,) * 5, left, right)
+    return jnp.einsum("fbd,fn->bnd", mixed.reshape(2 * n_bins, batch, width), inverse)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from deepecg_jax.models.attention_cores import AttentionName
 from deepecg_jax.models.encoder import EncoderConfig, Samples
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -85,12 +86,22 @@ class WCRShape(EncoderConfig):
         default=0.0, description="inside the feed-forward block"
     )
     dropout_input: Probability = Field(default=0.1, description="on the projected stem features")
-    remat: Literal["none", "dots", "full"] = Field(
-        default="none",
-        description="what a layer keeps for the backward pass: all, products, nothing",
+    attention: AttentionName = Field(
+        default="auto",
+        description="what computes softmax(q k) v: xla (plain products), cudnn (a fused kernel for "
+        "GPU in bfloat16) or splash (one for TPU), which drop no attention probabilities; auto: "
+        "the fastest that can do the work",
+    )
+    remat: Literal["auto", "none", "dots", "full"] = Field(
+        default="auto",
+        description="what a layer does not keep for the backward pass but computes again: none, "
+        "all but products (dots), all (full); auto: what suits the platform",
     )
     scan_unroll: int = Field(
-        default=1, ge=1, description="layers unrolled in one iteration of the layer loop (CPU: all)"
+        default=0,
+        ge=0,
+        description="layers unrolled in one iteration of the layer loop; 0: what suits the "
+        "platform",
     )
 
     @model_validator(mode="before")

@@ -9,6 +9,7 @@ from flax import nnx
 
 from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.layers import LAYER_NORM_EPSILON, gelu
+from deepecg_jax.models.products import convolution, linear, shifted
 from deepecg_jax.models.wcr.shape import WCRShape
 
 Array = jax.Array
@@ -53,7 +54,7 @@ class ConvStem(nnx.Module):
         for i, stride in enumerate(self.strides):
             x = convolve(x, self.kernels[i][...], stride)
             if self.biases:
-                x = x + self.biases[i][...].astype(x.dtype)
+                x = shifted(x, self.biases[i][...])
             if i == 0:
                 x = channel_norm(x, self.norm_scale[...], self.norm_bias[...])
             x = gelu(x)
@@ -67,14 +68,11 @@ def convolve(x: Array, kernel: Array, stride: int) -> Array:
     one matrix product: much faster than a convolution on CPU, and it fills the MXU on TPU.
     """
     taps, n_in, n_out = kernel.shape
-    kernel = kernel.astype(x.dtype)
-    if taps == stride:
-        n = x.shape[1] // stride
-        windows = x[:, : n * stride].reshape(x.shape[0] * n, stride * n_in)
-        return (windows @ kernel.reshape(stride * n_in, n_out)).reshape(x.shape[0], n, n_out)
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
-    )
+    if taps != stride:
+        return convolution(x, kernel, stride)
+    n = x.shape[1] // stride
+    windows = x[:, : n * stride].reshape(x.shape[0], n, stride * n_in)
+    return linear(windows, kernel.reshape(stride * n_in, n_out))
 
 
 def channel_norm(x: Array, scale: Array, bias: Array) -> Array:

@@ -4,8 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from deepecg_jax.models.attention import self_attention
+from deepecg_jax.models.attention_cores import CORES, chosen_core
+from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.execution import execution
 from deepecg_jax.models.layer_stack import LayerStack
-from deepecg_jax.models.layers import Norm, affine, dropout, gelu, layer_norm
+from deepecg_jax.models.layers import Norm, gelu, layer_norm
+from deepecg_jax.models.products import affine
+from deepecg_jax.models.sharding import platform
 from deepecg_jax.models.wcr.shape import WCRShape
 
 Array = jax.Array
@@ -26,7 +31,12 @@ class Transformer(LayerStack):
             attended to), or None.
         key: randomness for dropout; None switches dropout off.
         """
-        config = self.config
+        config, n = self.config, x.shape[1]
+        extra = -n % execution().token_multiple
+        if extra:
+            x = jnp.pad(x, ((0, 0), (0, extra), (0, 0)))
+            padding = jnp.zeros(x.shape[:2], bool) if padding is None else padding
+            padding = jnp.pad(padding[:, :n], ((0, 0), (0, extra)), constant_values=True)
         keep = None
         if padding is not None:
             x = jnp.where(padding[..., None], 0.0, x)
@@ -42,7 +52,7 @@ class Transformer(LayerStack):
         def layer(x: Array, p: dict[str, Array], key: Array | None) -> Array:
             return transformer_layer(x, p, config, keep, key)
 
-        x = self.run(layer, x, keys, config.remat, config.scan_unroll)
+        x = self.run(layer, x, keys, config.remat, config.scan_unroll)[:, :n]
         return self.norm(x) if config.layer_norm_first else x
 
 
@@ -58,14 +68,21 @@ def transformer_layer(
     if key is not None:
         keys = list(jax.random.split(key, 4))
 
+    rate = 0.0 if key is None else config.attention_dropout
+    core, _ = chosen_core(config.attention, platform(), x.dtype, rate)
+
     def attend(x: Array) -> Array:
-        y = self_attention(x, p, config.heads, config.attention_dropout, keep, keys[0])
+        y = self_attention(x, p, config.heads, rate, keep, keys[0], CORES[core])
         return dropout(y, config.dropout, keys[1])
 
     def feed_forward(x: Array) -> Array:
-        y = gelu(affine(x, p["up_kernel"], p["up_bias"]))
+        y = gelu(affine(x, p["up_kernel"], p["up_bias"], ("width", "hidden")))
         y = dropout(y, config.activation_dropout, keys[2])
-        return dropout(affine(y, p["down_kernel"], p["down_bias"]), config.dropout, keys[3])
+        return dropout(
+            affine(y, p["down_kernel"], p["down_bias"], ("hidden", "width")),
+            config.dropout,
+            keys[3],
+        )
 
     attention_norm = (p["attention_norm_scale"], p["attention_norm_bias"])
     ffn_norm = (p["ffn_norm_scale"], p["ffn_norm_bias"])

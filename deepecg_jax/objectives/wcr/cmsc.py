@@ -16,10 +16,11 @@ def cmsc_loss(
     detach_norm: the original takes no gradient through the norms.
 
     Under jit with the batch sharded this is the loss over the global batch: the product of the
-    two halves makes XLA gather one side.
+    two halves makes XLA gather one side. It is in float32 also where the platform would round
+    its operands.
     """
     first, second = _normalise(first, detach_norm), _normalise(second, detach_norm)
-    logits = first @ second.T / temperature
+    logits = jnp.matmul(first, second.T, precision="highest") / temperature
     positive = (patient[:, None] == patient[None, :]).astype(jnp.float32)
     n_positive = positive.sum()
     rows = jnp.sum(positive * jax.nn.log_softmax(logits, 1)) / n_positive

@@ -48,7 +48,8 @@ def masked_token_infonce(
     """
     context = _unit(context.astype(jnp.float32))
     target = _unit(target.astype(jnp.float32))
-    similarity = jnp.einsum("bmd,bnd->bmn", context, target) / temperature
+    # in float32 also where the platform would round the operands: 0.1 divides the cosine
+    similarity = jnp.einsum("bmd,bnd->bmn", context, target, precision="highest") / temperature
     same = jnp.all(codes[:, :, None] == codes[:, None, :], -1)
     weights = jnp.where(same, 0.0, negative_counts)
     own = jnp.diagonal(similarity, axis1=1, axis2=2)

@@ -4,13 +4,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.layers import dropout
 from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.models.sharding import rows_split
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics
 from deepecg_jax.objectives.views import (
     apply_lead_mask,
     random_lead_mask,
+    segments_of,
     split_segments,
     to_millivolts,
 )
@@ -49,7 +51,7 @@ def wcr_loss(
     """
     mask_key, lead_key, negative_key, noise_key, dropout_key = jax.random.split(draw.key, 5)
     clean = split_segments(to_millivolts(batch["signal"]))
-    recorded = jnp.concatenate([batch["lead_mask"]] * 2, 0)
+    recorded = rows_split(jnp.repeat(batch["lead_mask"], 2, 0))
     survivors = random_lead_mask(
         lead_key, recorded, settings.lead_masking, not settings.hide_all_leads
     )
@@ -57,6 +59,7 @@ def wcr_loss(
     features = encoder.features(
         signal.astype(dtype), gradient=settings.feature_gradient, key=dropout_key
     )
+    features = features._replace(values=rows_split(features.values))
     rows, n_tokens, _ = features.values.shape
     count = masked_token_count(n_tokens, settings.mask_share)
     hidden = span_mask(mask_key, rows, n_tokens, settings.mask_span, count)
@@ -82,7 +85,7 @@ def wcr_loss(
     n_codewords = groups * words
     diversity = (n_codewords - quantized.probability_perplexity) / n_codewords
     pooled = mean_pool(output.tokens, output.padding)
-    first, second = jnp.split(pooled, 2, 0)
+    first, second = segments_of(pooled)
     cmsc = cmsc_loss(
         first, second, batch["patient"], settings.cmsc_temperature, settings.cmsc_detach_norm
     )

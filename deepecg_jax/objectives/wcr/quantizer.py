@@ -54,7 +54,9 @@ class GumbelQuantizer(nnx.Module):
         """
         batch, n, _ = features.shape
         groups, words, size = self.codebook[...].shape
-        logits = self.logits(features.astype(jnp.float32)).reshape(batch, n, groups, words)
+        with jax.default_matmul_precision("highest"):  # they decide which codeword it is
+            logits = self.logits(features.astype(jnp.float32))
+        logits = logits.reshape(batch, n, groups, words)
         if gumbel is None:
             codes = jnp.argmax(logits, -1)
             vectors = _lookup(self.codebook[...], codes)

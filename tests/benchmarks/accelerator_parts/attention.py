@@ -12,7 +12,7 @@ from accelerator_parts.rows import Row, Rows, tried
 from accelerator_parts.sizes import Size
 from accelerator_parts.timing import pace
 from deepecg_jax.models.attention import self_attention
-from deepecg_jax.models.layers import affine
+from deepecg_jax.models.products import affine
 
 Array = jax.Array
 Core = Callable[[Array, Array, Array], Array]  # each (B, N, heads, d)
