@@ -11,6 +11,7 @@ from typing import Any, cast
 import grain
 import numpy as np
 
+from deepecg_jax.data import aligned
 from deepecg_jax.data.loading.order import Order
 from deepecg_jax.data.loading.processes import read_by_processes, start_readers
 from deepecg_jax.data.loading.records import Records, rows_of
@@ -89,7 +90,7 @@ class _Batches:
         if len(parts) == 1:
             return parts[0][1]
         mixed = {
-            name: np.empty((len(items), *array.shape[1:]), array.dtype)
+            name: aligned.empty((len(items), *array.shape[1:]), array.dtype)
             for name, array in parts[0][1].items()
         }
         for places, arrays in parts:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from deepecg_jax.data import aligned
 from deepecg_jax.data.loading.records import BYTES_AN_ECG, Records, Selected
 from deepecg_jax.data.shards.schema import SIGNAL_SHAPE
 from deepecg_jax.data.shards.split import Split
@@ -96,7 +97,7 @@ class _ReadElsewhere:
         try:
             self.pool.submit(_read, self.number, positions, slot).result()
             signal, lead_mask = _arrays(self.slots[slot], len(positions))
-            return {"signal": signal.copy(), "lead_mask": lead_mask.copy()}
+            return {"signal": aligned.copy(signal), "lead_mask": aligned.copy(lead_mask)}
         except BrokenProcessPool as error:
             raise UserError(_KILLED) from error
         finally:

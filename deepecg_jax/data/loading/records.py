@@ -6,7 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from deepecg_jax.data import aligned
+
 BYTES_AN_ECG = 2500 * 12 * 2
+_LARGE = 1024  # bytes of a row
 
 
 class Records(Protocol):
@@ -48,7 +51,17 @@ class ArrayRecords:
 
     def rows(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Copies of some rows."""
-        return {name: values[positions] for name, values in self.arrays.items()}
+        return {name: _taken(values, positions) for name, values in self.arrays.items()}
+
+
+def _taken(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Some rows, copied once, to where a device takes them."""
+    if values[:1].nbytes < _LARGE:
+        return values[positions]
+    rows = aligned.empty((len(positions), *values.shape[1:]), values.dtype)
+    for row, position in zip(rows, positions.tolist(), strict=True):
+        row[...] = values[position]
+    return rows
 
 
 @dataclass(frozen=True)

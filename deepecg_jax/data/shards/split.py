@@ -13,6 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import pyarrow as pa
 
+from deepecg_jax.data import aligned
 from deepecg_jax.data.shards.index import (
     REBUILD,
     SUMMARY_FILE,
@@ -104,18 +105,19 @@ class Split:
         Three times as fast as ``split[i]`` for each, because nothing else is parsed.
         """
         n = len(positions)
-        signal, mask = np.empty((n, *SIGNAL_SHAPE), np.int16), np.empty((n, SIGNAL_SHAPE[1]), bool)
+        signal = aligned.empty((n, *SIGNAL_SHAPE), np.int16)
+        mask = aligned.empty((n, SIGNAL_SHAPE[1]), bool)
         self.read_into(positions, signal, mask)
         return {"signal": signal, "lead_mask": mask}
 
     def read_into(self, positions: np.ndarray, signal: np.ndarray, lead_mask: np.ndarray) -> None:
         """`rows`, written into arrays that the caller has."""
-        flat = signal.reshape(len(positions), -1)
+        flat, mask = signal.reshape(len(positions), -1), lead_mask.view(np.uint8)
         for row, position in enumerate(positions.tolist()):
             file, place = self._locate(position)
             try:
                 # one at a time: the reader starts threads of its own for several
-                copy_ecg(self._reader(file).read([place])[0], flat[row], lead_mask[row])
+                copy_ecg(self._reader(file).read([place])[0], flat[row], mask[row])
             except (RuntimeError, ValueError, IndexError) as error:
                 raise _damaged(self.folder / self.files[file], str(error)) from error
 

@@ -47,7 +47,7 @@ def copy_ecg(record: bytes, signal: np.ndarray, lead_mask: np.ndarray) -> None:
     Args:
         record: the bytes of a shard's record.
         signal: int16 (30000,), the row of (B, 2500, 12) microvolts in one piece.
-        lead_mask: bool (12,).
+        lead_mask: bool (12,), seen as uint8.
 
     Raises:
         ValueError: the bytes are not an example of this schema.
@@ -67,12 +67,17 @@ def _places(record: bytes) -> tuple[int, int] | None:
     """Where signal and lead mask begin, or None if the message is not laid out as usual."""
     signal_at = mask_at = 0
     try:
-        at, end = _length(record, 0)
+        at, end = _field(record, 0)
         if end != len(record):
             return None
         while not (signal_at and mask_at):
-            at, end = _length(record, at)
-            size = end - at
+            size = record[at + 1]
+            if size < 128 and record[at] == _FIELD_1[0]:  # most are that short
+                at += 2
+                end = at + size
+            else:
+                at, end = _field(record, at)
+                size = end - at
             if size == _SIGNAL_ENTRY and record.startswith(_SIGNAL, at):
                 signal_at = at + len(_SIGNAL)
             elif size == _MASK_ENTRY and record.startswith(_MASK, at):
@@ -80,24 +85,19 @@ def _places(record: bytes) -> tuple[int, int] | None:
             at = end
     except IndexError:  # the message ended, or is not of this kind
         return None
-    if end > len(record) or max(record[mask_at : mask_at + _LEADS]) > 127:
-        return None  # cut short, or numbers of several bytes
+    # cut short, or numbers of several bytes, or others than 0 and 1
+    if end > len(record) or max(record[mask_at : mask_at + _LEADS]) > 1:
+        return None
     return signal_at, mask_at
 
 
-def _length(record: bytes, at: int) -> tuple[int, int]:
+def _field(record: bytes, at: int) -> tuple[int, int]:
     """Begin and end of what the field 1 at ``at`` holds; IndexError if another field is there."""
-    if record[at] != 10:
+    if record[at] != _FIELD_1[0]:
         raise IndexError
-    size = record[at + 1]
-    at += 2
-    if size > 127:
-        size &= 127
-        shift = 7
-        while (byte := record[at]) > 127:
-            size |= (byte & 127) << shift
-            shift += 7
-            at += 1
-        size |= byte << shift
-        at += 1
-    return at, at + size
+    size = shift = 0
+    while (byte := record[at := at + 1]) > 127:
+        size |= (byte & 127) << shift
+        shift += 7
+    at += 1
+    return at, at + (size | byte << shift)
