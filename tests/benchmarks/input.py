@@ -97,8 +97,14 @@ class Input:
 
     def _stream(self) -> Iterator[dict[str, np.ndarray]]:
         if self.batches is None:
-            options = {"threads": self.threads, "workers": self.workers}
-            self.batches = training_batches([self.records], [1.0], self.batch, SEED, **options)
+            self.batches = training_batches(
+                [self.records],
+                [1.0],
+                self.batch,
+                SEED,
+                threads=self.threads,
+                workers=self.workers,
+            )
         return self.batches
 
 
