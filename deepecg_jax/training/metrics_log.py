@@ -81,7 +81,7 @@ def waiting(fraction: float) -> str:
     """What the progress line adds if the devices wait for input for much of the time."""
     if fraction < _MUCH_WAITING:
         return ""
-    return f"  input waits {fraction:.0%} of the time: raise data.workers"
+    return f"  input waits {100 * fraction:.0f} % of the time: raise data.workers"
 
 
 def progress_bar(console: Console) -> Progress:
