@@ -134,9 +134,12 @@ def patient_numbers(split: Split) -> tuple[np.ndarray, int]:
 
 
 def maybe_cached(split: Split, cache_gb: float) -> Records:
-    """The split's signals in memory if they fit, else the shards themselves."""
+    """The split's signals in memory if they fit, else the shards themselves, without the index.
+
+    The index of ten million ECGs takes gigabytes, and nobody who reads signals asks it.
+    """
     if len(split) * BYTES_AN_ECG > cache_gb * 1e9:
-        return split
+        return split.without_index()
     return ArrayRecords(split.load(("signal", "lead_mask")))
 
 
