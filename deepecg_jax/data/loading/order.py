@@ -21,7 +21,7 @@ class Shuffle:
     """The order of one source: every pass a permutation of its own.
 
     Equal, draw by draw, to ``grain.MapDataset.source(...).seed(seed).shuffle().repeat()``, which
-    takes three times as long for an item.
+    takes more than twice as long for an item.
     """
 
     length: int

@@ -100,10 +100,7 @@ class Split:
         return [found[place] for place in wanted]
 
     def rows(self, positions: np.ndarray) -> dict[str, np.ndarray]:
-        """``signal`` int16 (n, 2500, 12) and ``lead_mask`` bool (n, 12) of some ECGs, in order.
-
-        Three times as fast as ``split[i]`` for each, because nothing else is parsed.
-        """
+        """``signal`` int16 (n, 2500, 12) and ``lead_mask`` bool (n, 12) of some ECGs, in order."""
         n = len(positions)
         signal = aligned.empty((n, *SIGNAL_SHAPE), np.int16)
         mask = aligned.empty((n, SIGNAL_SHAPE[1]), bool)
@@ -111,7 +108,7 @@ class Split:
         return {"signal": signal, "lead_mask": mask}
 
     def read_into(self, positions: np.ndarray, signal: np.ndarray, lead_mask: np.ndarray) -> None:
-        """`rows`, written into arrays that the caller has."""
+        """`rows`, written into arrays of the caller; twice as fast as ``split[i]`` of each."""
         flat, mask = signal.reshape(len(positions), -1), lead_mask.view(np.uint8)
         for row, position in enumerate(positions.tolist()):
             file, place = self._locate(position)
@@ -154,8 +151,8 @@ class Split:
             positions = range(start, min(start + _READ_AT_ONCE, n))
             if set(fields) == {"signal", "lead_mask"}:
                 part = slice(start, positions.stop)
-                read = np.asarray(positions), arrays["signal"][part], arrays["lead_mask"][part]
-                return self.read_into(*read)
+                into = arrays["signal"][part], arrays["lead_mask"][part]
+                return self.read_into(np.asarray(positions), *into)
             for position, record in zip(positions, self.__getitems__(positions), strict=True):
                 for name in fields:
                     arrays[name][position] = record[name]
