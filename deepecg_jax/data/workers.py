@@ -27,12 +27,13 @@ def worker_context() -> ForkServerContext:
     return get_context("forkserver")
 
 
-def start_server(also_import: Sequence[str] = ()) -> None:
+def start_server(also_import: Sequence[str] = (), needs: str = _IMPORTS) -> None:
     """Start the server unless it runs; returns at once.
 
     also_import: modules that the parent's main module imports, which every worker does as well.
+    needs: the module that imports what workers need; by default those that build.
     """
-    worker_context().set_forkserver_preload([*also_import, _IMPORTS])
+    worker_context().set_forkserver_preload([*also_import, needs])
     with one_thread_each(), _not_interrupted():
         forkserver.ensure_running()
 
@@ -73,7 +74,7 @@ def worker_pool(
         pool.shutdown(wait=finished, cancel_futures=True)
         if not finished:  # after an interrupt nobody must go on working
             for worker in workers:
-                worker.terminate()
+                worker.kill()  # one that reads for a training ignores SIGTERM
             for worker in workers:
                 worker.join()
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from deepecg_jax.bundle import bundle
 from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.config import FinetuneConfig
-from deepecg_jax.data.loading.batches import Records, training_batches
+from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import LabelledSplit, fingerprint, labelled_split
+from deepecg_jax.data.loading.records import Records
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
 from deepecg_jax.models.encoder import EncoderConfig
@@ -64,7 +65,14 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         recipe.build,
         recipe.loss,
         lambda step, rows: training_batches(
-            [records], [1.0], config.train.global_batch, config.seed, step, rows, data.read_threads
+            [records],
+            [1.0],
+            config.train.global_batch,
+            config.seed,
+            step,
+            rows,
+            data.read_threads,
+            data.workers,
         ),
         metadata={
             "signal": contract.to_dict(),

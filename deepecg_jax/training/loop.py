@@ -1,8 +1,8 @@
 """The training loop: batches in, state out; restores, logs, checkpoints, stops when told."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +15,9 @@ from deepecg_jax.config import TrainConfig
 from deepecg_jax.data.loading.batches import position_of
 from deepecg_jax.errors import StoppedBySignal, UserError
 from deepecg_jax.training.checkpoint import Checkpoints
+from deepecg_jax.training.feed import Feed
 from deepecg_jax.training.mesh import on_devices
-from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar
+from deepecg_jax.training.metrics_log import Meter, MetricsLog, progress_bar, waiting
 from deepecg_jax.training.processes.agreement import require_agreement
 from deepecg_jax.training.processes.interrupts import StopRequest
 from deepecg_jax.training.state import abstract_state
@@ -67,6 +68,7 @@ def train(run: Run, state: State) -> State:
         Checkpoints(run.workdir / "checkpoints", settings.keep_checkpoints, run.metadata) as saved,
         StopRequest() as stop,
         progress_bar(run.console) as bar,
+        ExitStack() as parts,
     ):
         number = 0
         require_agreement(
@@ -84,16 +86,21 @@ def train(run: Run, state: State) -> State:
                     f"is {position}, not {expected}); use that value or another workdir."
                 )
             run.console.print(f"resuming at step {number} of {settings.steps}")
-        batches = run.batches(number)
+        feed = parts.enter_context(
+            Feed(
+                run.batches(number),
+                lambda rows: on_devices(rows, run.mesh, settings.global_batch),
+            )
+        )
         task = bar.add_task(run.description, total=settings.steps, completed=number, status="")
         last_saved, compiled = number, False
+        before = running = None  # what the last two steps give
         finished = validation is not None and validation.exhausted(state)
         while number < settings.steps and not finished:
-            before = time.perf_counter()
-            host_batch = next(batches)
-            waited = time.perf_counter() - before
-            batch = on_devices(host_batch, run.mesh, settings.global_batch)
+            batch, waited = feed.next(running)
+            jax.block_until_ready(before)  # batches of no more than two steps are on the devices
             state, metrics = run.step(state, batch)
+            before, running = running, metrics
             number += 1
             meter.add(waited)
             if not compiled:
@@ -110,7 +117,8 @@ def train(run: Run, state: State) -> State:
                 speed = meter.read()
                 log.write(number, {**values, **speed})
                 per_second = f"{speed[f'{run.items.lower()}_per_s']:.0f} {run.items}/s"
-                bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}")
+                advice = waiting(speed["input_wait_fraction"])
+                bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}{advice}")
             bar.update(task, completed=number)
             if validation is not None and number % min(validation.every, settings.steps) == 0:
                 state, values, finished = validation.update(number, state)

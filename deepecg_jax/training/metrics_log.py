@@ -17,6 +17,8 @@ from rich.progress import (
 
 from deepecg_jax.training.processes.hosts import is_first
 
+_MUCH_WAITING = 0.03  # of the time
+
 
 class MetricsLog:
     """Appends one JSON object a logged step; of several processes only the first writes."""
@@ -49,7 +51,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 class Meter:
-    """Speed since the last reading, and the share of time spent waiting for input."""
+    """Speed since the last reading, and the share of time in which devices waited for input."""
 
     def __init__(self, batch: int, items: str = "ECG"):
         self._batch, self._key = batch, f"{items.lower()}_per_s"
@@ -60,7 +62,7 @@ class Meter:
         self._start, self._waited, self._steps = time.perf_counter(), 0.0, 0
 
     def add(self, waited: float) -> None:
-        """Count one step that waited ``waited`` seconds for its batch."""
+        """Count one step whose batch the devices waited ``waited`` seconds for."""
         self._steps += 1
         self._waited += waited
 
@@ -73,6 +75,13 @@ class Meter:
         }
         self.reset()
         return values
+
+
+def waiting(fraction: float) -> str:
+    """What the progress line adds if the devices wait for input for much of the time."""
+    if fraction < _MUCH_WAITING:
+        return ""
+    return f"  input waits {100 * fraction:.0f} % of the time: raise data.workers"
 
 
 def progress_bar(console: Console) -> Progress:

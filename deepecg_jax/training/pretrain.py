@@ -64,7 +64,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         lambda key: build(config, key),
         make_loss(config, contract.sampling_rate),
         lambda step, rows: training_batches(
-            sources, shares, batch, config.seed, step, rows, data.read_threads
+            sources, shares, batch, config.seed, step, rows, data.read_threads, data.workers
         ),
         metadata={
             "signal": contract.to_dict(),

@@ -11,7 +11,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from deepecg_jax.config import FinetuneConfig
-from deepecg_jax.data.loading.batches import ArrayRecords, Records, evaluation_batches
+from deepecg_jax.data.loading.batches import evaluation_batches
+from deepecg_jax.data.loading.records import ArrayRecords, Records
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import AttentionHead, Classifier, HeadConfig, LinearHead, build_head
 from deepecg_jax.models.layers import as_dtype

@@ -25,10 +25,11 @@ _FREE = (
     "data.dir",
     "data.cache_gb",
     "data.read_threads",
+    "data.workers",
     "init_from",
 )
 # each host may have its own copy of the data
-_OWN = ("data.dir", "data.cache_gb", "data.read_threads")
+_OWN = ("data.dir", "data.cache_gb", "data.read_threads", "data.workers")
 _SHARED_SECONDS = 60  # network file systems may show a new file late
 
 

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from deepecg_jax.config import MeshConfig, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
-from deepecg_jax.data.loading.batches import ArrayRecords, training_batches
+from deepecg_jax.data.loading.batches import training_batches
+from deepecg_jax.data.loading.records import ArrayRecords
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.training.fit import fit
 from deepecg_jax.training.mesh import make_mesh

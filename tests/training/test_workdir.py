@@ -46,3 +46,15 @@ def test_a_stored_config_of_another_kind_is_compared_as_it_is(config) -> None:
     file.write_text("task: something\n", encoding="utf-8")
     with pytest.raises(UserError, match="another config"):
         check_workdir(config)
+
+
+@pytest.mark.parametrize("key", ["workers", "read_threads", "cache_gb"])
+def test_how_the_data_are_read_may_change_in_a_resumed_run(config, key) -> None:
+    start_workdir(config)
+    check_workdir(config.model_copy(update={"data": config.data.model_copy(update={key: 7})}))
+
+
+def test_a_run_of_the_time_before_workers_goes_on(config) -> None:
+    start_workdir(config)
+    without(config, "data", "workers")
+    check_workdir(config)

@@ -32,7 +32,17 @@ class DataConfig(Settings):
         default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"
     )
     read_threads: int = Field(
-        default=4, ge=1, description="threads that read shards ahead of the step"
+        default=4,
+        ge=1,
+        description="threads that read ahead of the step, each a whole batch; with workers, the "
+        "threads in each of them that share a batch (more help where storage answers slowly)",
+    )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        description="processes that read and decode shards for each training process, 0 for none; "
+        "the batches stay the same to the bit, each process takes the memory of two of them, and "
+        "a split in memory (cache_gb) needs none",
     )
 
     @model_validator(mode="after")

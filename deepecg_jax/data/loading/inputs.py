@@ -5,9 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 
-from deepecg_jax.data.loading.batches import BYTES_AN_ECG, ArrayRecords, Records, Selected
 from deepecg_jax.data.loading.config import DataConfig
+from deepecg_jax.data.loading.records import BYTES_AN_ECG, ArrayRecords, Records, Selected
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import Split, open_split
 from deepecg_jax.errors import UserError
@@ -65,10 +66,9 @@ def pretraining_sources(
     for split, keep in chosen:
         extra: dict[str, np.ndarray] = {}
         if "patient" in columns:
-            patients = np.asarray(split.index["patient_id"].to_pylist())
-            _, numbers = np.unique(patients, return_inverse=True)
+            numbers, count = patient_numbers(split)
             extra["patient"] = (numbers[keep] + first_patient).astype(np.int32)
-            first_patient += int(numbers.max()) + 1
+            first_patient += count
         if padded and not whole:
             extra["valid_samples"] = split.valid_samples[keep]
         sources.append(
@@ -115,17 +115,31 @@ def patients_subset(split: Split, share: float, seed: int) -> np.ndarray:
     """Positions of the records of a random ``share`` of the patients (all for 1)."""
     if share == 1.0:
         return np.arange(len(split))
-    patients = np.asarray(split.index["patient_id"].to_pylist())
-    unique = np.unique(patients)
-    count = max(1, round(share * len(unique)))
-    chosen = np.random.default_rng(seed).choice(unique, count, replace=False)
-    return np.flatnonzero(np.isin(patients, chosen))
+    numbers, patients = patient_numbers(split)
+    count = max(1, round(share * patients))
+    chosen = np.random.default_rng(seed).choice(patients, count, replace=False)
+    return np.flatnonzero(np.isin(numbers, chosen))
+
+
+def patient_numbers(split: Split) -> tuple[np.ndarray, int]:
+    """A number of each ECG's patient, by the order of their ids, (n,) int32; and how many.
+
+    In Arrow: ten million ids as Python texts would take gigabytes.
+    """
+    column = split.index["patient_id"].dictionary_encode().combine_chunks()
+    order = pc.call_function("array_sort_indices", [column.dictionary]).to_numpy()
+    number = np.empty(len(order), np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    return number[column.indices.to_numpy()], len(order)
 
 
 def maybe_cached(split: Split, cache_gb: float) -> Records:
-    """The split's signals in memory if they fit, else the shards themselves."""
+    """The split's signals in memory if they fit, else the shards themselves, without the index.
+
+    The index of ten million ECGs takes gigabytes, and nobody who reads signals asks it.
+    """
     if len(split) * BYTES_AN_ECG > cache_gb * 1e9:
-        return split
+        return split.without_index()
     return ArrayRecords(split.load(("signal", "lead_mask")))
 
 

@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import pyarrow as pa
 
+from deepecg_jax.data import aligned
 from deepecg_jax.data.shards.index import (
     REBUILD,
     SUMMARY_FILE,
@@ -21,6 +22,7 @@ from deepecg_jax.data.shards.index import (
     read_valid_samples,
 )
 from deepecg_jax.data.shards.schema import FEATURES, SIGNAL_SHAPE, decode
+from deepecg_jax.data.shards.wire import copy_ecg
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
 from deepecg_jax.signals.contract import SignalContract
@@ -97,6 +99,31 @@ class Split:
                 found[file, row] = record
         return [found[place] for place in wanted]
 
+    def rows(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """``signal`` int16 (n, 2500, 12) and ``lead_mask`` bool (n, 12) of some ECGs, in order."""
+        n = len(positions)
+        signal = aligned.empty((n, *SIGNAL_SHAPE), np.int16)
+        mask = aligned.empty((n, SIGNAL_SHAPE[1]), bool)
+        self.read_into(positions, signal, mask)
+        return {"signal": signal, "lead_mask": mask}
+
+    def read_into(self, positions: np.ndarray, signal: np.ndarray, lead_mask: np.ndarray) -> None:
+        """`rows`, written into arrays of the caller; twice as fast as ``split[i]`` of each."""
+        flat, mask = signal.reshape(len(positions), -1), lead_mask.view(np.uint8)
+        for row, position in enumerate(positions.tolist()):
+            file, place = self._locate(position)
+            try:
+                # one at a time: the reader starts threads of its own for several
+                copy_ecg(self._reader(file).read([place])[0], flat[row], mask[row])
+            except (RuntimeError, ValueError, IndexError) as error:
+                raise _damaged(self.folder / self.files[file], str(error)) from error
+
+    def without_index(self) -> "Split":
+        """The same shards for a process that only reads: small to send, whatever their number."""
+        return replace(
+            self, index=self.index.schema.empty_table(), _readers={}, _lock=threading.Lock()
+        )
+
     def load(self, fields: Sequence[str] = FEATURES, threads: int = 4) -> dict[str, np.ndarray]:
         """The whole split in memory: field -> array with a row an ECG (60 kB each for ``signal``).
 
@@ -122,6 +149,10 @@ class Split:
 
         def fill(start: int) -> None:
             positions = range(start, min(start + _READ_AT_ONCE, n))
+            if set(fields) == {"signal", "lead_mask"}:
+                part = slice(start, positions.stop)
+                into = arrays["signal"][part], arrays["lead_mask"][part]
+                return self.read_into(np.asarray(positions), *into)
             for position, record in zip(positions, self.__getitems__(positions), strict=True):
                 for name in fields:
                     arrays[name][position] = record[name]
@@ -161,6 +192,9 @@ class Split:
     def _reader(self, file: int) -> Any:
         from array_record.python.array_record_module import ArrayRecordReader
 
+        reader = self._readers.get(file)
+        if reader is not None:
+            return reader
         with self._lock:
             reader = self._readers.get(file)
             if reader is None:

@@ -3,12 +3,11 @@
 import numpy as np
 
 from deepecg_jax.data.loading.batches import (
-    ArrayRecords,
-    Selected,
     evaluation_batches,
     position_of,
     training_batches,
 )
+from deepecg_jax.data.loading.records import ArrayRecords, Selected
 
 RECORDS = ArrayRecords({"id": np.arange(20)})
 
