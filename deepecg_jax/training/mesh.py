@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -42,9 +43,27 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
             f"the mesh data={sizes[0]} x fsdp={sizes[1]} x tensor={sizes[2]} needs "
             f"{int(np.prod(sizes))} devices, but there are {len(devices)}."
         )
+    slices = len({getattr(device, "slice_index", None) for device in devices})
+    if slices > 1:
+        return _mesh_of_slices(sizes, slices, devices)
     return jax.make_mesh(
         tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
     )
+
+
+def _mesh_of_slices(sizes: list[int], slices: int, devices: Sequence[Any]) -> Mesh:
+    """Several TPU slices: only the axis data, whose gradients are summed once a step, crosses the
+    network between them.
+    """
+    data, fsdp, tensor = sizes
+    if data % slices:
+        raise UserError(
+            f"mesh.data={data} is not a multiple of the {slices} slices, and only the axis data "
+            "may cross the network between slices; choose another mesh.data, fsdp or tensor."
+        )
+    within = (data // slices, fsdp, tensor)
+    placed = mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), devices)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 @dataclass(frozen=True)
