@@ -43,7 +43,8 @@ class Chip(NamedTuple):
 # peak, HBM, interconnect and network: cloud.google.com/tpu/docs/v4, v5e, v5p, v6e (a chip's
 # interconnect, one direction: v4 2,400, v5e 1,600, v5p 4,800, v6e 3,584 Gbit/s, over its links; the
 # network: a pod's or a host's, over its chips). clock: peak over the FLOPs a cycle of the matrix
-# units, 2 x 128 x 128 each: v4 and v5p have 8, v5e 4; v6e as many as 16 of that size.
+# units, 2 x 128 x 128 each, of which v4 and v5p have 8 and v5e 4. v6e's is published nowhere and
+# taken to be v5p's: twice that, which the rule gives, would make a plain product faster than peak.
 CHIPS: dict[str, Chip] = {
     chip.name: chip
     for chip in (
