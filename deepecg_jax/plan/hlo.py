@@ -158,10 +158,7 @@ def _instruction(line: str) -> Instruction | None:
     if start is None:
         return None
     rest = line[start.end() :]
-    if rest.startswith("("):
-        end = _closing(rest, 0) + 1
-    else:
-        end = rest.find(" ")
+    end = _closing(rest, 0) + 1 if rest.startswith("(") else rest.find(" ")
     shape, rest = rest[:end], rest[end:].lstrip()
     opcode, _, _ = rest.partition("(")
     close = _closing(rest, len(opcode))
@@ -173,9 +170,7 @@ def _instruction(line: str) -> Instruction | None:
     for branches in _BRANCHES.findall(attributes):
         called += [("branch", name.strip().lstrip("%")) for name in branches.split(",")]
     operands = tuple(re.findall(r"%([\w.\-]+)", inputs))
-    return Instruction(
-        start[2], opcode, shape, operands, tuple(called), attributes, bool(start[1])
-    )
+    return Instruction(start[2], opcode, shape, operands, tuple(called), attributes, bool(start[1]))
 
 
 def _closing(text: str, start: int) -> int:

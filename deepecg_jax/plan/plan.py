@@ -130,10 +130,10 @@ def plan_largest(
 
     def try_batch(batch: int) -> Tried:
         compilation = compiler(with_batch(config, batch), devices, progress)
-        # the texts of programs are large, and only that of the largest that fits is read
-        for other in [b for b, one in compiled.items() if one.program is not None and b < batch]:
-            if compilation.program is not None:
-                compiled[other] = compiled[other]._replace(program=None)
+        if compilation.program is not None:
+            # the texts of programs are large, and only that of the largest that fits is read
+            for smaller in [one for one in compiled if one < batch]:
+                compiled[smaller] = compiled[smaller]._replace(program=None)
         compiled[batch] = compilation
         return Tried(batch, compilation.too_big is None, _needed(compilation))
 

@@ -100,4 +100,7 @@ def devices_of(topology: Topology) -> list[Any]:
 
 def coordinates(devices: list[Any]) -> list[tuple[int, ...]]:
     """Where each device is: slice, then x, y, z of its chip."""
-    return [(int(device.slice_index or 0), *map(int, device.coords)) for device in devices]
+    return [
+        (int(getattr(device, "slice_index", None) or 0), *map(int, device.coords))
+        for device in devices
+    ]
