@@ -31,7 +31,7 @@ class Frames:
     def _stack(self, frame: int | None) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
         seen: set[int] = set()
-        while frame in self.table and frame not in seen:
+        while frame is not None and frame in self.table and frame not in seen:
             seen.add(frame)
             file, line, frame = self.table[frame]
             found.append((file, line))

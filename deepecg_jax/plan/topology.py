@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -98,9 +99,7 @@ def devices_of(topology: Topology) -> list[Any]:
     return list(described.devices)
 
 
-def coordinates(devices: list[Any]) -> list[tuple[int, ...]]:
+def coordinates(devices: Sequence[Any]) -> list[tuple[int, ...]]:
     """Where each device is: slice, then x, y, z of its chip."""
-    return [
-        (int(getattr(device, "slice_index", None) or 0), *map(int, device.coords))
-        for device in devices
-    ]
+    slices = [getattr(device, "slice_index", None) or 0 for device in devices]
+    return [(int(s), *map(int, one.coords)) for s, one in zip(slices, devices, strict=True)]

@@ -27,6 +27,11 @@ def cycles(count: int) -> str:
     return f'backend_config={{"window_config":{{"estimated_cycles":"{count}"}}}}'
 
 
+def line(number: int, op_name: str) -> str:
+    """The part of an instruction that says where it comes from, by the frame of `TABLES`."""
+    return f'metadata={{op_name="jit(step)/{op_name}" stack_frame_id={number}}}'
+
+
 def condition(name: str, count: int) -> str:
     """Of a loop that runs ``count`` times."""
     return f"""%{name} (p: (s32[], f32[8])) -> pred[] {{
@@ -45,6 +50,7 @@ def program(entry: str, computations: str = "", tables: str = TABLES) -> str:
     return f"{head}{tables}{computations}ENTRY %main (p: f32[8]) -> f32[8] {{\n{entry}}}\n"
 
 
+TRIPS = 'backend_config={"known_trip_count":{"n":"3"}}'
 # a loop of 12 with a loop of 3 inside; fusions of 100, 10 and 1 cycles
 NESTED = program(
     f"""  %p = f32[8]{{0:T(128)}} parameter(0)
@@ -55,7 +61,7 @@ NESTED = program(
 """,
     f"""%f (x: f32[8]) -> f32[8] {{
   %x = f32[8]{{0:T(128)}} parameter(0)
-  ROOT %y = f32[8]{{0:T(128)}} add(%x, %x), metadata={{op_name="jit(step)/add" stack_frame_id=1}}, {cycles(5)}
+  ROOT %y = f32[8]{{0:T(128)}} add(%x, %x), {line(1, "add")}, {cycles(5)}
 }}
 
 %inner (p: (s32[], f32[8])) -> (s32[], f32[8]) {{
@@ -67,7 +73,7 @@ NESTED = program(
 %outer (p: (s32[], f32[8])) -> (s32[], f32[8]) {{
   %q2 = (s32[]{{:T(128)}}, f32[8]{{0:T(128)}}) parameter(0)
   %c = f32[8]{{0:T(128)}} fusion(%q2), kind=kLoop, calls=%f, {cycles(100)}
-  %w2 = (s32[]{{:T(128)}}, f32[8]{{0:T(128)}}) while(%q2), condition=%unsure, body=%inner, backend_config={{"known_trip_count":{{"n":"3"}}}}
+  %w2 = (s32[], f32[8]) while(%q2), condition=%unsure, body=%inner, {TRIPS}
   ROOT %s2 = (s32[]{{:T(128)}}, f32[8]{{0:T(128)}}) tuple(%i2, %c)
 }}
 

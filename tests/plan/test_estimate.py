@@ -1,7 +1,7 @@
 """Sums over programs whose answer is known by hand."""
 
 import pytest
-from programs import NESTED, cycles, program
+from programs import NESTED, cycles, line, program
 
 from deepecg_jax.plan.chips import CHIPS
 from deepecg_jax.plan.collectives import first_group
@@ -46,14 +46,14 @@ def test_of_branches_the_longest_is_taken() -> None:
 
 
 def test_the_line_of_a_fusion_is_that_of_its_product() -> None:
-    fused = """%f (x: f32[8]) -> f32[8] {
-  %d = f32[8] convolution(%x, %x), metadata={op_name="jit(step)/transpose(jvp())/dot_general" stack_frame_id=2}
-  ROOT %y = f32[8] add(%d, %x), metadata={op_name="jit(step)/add" stack_frame_id=1}
-}
+    fused = f"""%f (x: f32[8]) -> f32[8] {{
+  %d = f32[8] convolution(%x, %x), {line(2, "transpose(jvp())/dot_general")}
+  ROOT %y = f32[8] add(%d, %x), {line(1, "add")}
+}}
 
 """
-    metadata = 'metadata={op_name="jit(step)/add" stack_frame_id=1}'
-    entry = f"  %a = f32[8] fusion(%p), kind=kOutput, calls=%f, {metadata}, {cycles(9)}\n"
+    from_line = line(1, "add")
+    entry = f"  %a = f32[8] fusion(%p), kind=kOutput, calls=%f, {from_line}, {cycles(9)}\n"
     (operation,) = read(program(entry, fused)).operations
     assert operation.op == "dot_general, backward"
     assert operation.source == "deepecg_jax/models/attention.py:64"
@@ -139,9 +139,9 @@ def test_a_reduce_scatter_counts_what_goes_in() -> None:
 
 def permute(between: str, after: str = "") -> str:
     # 50,000 bytes over one link of 50 GB/s: a microsecond, 1,500 cycles
-    shape = "(f32[12500], f32[12500], u32[], u32[])"
+    shape, to = "(f32[12500], f32[12500], u32[], u32[])", "source_target_pairs={{0,1}}"
     return program(
-        f"""  %s = {shape} collective-permute-start(%p), channel_id=4, source_target_pairs={{{{0,1}}}}
+        f"""  %s = {shape} collective-permute-start(%p), channel_id=4, {to}
 {between}  %d = f32[12500] collective-permute-done(%s)
 {after}"""
     )
