@@ -58,9 +58,9 @@ def command(
     from deepecg_jax.cli.console import console
     from deepecg_jax.errors import UserError
     from deepecg_jax.files import write_json
-    from deepecg_jax.plan.plan import plans
+    from deepecg_jax.plan.plan import Plan, plan, plan_largest
     from deepecg_jax.plan.prices import read_prices
-    from deepecg_jax.plan.report import print_plans
+    from deepecg_jax.plan.report import compared, shown
     from deepecg_jax.plan.settings import pretraining_config
     from deepecg_jax.plan.topology import EXAMPLES, topology_named
 
@@ -74,7 +74,13 @@ def command(
     costs = read_prices(prices)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-    result = plans(settings, found, costs, largest_batch, compile_progress)
-    if json_file is not None:
-        write_json(json_file, result[0] if len(result) == 1 else {"schema": 1, "plans": result})
-    print_plans(result, console)
+    make = plan_largest if largest_batch else plan
+    made: list[Plan] = []
+    for one in found:
+        made.append(make(settings, one, costs.get(one.chip.name), compile_progress))
+        if json_file is not None:  # after each: the next may take long
+            several = {"schema": 1, "plans": made}
+            write_json(json_file, made[0] if len(found) == 1 else several, strict=True)
+        console.print(shown(made[-1]), highlight=False)
+    if len(made) > 1:
+        console.print(compared(made))

@@ -56,16 +56,18 @@ def silent(_: str) -> AbstractContextManager[None]:
 
 
 def compile_step(
-    config: PretrainConfig, devices: Sequence[Any], progress: Progress = silent
+    config: PretrainConfig, devices: Sequence[Any], progress: Progress = silent, where: str = ""
 ) -> Compilation:
     """Trace and compile the very train step of a config; nothing runs.
+
+    where: what the devices are, for ``progress``.
 
     Raises:
         UserError: the mesh does not fit the devices, or the batch the mesh.
     """
     mesh = make_mesh(config.mesh, devices)
     require_divisible(config.train.global_batch, config.train.accumulation, mesh)
-    what = f"{config.train.global_batch:,} ECGs a step for {len(devices):,} devices"
+    what = f"{config.train.global_batch:,} ECGs a step for {where or len(devices)}"
     with progress(f"tracing {what}"), _whole_stacks():
         program = pretraining_program(config, mesh)
         lowered = program.lowered(mesh)

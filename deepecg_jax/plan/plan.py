@@ -1,6 +1,6 @@
 """A plan: what a pretraining step needs and takes on a TPU slice that is not there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, TypedDict
 
@@ -104,7 +104,7 @@ def plan(
             not fit the mesh.
     """
     devices = devices_of(topology)
-    compilation = compile_step(config, devices, progress)
+    compilation = compile_step(config, devices, progress, topology.name)
     return _plan_of(config, topology, compilation, price, None, progress)
 
 
@@ -129,7 +129,7 @@ def plan_largest(
     compiled: dict[int, Compilation] = {}
 
     def try_batch(batch: int) -> Tried:
-        compilation = compiler(with_batch(config, batch), devices, progress)
+        compilation = compiler(with_batch(config, batch), devices, progress, topology.name)
         if compilation.program is not None:
             # the texts of programs are large, and only that of the largest that fits is read
             for smaller in [one for one in compiled if one < batch]:
@@ -274,15 +274,3 @@ def collectives_by_kind(read: Estimate) -> list[Collective]:
         kind["seconds"] += one.times * one.transfer.seconds
         kind["exposed_seconds"] += one.times * one.exposed
     return sorted(found.values(), key=lambda kind: -kind["bytes"])
-
-
-def plans(
-    config: PretrainConfig,
-    topologies: Sequence[Topology],
-    prices: dict[str, float],
-    largest: bool = False,
-    progress: Progress = silent,
-) -> list[Plan]:
-    """One plan for each topology, in their order; ``prices`` by the name of the chip."""
-    make = plan_largest if largest else plan
-    return [make(config, one, prices.get(one.chip.name), progress) for one in topologies]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -29,13 +29,14 @@ _KINDS = {
 _COLUMNS = (
     "topology",
     "devices",
-    "ECGs a step",
+    "ECGs",
     "fits",
-    "memory, GiB a device",
+    "GiB a device",
+    "of",
     "step, ms",
     "ECG/s",
     "MFU",
-    "USD a million ECGs",
+    "USD per million",
     "compile, s",
 )
 
@@ -56,7 +57,10 @@ def shown(plan: Plan, operations: int = 12) -> RenderableType:
 
 def compared(plans: Sequence[Plan]) -> Table:
     """Several topologies, one a line."""
-    table = Table(*_COLUMNS, title="what a step takes, and a million ECGs cost")
+    table = Table(*_COLUMNS, title="a step, and what a million ECGs cost", padding=(0, 0))
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
     for plan in plans:
         table.add_row(*_row(plan))
     return table
@@ -92,7 +96,7 @@ def _headline(plan: Plan) -> str:
 
 
 def _memory(plan: Plan) -> Table:
-    table = Table("memory of a device", "MiB", title_justify="left")
+    table = Table("memory of a device", "MiB")
     table.columns[1].justify = "right"
     for kind, words in _KINDS.items():
         size = plan["memory"].get(kind)
@@ -124,7 +128,8 @@ def _speed(plan: Plan) -> str:
 
 
 def _operations(plan: Plan, count: int) -> Table:
-    table = Table("share", "cycles", "times", "operation", "line", title_justify="left")
+    table = Table("share", "cycles", "times", "operation", "line in deepecg_jax")
+    table.columns[4].overflow = "fold"  # a line without its number is of no use
     for name in (0, 1, 2):
         table.columns[name].justify = "right"
     for one in plan["top_ops"][:count]:
@@ -134,7 +139,7 @@ def _operations(plan: Plan, count: int) -> Table:
             f"{one['cycles']:,}",
             f"{one['times']:,}",
             Text(one["op"] + mark),
-            Text(one["source"] or _NONE),
+            Text(one["source"].removeprefix("deepecg_jax/") or _NONE),
         )
     return table
 
@@ -195,7 +200,8 @@ def _row(plan: Plan) -> tuple[str, ...]:
         f"{plan['n_devices']:,}",
         f"{plan['global_batch']:,}",
         "yes" if plan["fits"] else "no",
-        f"{memory} of {plan['hbm_bytes_per_device'] / _GIB:,.2f}",
+        memory,
+        f"{plan['hbm_bytes_per_device'] / _GIB:,.2f}",
         _NONE if seconds is None else f"{1e3 * seconds:,.3g}",
         _NONE if rate is None else f"{rate:,.0f}",
         _NONE if mfu is None else f"{mfu:.1%}",
@@ -210,11 +216,3 @@ def _usd(value: float) -> str:
 
 def _ms(seconds: float | None) -> str:
     return _NONE if seconds is None else f"{1e3 * seconds:,.3g} ms"
-
-
-def print_plans(plans: Sequence[Plan], console: Console) -> None:
-    """Each plan, and a table of all if there are several."""
-    for plan in plans:
-        console.print(shown(plan), highlight=False)
-    if len(plans) > 1:
-        console.print(compared(plans))

@@ -76,7 +76,7 @@ class FakeDevices:
     def mesh(self, _: object, devices: list[Any]) -> Any:
         return SimpleNamespace(shape={"data": len(devices), "fsdp": 1, "tensor": 1})
 
-    def compile(self, config: PretrainConfig, devices: list[Any], _: object) -> Compilation:
+    def compile(self, config: PretrainConfig, devices: list[Any], *_: object) -> Compilation:
         batch = config.train.global_batch
         self.asked.append(batch)
         needed = 10**9 + batch * 10**6
@@ -159,8 +159,7 @@ def test_the_largest_batch_is_planned_with(fake: FakeDevices) -> None:
 
 def test_several_topologies_make_a_table(fake: FakeDevices, tmp_path: Path) -> None:
     slices = [topology_named("v5e:2x2"), topology_named("v6e:2x2")]
-    found = plans.plans(config(64), slices, {"v5e": 1.2})
-    assert [one["usd_per_chip_hour"] for one in found] == [1.2, None]
+    found = [plans.plan(config(64), one, p) for one, p in zip(slices, (1.2, None), strict=True)]
     text = text_of(compared(found))
     assert "v5e:2x2" in text and "v6e:2x2" in text
     one, both = tmp_path / "one.json", tmp_path / "both.json"
@@ -168,7 +167,7 @@ def test_several_topologies_make_a_table(fake: FakeDevices, tmp_path: Path) -> N
     both.write_text(json.dumps({"schema": 1, "plans": found}))
     lines = markdown([one, both]).splitlines()
     assert len(lines) == 2 + 3 and lines[2] == lines[3]
-    assert lines[2].startswith("| v5e:2x2 | 4 | 64 | yes | 0.99 of 15.75 | 1.6 | 40,000 |")
+    assert lines[2].startswith("| v5e:2x2 | 4 | 64 | yes | 0.99 | 15.75 | 1.6 | 40,000 |")
     assert lines[4].split(" | ")[-2] == "–", "no price, no cost"
 
 
@@ -190,7 +189,7 @@ def test_the_real_compiler(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "deepecg_jax.cli.main", *arguments, *small]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "compiling 8 ECGs a step for 4 devices: " in done.stderr
+    assert "compiling 8 ECGs a step for v5e:2x2: " in done.stderr
     assert "WARNING" not in done.stderr and "TPU_WORKER" not in done.stderr
     (found,) = read_plans(file)
     assert found.keys() >= KEYS and found["fits"] and found["n_devices"] == 4
