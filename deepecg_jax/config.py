@@ -89,10 +89,10 @@ class MeshConfig(Settings):
     )
     tensor: int = Field(default=1, ge=-1, description="devices that share each matrix product")
     slices: int = Field(
-        default=1,
-        ge=1,
-        description="parts of the data axis that the data-centre network joins: TPU slices, GPU "
-        "hosts; only gradients cross it",
+        default=0,
+        ge=0,
+        description="parts of the data axis that a slower network joins: TPU slices, or processes "
+        "with GPUs; 0: as many as TPU slices are found",
     )
     split_moments: bool = Field(
         default=False,

@@ -80,6 +80,7 @@ ALLOWED: dict[str, set[str]] = {
         "training.processes",
     },
     "training.processes": {"config"},
+    "plan": {"signals", "config", "config_files", "models", "objectives", "training"},
     "interop": {"signals*", "labels", "models*", "objectives*", "bundle"},
     "interop.templates": set(),
     "labelling": {"labels", "labelling.rules"},
@@ -110,6 +111,7 @@ ALLOWED: dict[str, set[str]] = {
         "bundle",
         "evaluation*",
         "training*",
+        "plan",
         "interop",
     },
 }

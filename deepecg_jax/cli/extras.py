@@ -29,7 +29,7 @@ EXTRAS: tuple[Extra, ...] = (
         "deepecg export --format onnx",
     ),
     Extra("stablehlo", ("flatbuffers",), "deepecg export --format stablehlo"),
-    Extra("tpu", ("libtpu",), "JAX on Cloud TPUs"),
+    Extra("tpu", ("libtpu",), "JAX on Cloud TPUs, and deepecg plan without any"),
     Extra("cuda", ("jax-cuda13-plugin",), "JAX on NVIDIA GPUs"),
 )
 """Those for users, in the order in which a study meets them; ``test`` and ``dev`` are for

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "merge": "deepecg_jax.cli.merge",
     "inspect": "deepecg_jax.cli.inspect",
     "profile": "deepecg_jax.cli.profile",
+    "plan": "deepecg_jax.cli.plan",
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",

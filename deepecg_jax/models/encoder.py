@@ -154,9 +154,9 @@ class EncoderConfig(Settings):
         """A freshly initialised encoder."""
         raise NotImplementedError
 
-    def flops(self, n_samples: int) -> Mapping[str, float] | None:
-        """Operations of the matrix products of one ECG by part, two for each multiplication and
-        addition; None where the family does not count them.
+    def flops(self, n_samples: int, batch: int = 1) -> Mapping[str, float] | None:
+        """Operations of the matrix products of ``batch`` ECGs computed at once, by part, two for
+        each multiplication and addition; None where the family does not count them.
         """
         return None
 

@@ -76,6 +76,18 @@ class ObjectiveConfig(Settings):
     def check(self, encoder: EncoderConfig) -> None:
         """UserError, one sentence, if this objective cannot train such an encoder."""
 
+    def seen(self, n_samples: int) -> tuple[int, int]:
+        """What an encoder in training sees of an ECG of ``n_samples``: rows, samples a row."""
+        return 1, n_samples
+
+    def flops(self, encoder: EncoderConfig, n_samples: int, batch: int) -> Mapping[str, float]:
+        """Operations of the objective's own matrix products in one forward pass over ``batch`` ECGs
+        of ``n_samples``, by part, two for each multiplication and addition; the encoder's are not
+        among them.
+        """
+        del encoder, n_samples, batch
+        return {}
+
     def heads(self, encoder: EncoderConfig, key: Array) -> nnx.Module:
         """What is trained beside the encoder and is of no use after; keys from `head_keys`."""
         del encoder, key

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -14,6 +15,7 @@ from deepecg_jax.models.sharding import MESH_AXES, RULES, Axes, spec_of
 from deepecg_jax.training.types import Batch, HostBatch, Shardings, Weights
 
 T = TypeVar("T")
+_AUTO = (AxisType.Auto,) * len(MESH_AXES)
 
 
 def run_mesh(config: RunConfig, devices: Sequence[Any] | None = None) -> Mesh:
@@ -40,36 +42,36 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
             f"the mesh data={sizes[0]} x fsdp={sizes[1]} x tensor={sizes[2]} needs "
             f"{int(np.prod(sizes))} devices, but there are {len(devices)}."
         )
-    return _laid_out(sizes, config.slices, devices)
+    own = {getattr(device, "slice_index", None) for device in devices}
+    slices = config.slices or len(own)
+    if slices > 1:
+        return _mesh_of_slices(sizes, slices, devices, by_process=len(own) == 1)
+    return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=_AUTO, devices=devices)
 
 
-def _laid_out(sizes: Sequence[int], slices: int, devices: Sequence[Any]) -> Mesh:
-    """The mesh of these axis sizes, so that only the data axis crosses from slice to slice."""
-    kinds = (AxisType.Auto,) * len(MESH_AXES)
-    if slices == 1:
-        return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=kinds, devices=devices)
-    if sizes[0] % slices:
+def _mesh_of_slices(
+    sizes: Sequence[int], slices: int, devices: Sequence[Any], by_process: bool
+) -> Mesh:
+    """Several TPU slices, or hosts with GPUs: only the axis data, whose gradients are summed once a
+    step, crosses the network between them.
+    """
+    data, fsdp, tensor = sizes
+    if data % slices:
         raise UserError(
-            f"mesh.data={sizes[0]} is split over mesh.slices={slices}, so it must be a multiple."
+            f"mesh.data={data} is not a multiple of the {slices} slices, and only the axis data "
+            "may cross the network between slices; choose another mesh.data, fsdp or tensor."
         )
-    by_slice: dict[int, list[Any]] = {}
-    for device in devices:
-        # TPUs know their slice; other devices are joined inside of a process
-        own = getattr(device, "slice_index", None)
-        by_slice.setdefault(device.process_index if own is None else own, []).append(device)
-    groups = [by_slice[number] for number in sorted(by_slice)]
-    if len(groups) % slices or len({len(group) for group in groups}) > 1:
+    groups = {device.process_index if by_process else device.slice_index for device in devices}
+    if len(groups) != slices:
         raise UserError(
-            f"mesh.slices={slices}, but the devices are in {len(groups)} slices or hosts of "
-            f"{', '.join(str(len(group)) for group in groups)} devices."
+            f"mesh.slices={slices}, but the devices belong to {len(groups)} "
+            f"{'processes' if by_process else 'slices'}; choose that number, or 0."
         )
-    joined = len(groups) // slices
-    inner = (sizes[0] // slices, *sizes[1:])
-    parts = []
-    for first in range(0, len(groups), joined):
-        own = [device for group in groups[first : first + joined] for device in group]
-        parts.append(jax.make_mesh(inner, MESH_AXES, axis_types=kinds, devices=own).devices)
-    return Mesh(np.concatenate(parts), MESH_AXES, axis_types=kinds)
+    within, across = (data // slices, fsdp, tensor), (slices, 1, 1)
+    placed = mesh_utils.create_hybrid_device_mesh(
+        within, across, devices, process_is_granule=by_process
+    )
+    return Mesh(placed, MESH_AXES, axis_types=_AUTO)
 
 
 def parameter_shardings(

@@ -20,6 +20,7 @@ from deepecg_jax.objectives.views import (
     random_crop,
     random_gain,
     random_lead_mask,
+    segments_of,
     split_segments,
     to_millivolts,
     viewed,
@@ -36,11 +37,15 @@ def test_microvolts_become_millivolts():
     assert float(to_millivolts(jnp.array(0.7))) == pytest.approx(0.7)
 
 
-def test_segments_are_the_halves():
-    x = jnp.arange(2 * 10 * 1).reshape(2, 10, 1)
+@pytest.mark.parametrize("samples", [10, 11])
+def test_segments_are_the_halves_of_an_ecg_one_after_the_other(samples):
+    x = jnp.arange(3 * samples * 2).reshape(3, samples, 2)
     parts = split_segments(x)
-    np.testing.assert_array_equal(parts[:2, :, 0], x[:, :5, 0])
-    np.testing.assert_array_equal(parts[2:, :, 0], x[:, 5:, 0])
+    assert parts.shape == (6, 5, 2)
+    np.testing.assert_array_equal(parts[0::2], x[:, :5])
+    np.testing.assert_array_equal(parts[1::2], x[:, 5:10])
+    for half, first in zip(segments_of(parts), (0, 5), strict=True):
+        np.testing.assert_array_equal(half, x[:, first : first + 5])
 
 
 def test_lead_masking_keeps_one_recorded_lead():

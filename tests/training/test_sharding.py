@@ -7,12 +7,12 @@ from collections import Counter
 import jax
 import numpy as np
 import pytest
-from deepecg_jax.plan.collectives import KINDS
-from deepecg_jax.plan.hlo import Program, read_program, size_of
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.config_files import load_config
 from deepecg_jax.objectives.objective import Draw
+from deepecg_jax.plan.collectives import KINDS
+from deepecg_jax.plan.hlo import Program, read_program, size_of
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.mesh import batch_sharding, run_mesh
 from deepecg_jax.training.program import build, make_loss, pretraining_program

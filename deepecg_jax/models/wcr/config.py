@@ -59,9 +59,9 @@ class WCRConfig(WCRShape):
         """A freshly initialised encoder."""
         return WCREncoder(self, key)
 
-    def flops(self, n_samples: int) -> dict[str, float]:
+    def flops(self, n_samples: int, batch: int = 1) -> dict[str, float]:
         """See `forward_flops`."""
-        return forward_flops(self, n_samples)
+        return forward_flops(self, n_samples, batch)
 
     def unrolled(self) -> "WCRConfig":
         """The same encoder with the loop over its layers written out."""

@@ -10,6 +10,7 @@ from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics
 from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.loss import wcr_loss
+from deepecg_jax.objectives.wcr.masking import masked_token_count
 from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 Array = jax.Array
@@ -27,6 +28,31 @@ class WCRObjectiveConfig(WCRSettings):
                 f"encoder, which model.kind={encoder.kind} cannot do; choose model.kind="
                 f"{' or '.join(able)}, or another objective."
             )
+
+    def seen(self, n_samples: int) -> tuple[int, int]:
+        """Two segments of each ECG."""
+        return 2, n_samples // 2
+
+    def flops(self, encoder: EncoderConfig, n_samples: int, batch: int) -> dict[str, float]:
+        """Products of quantizer, projections, InfoNCE, CMSC and lead decoder.
+
+        The codewords are looked up, which is no product; that their gradient is computed as one is
+        left out.
+        """
+        segments, samples = self.seen(n_samples)
+        rows, n_tokens = segments * batch, encoder.n_tokens(samples)
+        masked = rows * masked_token_count(n_tokens, self.mask_share)
+        words, code, final = self.codebook_groups * self.codewords, self.code_dim, self.final_dim
+        parts = {
+            "quantizer": 2.0 * masked * encoder.feature_width * words,
+            "projections": 2.0 * masked * (code + encoder.width) * final,
+            "contrastive": 2.0 * masked * (masked // rows) * final,
+            "cmsc": 2.0 * batch * batch * encoder.width,
+        }
+        if self.reconstruction_weight:
+            signal = encoder.samples_per_token * encoder.leads
+            parts["lead_decoder"] = 2.0 * rows * n_tokens * encoder.width * signal
+        return parts
 
     def heads(self, encoder: EncoderConfig, key: Array) -> WCRHeads:
         """Quantizer, two projections, and a decoder if ``lead_decoder``."""
