@@ -1,4 +1,4 @@
-"""Attention: every way to compute it gives the same numbers, and a kernel that cannot is refused."""
+"""Attention: every way to compute it gives the same numbers; a kernel that cannot is refused."""
 
 import jax
 import jax.numpy as jnp
