@@ -79,7 +79,8 @@ class Architecture:
         if self.head is not None:
             head = self.head.model_dump(mode="json")
             head["heads"] = self.head.heads or self.model.attention_heads
-        return {"task": self.task, "model": self.model.model_dump(mode="json"), "head": head}
+        # how a training computed it says nothing about where it is used
+        return {"task": self.task, "model": self.model.identity(), "head": head}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], n_labels: int, where: str) -> "Architecture":

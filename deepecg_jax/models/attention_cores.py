@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
+from jax.typing import DTypeLike
 
 from deepecg_jax.models.dropout import position_bits
 from deepecg_jax.models.sharding import spec_of
@@ -127,7 +128,7 @@ CORES: dict[str, Core] = {"xla": xla_core, "cudnn": cudnn_core, "splash": splash
 
 
 def chosen_core(
-    wanted: AttentionName, platform: str, dtype: jnp.dtype, rate: float
+    wanted: AttentionName, platform: str, dtype: DTypeLike, rate: float
 ) -> tuple[str, str]:
     """Which core a layer uses, and why, in a few words.
 
@@ -157,14 +158,14 @@ def chosen_core(
     return fused, "the fastest on GPU"
 
 
-def _hindrance(name: str, platform: str, dtype: jnp.dtype, rate: float) -> str:
+def _hindrance(name: str, platform: str, dtype: DTypeLike, rate: float) -> str:
     """Why a fused kernel cannot be used; empty if it can."""
     home = {"cudnn": "gpu", "splash": "tpu"}[name]
     if platform != home:
         return f"runs on {home.upper()} only, not on {platform}"
     if rate:
         return f"cannot drop attention probabilities (attention_dropout={rate:g})"
-    if name == "cudnn" and dtype not in (jnp.bfloat16, jnp.float16):
+    if name == "cudnn" and jnp.dtype(dtype) not in (jnp.bfloat16, jnp.float16):
         return f"computes in bfloat16, not in {jnp.dtype(dtype).name}"
     return ""
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import jax
 from flax import nnx
+from jax.typing import DTypeLike
 from pydantic import Field, model_validator
 
 from deepecg_jax.settings import Settings
@@ -159,6 +160,16 @@ class EncoderConfig(Settings):
         each multiplication and addition; None where the family does not count them.
         """
         return None
+
+    def ways(self, dtype: DTypeLike) -> str:
+        """How training computes it on the platform in use (`sharding.platform`), in a clause for
+        people; empty where there is nothing to choose.
+
+        Raises:
+            UserError: a setting asks for what that platform cannot do.
+        """
+        del dtype
+        return ""
 
     def unrolled(self) -> "EncoderConfig":
         """The same encoder without loops, whose operations XLA can count."""

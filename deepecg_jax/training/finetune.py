@@ -20,8 +20,8 @@ from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
 from deepecg_jax.objectives.views import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.fit import fit, open_run
-from deepecg_jax.training.mesh import gathered, replicated, run_mesh
+from deepecg_jax.training.fit import fit, open_run, ways
+from deepecg_jax.training.mesh import described, gathered, replicated, run_mesh
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import is_first
 from deepecg_jax.training.recipes import (
@@ -55,6 +55,8 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     head = head_of(config, start.model)
     Architecture(start.model, head, len(names))  # refuses heads that do not divide the width
     mesh = run_mesh(config)
+    if config.mode == "full":
+        console.print(f"training on {described(mesh)}{ways(start.model, config, mesh)}")
     task = Task(config, start.model, head, len(names), contract.sampling_rate)
     recipe = make_recipe(task, start.encoder, training.records, mesh)
     records = recipe.records(training.records)

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from deepecg_jax.config import RunConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.config import CompatConfig
 from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.loop import Run, train
@@ -68,6 +70,13 @@ def open_run(config: RunConfig, console: Console, result: str) -> tuple[Path, bo
     else:
         keep_freed_memory_on_cpu()
     return bundle, finished
+
+
+def ways(model: EncoderConfig, config: RunConfig, mesh: Mesh) -> str:
+    """How the encoder is computed on the mesh (`EncoderConfig.ways`), as the end of a sentence."""
+    with jax.set_mesh(mesh):
+        clause = model.ways(as_dtype(config.train.compute_dtype))
+    return f", {clause}" if clause else ""
 
 
 def fit(

@@ -25,6 +25,13 @@ def run_mesh(config: RunConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return mesh
 
 
+def described(mesh: Mesh) -> str:
+    """The devices of a mesh in words, such as ``8 tpu device(s) of 2 processes``."""
+    kind = mesh.devices.flat[0].platform
+    several = jax.process_count()
+    return f"{mesh.size} {kind} device(s)" + (f" of {several} processes" if several > 1 else "")
+
+
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """Mesh with axes data, fsdp, tensor over all devices; UserError when the sizes do not fit."""
     devices = jax.devices() if devices is None else devices

@@ -12,8 +12,8 @@ from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
 from deepecg_jax.objectives.views import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
-from deepecg_jax.training.fit import fit, open_run
-from deepecg_jax.training.mesh import run_mesh
+from deepecg_jax.training.fit import fit, open_run, ways
+from deepecg_jax.training.mesh import described, run_mesh
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.processes.agreement import require_agreement, wait_for_all
 from deepecg_jax.training.processes.hosts import is_first
@@ -55,8 +55,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     model = shapes_of(lambda key: build(config, key))
     count = sum(leaf.size for leaf in jax.tree.leaves(parts_of(model)[0]))
     console.print(
-        f"{count / 1e6:.2f} M parameters on {mesh.size} {jax.default_backend()} device(s)"
-        + (f" of {jax.process_count()} processes" if jax.process_count() > 1 else "")
+        f"{count / 1e6:.2f} M parameters on {described(mesh)}{ways(config.model, config, mesh)}"
     )
     fitted = fit(
         config,

@@ -3,7 +3,11 @@
 from typing import ClassVar
 
 import jax
+from jax.typing import DTypeLike
 
+from deepecg_jax.errors import UserError
+from deepecg_jax.models.attention_cores import chosen_core
+from deepecg_jax.models.sharding import platform
 from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.models.wcr.flops import forward_flops
 from deepecg_jax.models.wcr.shape import WCRShape
@@ -62,6 +66,14 @@ class WCRConfig(WCRShape):
     def flops(self, n_samples: int, batch: int = 1) -> dict[str, float]:
         """See `forward_flops`."""
         return forward_flops(self, n_samples, batch)
+
+    def ways(self, dtype: DTypeLike) -> str:
+        """Which kernel computes attention, and why; see `EncoderConfig.ways`."""
+        try:
+            core, reason = chosen_core(self.attention, platform(), dtype, self.attention_dropout)
+        except ValueError as error:
+            raise UserError(f"model.{error}.") from error
+        return f"attention by {core} ({reason})"
 
     def unrolled(self) -> "WCRConfig":
         """The same encoder with the loop over its layers written out."""
