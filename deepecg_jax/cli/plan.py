@@ -8,7 +8,10 @@ import typer
 
 def command(
     config: Annotated[
-        str, typer.Argument(help="YAML config of a pretraining, such as configs/pretrain/wcr_base.yaml.")
+        str,
+        typer.Argument(
+            help="YAML config of a pretraining, such as configs/pretrain/wcr_base.yaml."
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
