@@ -8,7 +8,10 @@ import typer
 
 def command(
     config: Annotated[
-        str, typer.Argument(help="YAML config of a pretraining, such as wcr_base.yaml.")
+        str,
+        typer.Argument(
+            help="YAML config of a pretraining, such as configs/pretrain/wcr_base.yaml."
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -49,7 +52,7 @@ def command(
     Says whether it fits, bytes a device by kind, the time of a step and MFU by the compiler's own
     estimates, collectives, the most expensive lines of code, and what a million ECGs cost. Nothing
     is run and no data is read. A tiny model takes half a minute, base on a large slice many
-    minutes; that it does not fit is known in half a minute. Needs pip install 'deepecg_jax[tpu]'.
+    minutes; that it does not fit is known in half a minute. Needs pip install 'deepecg_jax\\[tpu]'.
     """
     from deepecg_jax.plan.topology import prepare
 

@@ -19,7 +19,8 @@ Progress = Callable[[str], AbstractContextManager[None]]
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"([\d.]+)([KMGT]?)"
-# the two ways in which XLA:TPU says it, the first before temporaries are given their places
+# the two ways in which XLA:TPU says it, the first before temporaries are given their places; what
+# it calls temporaries there is all of it (x + 1 of 8 GiB that are not given away: 16.00G)
 _NEEDED = (
     rf"required for HLO temporaries \({_SIZE}\) exceeds available HBM \({_SIZE}\)",
     rf"Used {_SIZE} of {_SIZE} hbm",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 MOST_TRIES = 10
 # a batch within this share of one that does not fit, or of the memory, is large enough
-CLOSE = 0.03
+CLOSE = 0.05
 
 
 class Tried(NamedTuple):
