@@ -85,7 +85,10 @@ class MeshConfig(Settings):
         default=-1, ge=-1, description="copies of the model, each with part of the batch"
     )
     fsdp: int = Field(
-        default=1, ge=-1, description="devices that share the parameters and the batch"
+        default=1,
+        ge=-1,
+        description="devices that share the parameters and the batch; 0: a power of two that suits "
+        "the devices (TPU: up to 16, GPU: those of a process)",
     )
     tensor: int = Field(default=1, ge=-1, description="devices that share each matrix product")
     slices: int = Field(

@@ -35,11 +35,11 @@ def described(mesh: Mesh) -> str:
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """Mesh with axes data, fsdp, tensor over all devices; UserError when the sizes do not fit."""
     devices = jax.devices() if devices is None else devices
-    sizes = [config.data, config.fsdp, config.tensor]
+    sizes = [config.data, config.fsdp or _fsdp_size(config, devices), config.tensor]
     if sizes.count(-1) > 1 or 0 in sizes:
         raise UserError(
             f"mesh.data={config.data}, mesh.fsdp={config.fsdp}, mesh.tensor={config.tensor}: "
-            "sizes are positive, and -1 (all that remain) may stand once."
+            "sizes are positive, and -1 (all that remain) may stand once; mesh.fsdp=0 chooses."
         )
     fixed = int(np.prod([size for size in sizes if size > 0]))
     if -1 in sizes:
@@ -54,6 +54,24 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     if slices > 1:
         return _mesh_of_slices(sizes, slices, devices, by_process=len(own) == 1)
     return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=_AUTO, devices=devices)
+
+
+def _fsdp_size(config: MeshConfig, devices: Sequence[Any]) -> int:
+    """What ``mesh.fsdp=0`` chooses: the largest power of two that divides the devices left for it,
+    up to 16 on TPUs, one axis of a large slice, and up to the devices of a process elsewhere.
+
+    Parts of a width that are no multiple of 8 or 16 are not sent as they lie in a TPU's memory, and
+    XLA then sums whole arrays instead of collecting parts.
+    """
+    own = {getattr(device, "slice_index", None) for device in devices}
+    copies = config.data if config.data > 0 else max(config.slices, len(own))
+    left = len(devices) // (copies * max(config.tensor, 1))
+    together = len([d for d in devices if d.process_index == devices[0].process_index])
+    most = 16 if devices[0].platform == "tpu" else together
+    size = 1
+    while 2 * size <= most and left and left % (2 * size) == 0:
+        size *= 2
+    return size
 
 
 def _mesh_of_slices(

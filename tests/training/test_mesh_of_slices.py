@@ -42,3 +42,40 @@ def test_fsdp_and_tensor_stay_within_a_slice(fsdp: int, tensor: int) -> None:
 def test_data_that_the_slices_do_not_divide_is_refused() -> None:
     with pytest.raises(UserError, match="mesh.data=4 is not a multiple of the 3 slices"):
         make_mesh(MeshConfig(data=4, fsdp=3), chips(3))
+
+
+@pytest.mark.parametrize(
+    ("slices", "sizes", "fsdp"),
+    [
+        (1, {}, 4),
+        (8, {}, 4),
+        (1, {"data": 2}, 2),
+        (1, {"data": -1, "tensor": 2}, 2),
+        (2, {"data": 4}, 2),
+    ],
+)
+def test_what_is_chosen_stays_within_a_slice(slices: int, sizes: dict, fsdp: int) -> None:
+    mesh = make_mesh(MeshConfig(**{"data": -1, **sizes, "fsdp": 0}), chips(slices))
+    assert mesh.shape["fsdp"] == fsdp and mesh.size == 4 * slices
+
+
+def test_no_more_than_one_axis_of_a_large_slice_is_chosen() -> None:
+    square = [Chip(i, 0, i // 4, (i % 16, i // 16, 0)) for i in range(256)]
+    assert dict(make_mesh(MeshConfig(fsdp=0), square).shape) == {
+        "data": 16,
+        "fsdp": 16,
+        "tensor": 1,
+    }
+
+
+def test_elsewhere_the_devices_of_a_process_are_chosen() -> None:
+    import jax
+
+    assert make_mesh(MeshConfig(fsdp=0)).shape["fsdp"] == len(jax.devices()) == 8
+
+
+def test_slices_that_are_not_there_are_refused() -> None:
+    with pytest.raises(UserError, match="mesh.slices=4, but the devices belong to 2 slices"):
+        make_mesh(MeshConfig(slices=4), chips(2))
+    with pytest.raises(UserError, match="mesh.slices=2, but the devices belong to 1 processes"):
+        make_mesh(MeshConfig(slices=2))
