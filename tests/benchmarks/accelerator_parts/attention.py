@@ -7,38 +7,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from accelerator_parts.programs import compile_all, ready
+from accelerator_parts.programs import compile_all, layout, ready
 from accelerator_parts.rows import Row, Rows, tried
 from accelerator_parts.sizes import Size
 from accelerator_parts.timing import pace
 from deepecg_jax.models.attention import self_attention
-from deepecg_jax.models.products import affine
+from deepecg_jax.models.attention_cores import CORES as OWN
 
 Array = jax.Array
 Core = Callable[[Array, Array, Array], Array]  # each (B, N, heads, d)
 FUSED = "__cudnn$fmha"
 
 
-def own_core(q: Array, k: Array, v: Array) -> Array:
-    """The lines between the projections of `models.attention` (checked against it below)."""
+def own_core(q: Array, k: Array, v: Array, name: str = "xla", rate: float = 0.0) -> Array:
+    """A core of the product, which takes heads before tokens."""
     q, k, v = (t.transpose(0, 2, 1, 3) for t in (q, k, v))
-    logits = ((q * q.shape[-1] ** -0.5) @ k.transpose(0, 1, 3, 2)).astype(jnp.float32)
-    return (jax.nn.softmax(logits, axis=-1).astype(q.dtype) @ v).transpose(0, 2, 1, 3)
-
-
-def fused_dropout_core(q: Array, k: Array, v: Array) -> Array:
-    """cuDNN's kernel with its own dropout, which `jax.nn` does not offer."""
-    from jax._src.cudnn import fused_attention_stablehlo as cudnn
-
-    scale = q.shape[-1] ** -0.5
-    return cudnn.dot_product_attention(q, k, v, scale=scale, dropout_rate=0.1, seed=42)
+    key = jax.random.key(1) if rate else None
+    return OWN[name](q, k, v, None, rate, key).transpose(0, 2, 1, 3)
 
 
 CORES: dict[str, Core] = {
-    "product": own_core,
+    "product, xla": own_core,
+    "product, xla, dropout": functools.partial(own_core, rate=0.1),
+    "product, cudnn": functools.partial(own_core, name="cudnn"),
     "jax.nn xla": functools.partial(jax.nn.dot_product_attention, implementation="xla"),
-    "jax.nn cudnn": functools.partial(jax.nn.dot_product_attention, implementation="cudnn"),
-    "cudnn with dropout": fused_dropout_core,
 }
 
 
@@ -84,7 +76,7 @@ def _cores(size: Size, tokens: int, inputs: dict[str, Array]) -> Iterator[Row]:
     def measure(name: str) -> Row:
         compiled = ready(programs[name])
         result = compiled.program(*given)
-        row: Row = {"tokens": tokens, "fused": FUSED in compiled.program.as_text()}
+        row: Row = {"tokens": tokens, "fused": FUSED in (compiled.program.as_text() or "")}
         row |= pace(lambda: compiled.program(*given), jax.block_until_ready, 5 * size.calls)
         if "dropout" not in name:
             row |= {"relative_error": _error(result, exact["backward" in name])}
@@ -95,24 +87,23 @@ def _cores(size: Size, tokens: int, inputs: dict[str, Array]) -> Iterator[Row]:
 
 
 def _blocks(size: Size, tokens: int, inputs: dict[str, Array]) -> Iterator[Row]:
-    """The product's function, and the same with another core, by x and the weights."""
+    """The product's function, in the layouts and with the cores that it has."""
     params = {name: inputs[name] for name in inputs if "kernel" in name or "bias" in name}
     x, heads = inputs["x"], size.heads
 
-    def product(x: Array, p: dict[str, Array], rate: float = 0.0) -> Array:
-        return self_attention(x, p, heads, rate, None, jax.random.key(1) if rate else None)
-
-    def other(core: Core, x: Array, p: dict[str, Array]) -> Array:
-        batch, n, width = x.shape
-        kernel, bias = p["qkv_kernel"].reshape(width, -1), p["qkv_bias"].reshape(-1)
-        qkv = affine(x, kernel, bias).reshape(batch, n, 3, heads, width // heads)
-        y = core(*(qkv[:, :, i] for i in range(3))).reshape(batch, n, width)
-        return affine(y, p["out_kernel"], p["out_bias"])
+    def block(
+        x: Array, p: dict[str, Array], core: str = "xla", folded: bool = True, rate: float = 0.0
+    ) -> Array:
+        key = jax.random.key(1) if rate else None
+        with layout(folded):
+            return self_attention(x, p, heads, rate, None, key, OWN[core])
 
     functions: dict[str, Callable[..., Array]] = {
-        "product": product,
-        "product, dropout 0.1": functools.partial(product, rate=0.1),
-        **{n: functools.partial(other, core) for n, core in CORES.items() if n != "product"},
+        "xla": block,
+        "xla, heads first": functools.partial(block, folded=False),
+        "xla, dropout 0.1": functools.partial(block, rate=0.1),
+        "cudnn": functools.partial(block, core="cudnn"),
+        "cudnn, heads first": functools.partial(block, core="cudnn", folded=False),
     }
 
     def gradient(block: Callable[..., Array]) -> Callable[..., Any]:
@@ -122,19 +113,13 @@ def _blocks(size: Size, tokens: int, inputs: dict[str, Array]) -> Iterator[Row]:
         {n: functools.partial(_lowered, gradient(f), (x, params)) for n, f in functions.items()}
     )
 
-    def same() -> Row:
-        ours = jax.jit(product)(x, params)
-        copied = jax.jit(functools.partial(other, own_core))(x, params)
-        return {"tokens": tokens, "relative_error": _error(ours, copied)}
-
     def measure(name: str) -> Row:
         compiled = ready(programs[name])
         run = functools.partial(compiled.program, x, params)
-        row: Row = {"tokens": tokens, "fused": FUSED in compiled.program.as_text()}
+        row: Row = {"tokens": tokens, "fused": FUSED in (compiled.program.as_text() or "")}
         row |= pace(run, jax.block_until_ready, 5 * size.calls)
         return row | {"plan_gib": compiled.told.get("plan_gib")}
 
-    yield tried(f"core 'product' against models/attention.py, N {tokens}", same)
     for name in functions:
         yield tried(f"block: {name}, forward + backward, N {tokens}", lambda n=name: measure(n))
 

@@ -2,8 +2,9 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from accelerator_parts.rows import Row, tried
 from accelerator_parts.timing import pace
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.config_files import load_config
+from deepecg_jax.models import execution
 from deepecg_jax.models.wcr.flops import forward_flops
 from deepecg_jax.models.wcr.shape import WCRShape
 from deepecg_jax.training.mesh import make_mesh, on_devices
@@ -45,6 +47,18 @@ def settings(file: str, batch: int, **overrides: Any) -> PretrainConfig:
     given = {"train.global_batch": batch, **overrides}
     texts = [f"{key.replace('__', '.')}={value}" for key, value in given.items()]
     return load_config(PretrainConfig, file, texts)
+
+
+@contextmanager
+def layout(folded: bool) -> Iterator[None]:
+    """Programs traced meanwhile fold the leading axes of a product, or do not, on any platform."""
+    before = dict(execution.PLATFORMS)
+    try:
+        for name, suits in before.items():
+            execution.PLATFORMS[name] = suits._replace(folded=folded)
+        yield
+    finally:
+        execution.PLATFORMS.update(before)
 
 
 def step_flops(config: PretrainConfig) -> float | None:

@@ -46,10 +46,10 @@ class Size(NamedTuple):
 SIZES = {
     "base": Size(
         config="pretrain/wcr_base.yaml",
-        batches=(64, 256, 512, 1024),
+        batches=(64, 256, 1024),
         batch=256,
         float32_batch=64,
-        remat=tuple((kept, unroll) for unroll in (1, 12) for kept in ("none", "dots", "full")),
+        remat=(("none", 1), ("dots", 1), ("full", 1), ("dots", 12)),
         small=("pretrain/wcr_small.yaml", 24),
         rows=512,
         heads=12,

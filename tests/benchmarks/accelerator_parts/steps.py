@@ -8,6 +8,7 @@ import jax
 from accelerator_parts.programs import (
     Trainer,
     compile_all,
+    layout,
     measured_step,
     measured_steps,
     settings,
@@ -36,9 +37,9 @@ def step(size: Size, rows: Rows) -> Iterator[Row]:
     shipped = tuple(configs)
     configs |= {
         "float32": settings(size.config, size.float32_batch, train__compute_dtype="float32"),
-        "no dropout, shipped remat": settings(size.config, size.batch, **PLAIN, **BFLOAT16),
-        "no dropout, remat none": settings(
-            size.config, size.batch, **PLAIN, **BFLOAT16, model__remat="none"
+        "no dropout": settings(size.config, size.batch, **PLAIN, **BFLOAT16),
+        "no dropout, attention xla": settings(
+            size.config, size.batch, **PLAIN, **BFLOAT16, model__attention="xla"
         ),
     }
     # one alone, so that its seconds are those of a training that starts
@@ -59,36 +60,36 @@ def step(size: Size, rows: Rows) -> Iterator[Row]:
 
 
 def remat(size: Size, rows: Rows) -> Iterator[Row]:
-    """What the backward pass computes again, and layers unrolled; these change no number."""
+    """What the backward pass computes again, layers unrolled, layouts; these change no number."""
     own, rate = trainer(size.config), rows.value("device", "peak_tflops")
-    configs = {
+    shipped = settings(size.config, size.batch, **BFLOAT16)
+    cases = {
         f"{kept}, unrolled {unroll}": settings(
             size.config, size.batch, **BFLOAT16, model__remat=kept, model__scan_unroll=unroll
         )
         for kept, unroll in size.remat
     }
-    yield from measured_steps(own, configs, size.calls, rate)
+
+    def heads_first() -> jax.stages.Lowered:
+        with layout(folded=False):
+            return own.lowered(shipped)
+
+    tracing = {name: functools.partial(own.lowered, config) for name, config in cases.items()}
+    programs = compile_all({**tracing, "heads first": heads_first})
+    for name, result in programs.items():
+        config = cases.get(name, shipped)
+        row = tried(name, functools.partial(measured_step, own, config, result, size.calls))
+        yield with_share(row, rate)
 
 
 def random(size: Size, rows: Rows) -> Iterator[Row]:
-    """The share of random bits: the shipped generator, hardware's, and no dropout at all."""
+    """The share of random bits: as shipped, and no dropout at all by the same attention."""
     own, rate = trainer(size.config), rows.value("device", "peak_tflops")
-    shipped = settings(size.config, size.batch, **BFLOAT16)
-    plain = settings(size.config, size.batch, **PLAIN, **BFLOAT16)
-
-    def hardware() -> jax.stages.Lowered:
-        with jax.default_prng_impl("rbg"):
-            return own.lowered(shipped)
-
     cases = {
-        "threefry": (shipped, lambda: own.lowered(shipped)),
-        "rbg": (shipped, hardware),
-        "no dropout": (plain, lambda: own.lowered(plain)),
+        "dropout": settings(size.config, size.batch, **BFLOAT16),
+        "none": settings(size.config, size.batch, **PLAIN, **BFLOAT16, model__attention="xla"),
     }
-    programs = compile_all({name: trace for name, (_, trace) in cases.items()})
-    for name, (config, _) in cases.items():
-        row = tried(name, lambda c=config, n=name: measured_step(own, c, programs[n], size.calls))
-        yield with_share(row, rate)
+    yield from measured_steps(own, cases, size.calls, rate)
 
 
 def pairs(size: Size, rows: Rows) -> Iterator[Row]:
