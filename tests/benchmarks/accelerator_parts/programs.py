@@ -162,7 +162,7 @@ def measured_step(own: Trainer, config: PretrainConfig, result: Any, calls: int)
     held, batch = [own.state()], own.batch(config.train.global_batch)
 
     def step() -> dict[str, Array]:
-        held[0], metrics = compiled.program(held[0], batch)
+        held[0], metrics = compiled.program(held[0], batch, {})
         return metrics
 
     timed = pace(step, jax.block_until_ready, calls)
