@@ -71,17 +71,22 @@ def _of_computation(
             hidden = _hide(free, between, one.seconds)
             yield Sent(kind, times, one, one.seconds - hidden, beside, instruction)
         elif instruction.opcode == "fusion":
-            for inner in timing.program.inside(instruction):
-                kind = kind_of(inner)
+            inside = list(timing.program.inside(instruction))
+            cut = any(inner.root and inner.opcode == "dynamic-slice" for inner in inside)
+            for inner in inside:
+                kind, result = kind_of(inner), inner.shape
+                if kind == "all-reduce" and cut:
+                    # how XLA:TPU writes a sum of which each device keeps a part
+                    kind, result = "reduce-scatter", instruction.shape
                 if kind is not None:
                     key = (kind, inner.channel or inner.name)
                     fused[key].append(index)
-                    of_channel[key] = (inner, inner.shape)
+                    of_channel[key] = (inner, result)
     for key, indices in fused.items():
         inner, result = of_channel[key]
         one = transfer(key[0], inner, result, places, timing.chip)
         hidden = _hide(free, sorted(set(indices)), one.seconds)
-        yield Sent(key[0], times, one, one.seconds - hidden, True, inner)
+        yield Sent(key[0], times, one, one.seconds - hidden, hidden > 0, inner)
 
 
 def _second_halves(body: Sequence[Instruction]) -> dict[str, Instruction]:

@@ -137,6 +137,22 @@ def test_a_reduce_scatter_counts_what_goes_in() -> None:
     assert sent.transfer.seconds == pytest.approx(12000 / (2 * CHIP.link_bandwidth))
 
 
+def test_a_sum_that_is_cut_is_a_reduce_scatter() -> None:
+    """XLA:TPU writes one as an all-reduce and a slice in one fusion."""
+    scatter = """%all-reduce-scatter (x: f32[16000]) -> f32[4000] {
+  %x = f32[16000] parameter(0)
+  %r = f32[16000] all-reduce(%x), channel_id=9, replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %s = f32[4000] dynamic-slice(%r, %i), dynamic_slice_sizes={4000}
+}
+
+"""
+    entry = "  %f = f32[4000] fusion(%p), kind=kCustom, calls=%all-reduce-scatter\n"
+    found = read(program(entry, scatter))
+    (sent,) = found.sent
+    assert (sent.kind, sent.transfer.bytes, sent.asynchronous) == ("reduce-scatter", 64000, False)
+    assert found.exposed_seconds == pytest.approx(48000 / (2 * CHIP.link_bandwidth))
+
+
 def permute(between: str, after: str = "") -> str:
     # 50,000 bytes over one link of 50 GB/s: a microsecond, 1,500 cycles
     shape, to = "(f32[12500], f32[12500], u32[], u32[])", "source_target_pairs={{0,1}}"

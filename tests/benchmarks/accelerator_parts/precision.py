@@ -131,7 +131,7 @@ def _steps(own: Trainer, program: Any, count: int) -> list[dict[str, Array]]:
     state: State = own.state()
     metrics = []
     for seed in range(STEPS):
-        state, told = program(state, on_devices(ecgs(count, seed), own.mesh, count))
+        state, told = program(state, on_devices(ecgs(count, seed), own.mesh, count), {})
         metrics.append(jax.device_get(told))
     return metrics
 

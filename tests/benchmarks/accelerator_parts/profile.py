@@ -24,12 +24,12 @@ def profile(size: Size, rows: Rows) -> Iterator[Row]:
     )
     program = ready(compile_all({"": lambda: own.lowered(config)})[""]).program
     state, batch = own.state(), own.batch(size.batch)
-    state, metrics = program(state, batch)
+    state, metrics = program(state, batch, {})
     jax.block_until_ready(metrics)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             for _ in range(STEPS):
-                state, metrics = program(state, batch)
+                state, metrics = program(state, batch, {})
             jax.block_until_ready((state, metrics))
         (file,) = Path(folder).rglob("*.xplane.pb")
         kernels = _kernels(jax.profiler.ProfileData.from_file(str(file)))

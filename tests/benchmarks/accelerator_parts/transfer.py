@@ -35,7 +35,7 @@ def transfer(size: Size, rows: Rows) -> Iterator[Row]:
         def work(put: bool) -> Callable[[], None]:
             def run() -> None:
                 for _ in range(steps):
-                    held[0], metrics = program(held[0], batch)
+                    held[0], metrics = program(held[0], batch, {})
                 arrived = on_devices(host, own.mesh, count) if put else None
                 jax.block_until_ready((metrics, arrived))
 
