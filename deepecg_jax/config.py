@@ -41,6 +41,11 @@ class TrainConfig(Settings):
         default="float32",
         description="of activations; parameters, losses and statistics stay float32",
     )
+    deterministic: bool = Field(
+        default=False,
+        description="GPU: only operations that sum in a fixed order, which is slower, so that a "
+        "run repeats itself bit for bit; on CPU and TPU every run does",
+    )
     clip_norm: float | None = Field(
         default=1.0, gt=0, description="global gradient norm; null: no clipping"
     )

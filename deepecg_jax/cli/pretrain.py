@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from deepecg_jax.cli.compiled_programs import keep_compiled_programs
 from deepecg_jax.cli.several import Coordinator, JoinTimeout, Processes, ProcessId, joined
 
 
@@ -26,4 +27,5 @@ def command(
     from deepecg_jax.training.pretrain import pretrain
 
     with joined(coordinator, processes, process_id, join_timeout) as console:
+        keep_compiled_programs(console)
         pretrain(load_config(PretrainConfig, config, overrides or ()), console)

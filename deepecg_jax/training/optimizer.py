@@ -24,6 +24,7 @@ class Update:
         ema_decay: of the moving average of the weights; None: none is kept.
         teacher: the averaged copy that the loss gets; None: none is kept.
         split_moments: the update is computed in parts over the data axis of the mesh.
+        deterministic: the step sums in a fixed order, also on GPU.
     """
 
     optimizer: optax.GradientTransformation
@@ -32,6 +33,7 @@ class Update:
     ema_decay: float | None = None
     teacher: Teacher | None = None
     split_moments: bool = False
+    deterministic: bool = False
 
 
 def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None = None) -> Update:
@@ -39,8 +41,15 @@ def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None
     train = config.train
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, train.steps)
     optimizer = make_optimizer(config.optimizer, schedule, train.clip_norm, compat)
-    split = config.mesh.split_moments
-    return Update(optimizer, schedule, train.accumulation, train.ema_decay, teacher, split)
+    return Update(
+        optimizer,
+        schedule,
+        train.accumulation,
+        train.ema_decay,
+        teacher,
+        config.mesh.split_moments,
+        train.deterministic,
+    )
 
 
 def make_schedule(schedule: ScheduleConfig, learning_rate: float, steps: int) -> optax.Schedule:

@@ -85,8 +85,19 @@ def make_step(
         return new, metrics
 
     everywhere = shardings["step"]
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, everywhere))
+    jitted = jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=(shardings, everywhere),
+        compiler_options=compiler_options(mesh, update.deterministic),
+    )
     return JittedStep(jitted, frozen or {})
+
+
+def compiler_options(mesh: Mesh, deterministic: bool) -> dict[str, str | bool]:
+    """XLA's options for the step on the devices of a mesh."""
+    gpu = mesh.devices.flat[0].platform == "gpu"
+    return {"xla_gpu_deterministic_ops": True} if deterministic and gpu else {}
 
 
 @dataclass(frozen=True)
