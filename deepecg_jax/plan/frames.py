@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 PACKAGE = "deepecg_jax"
+# what these do is better named by who calls them
+_TOOLS = ("models/products.py", "models/sharding.py", "models/layers.py", "models/dropout.py")
 _SECTIONS = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
 
 
@@ -17,12 +19,17 @@ class Frames:
 
     def source(self, frame: int | None) -> str:
         """``deepecg_jax/models/attention.py:64``: the innermost line of this package on the stack,
-        or the innermost of all; empty where none is known.
+        or the innermost of all; empty where none is known. Of a tool that everything uses (a
+        product, a normalisation) it is the caller's line.
         """
         stack = self._stack(frame)
-        for file, line in stack:
-            if f"/{PACKAGE}/" in file:
-                return f"{PACKAGE}/{file.rpartition(f'/{PACKAGE}/')[2]}:{line}"
+        own = [
+            (file.rpartition(f"/{PACKAGE}/")[2], line)
+            for file, line in stack
+            if f"/{PACKAGE}/" in file
+        ]
+        for file, line in [*(one for one in own if one[0] not in _TOOLS), *own]:
+            return f"{PACKAGE}/{file}:{line}"
         if not stack:
             return ""
         file, line = stack[0]

@@ -83,3 +83,14 @@ def test_callers_may_be_numbered_without_the_shift() -> None:
 def test_other_texts_are_refused() -> None:
     with pytest.raises(ValueError, match="no entry computation"):
         read_program("module @jit_step {\n}\n")
+
+
+def test_a_tool_is_named_by_who_calls_it() -> None:
+    tools = TABLES.replace("models/attention.py", "models/products.py").replace(
+        "/home/someone/run.py", "/opt/deepecg_jax/models/wcr/transformer.py"
+    )
+    frames = read_program(program("", tables=tools)).frames
+    assert frames.source(2) == "deepecg_jax/models/wcr/transformer.py:7"
+    alone = TABLES.replace("models/attention.py", "models/products.py")
+    found = read_program(program("", tables=alone)).frames
+    assert found.source(2) == "deepecg_jax/models/products.py:64", "nobody of the package called"
