@@ -43,7 +43,7 @@ def _backward(
     left, right = operands.split(",")
     to_x = jnp.einsum(f"{out},{right}->{left}", slope, _collected(kernel, axes, x.dtype))
     to_kernel = jnp.einsum(f"{left},{out}->{right}", x, slope, preferred_element_type=jnp.float32)
-    return to_x, constrained(to_kernel.astype(kernel.dtype), axes)
+    return to_x, constrained(to_kernel, axes).astype(kernel.dtype)
 
 
 _product.defvjp(_forward, _backward)
@@ -72,7 +72,7 @@ def _shifted_backward(bias: Array, slope: Array) -> tuple[Array, Array]:
     shape = (1,) * (slope.ndim - bias.ndim) + bias.shape
     summed = tuple(axis for axis, size in enumerate(shape) if size != slope.shape[axis])
     total = jnp.sum(slope.astype(jnp.float32), summed).reshape(bias.shape)
-    return slope, constrained(total.astype(bias.dtype), (None,) * bias.ndim)
+    return slope, constrained(total, (None,) * bias.ndim).astype(bias.dtype)
 
 
 _shifted.defvjp(_shifted_forward, _shifted_backward)
@@ -124,7 +124,7 @@ def _convolution_backward(
     wide = jax.ShapeDtypeStruct(kernel.shape, jnp.float32)
     transposed = jax.linear_transpose(lambda k: convolved(x.astype(jnp.float32), k), wide)
     (to_kernel,) = transposed(slope.astype(jnp.float32))
-    return to_x, constrained(to_kernel.astype(kernel.dtype), (None,) * kernel.ndim)
+    return to_x, constrained(to_kernel, (None,) * kernel.ndim).astype(kernel.dtype)
 
 
 _convolution.defvjp(_convolution_forward, _convolution_backward)

@@ -133,6 +133,12 @@ def size_of(shape: str) -> int:
     return bits // 8
 
 
+def dtypes_of(shape: str) -> set[str]:
+    """Of the arrays of a printed shape that hold floating-point numbers."""
+    found = {dtype for dtype, _ in _ARRAY.findall(shape)}
+    return {dtype for dtype in found if "f" in dtype}
+
+
 def read_program(text: str) -> Program:
     """Parse ``compiled.as_text()``; ValueError if that is no program."""
     lines = text.splitlines()

@@ -10,7 +10,7 @@ from deepecg_jax.plan.chips import Chip
 from deepecg_jax.plan.compiling import Compilation, Progress, compile_step, silent
 from deepecg_jax.plan.estimate import Estimate, estimate
 from deepecg_jax.plan.flops import step_flops
-from deepecg_jax.plan.hlo import read_program
+from deepecg_jax.plan.hlo import dtypes_of, read_program
 from deepecg_jax.plan.limits import limits_of
 from deepecg_jax.plan.memory import Memory, total
 from deepecg_jax.plan.prices import per_million
@@ -27,11 +27,16 @@ _BATCH_SHARE = 1 / 16
 
 
 class Collective(TypedDict):
-    """All collectives of one kind in a step; seconds are best cases (`collectives.transfer`)."""
+    """All collectives of one kind in a step; seconds are best cases (`collectives.transfer`).
+
+    ``largest``: bytes of the largest of them. ``dtypes``: what they send, such as ``bf16``.
+    """
 
     kind: str
     count: int
     bytes: int
+    largest: int
+    dtypes: list[str]
     asynchronous: int
     between_slices: int
     seconds: float
@@ -261,6 +266,8 @@ def collectives_by_kind(read: Estimate) -> list[Collective]:
                 "kind": one.kind,
                 "count": 0,
                 "bytes": 0,
+                "largest": 0,
+                "dtypes": [],
                 "asynchronous": 0,
                 "between_slices": 0,
                 "seconds": 0.0,
@@ -269,6 +276,8 @@ def collectives_by_kind(read: Estimate) -> list[Collective]:
         )
         kind["count"] += one.times
         kind["bytes"] += one.times * one.transfer.bytes
+        kind["largest"] = max(kind["largest"], one.transfer.bytes)
+        kind["dtypes"] = sorted({*kind["dtypes"], *dtypes_of(one.instruction.shape)})
         kind["asynchronous"] += one.times * one.asynchronous
         kind["between_slices"] += one.times * one.transfer.between_slices
         kind["seconds"] += one.times * one.transfer.seconds

@@ -115,11 +115,14 @@ def test_dropout_of_probabilities_is_no_fused_kernels(inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", execution.PLATFORMS.values(), ids=execution.PLATFORMS)
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "padded"),
+    [(execution.PLATFORMS["gpu"], False), (execution.PLATFORMS["tpu"], True)],
+    ids=["gpu", "tpu"],
+)
 def test_an_encoder_is_the_same_as_each_platform_computes_it(layout, padded, monkeypatch):
     """Tokens and gradients, with dropout off: its bits follow the position, which padding moves."""
-    config = WCRConfig(size="tiny", layers=2, dropout=0.0, attention_dropout=0.0, dropout_input=0.0)
+    config = WCRConfig(size="tiny", layers=1, dropout=0.0, attention_dropout=0.0, dropout_input=0.0)
     encoder = config.build(jax.random.key(0))
     signal = jax.random.normal(jax.random.key(1), (2, 1250, 12))
     valid = jnp.array([1250, 700]) if padded else None

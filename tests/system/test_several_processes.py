@@ -86,11 +86,29 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def one(data, tmp_path_factory) -> Path:
+    """The run of one process."""
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    end(start(*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={workdir}"), 0)
+    return workdir
+
+
 @pytest.mark.slow
-def test_two_processes_compute_what_one_does(data, tmp_path):
+@pytest.mark.parametrize("mesh", ["mesh.fsdp=4 mesh.data=1", "mesh.data=2 mesh.tensor=2"])
+def test_four_processes_compute_what_one_does(data, one, tmp_path, mesh):
+    four = tmp_path / "four"
+    run = [*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={four}", *mesh.split()]
+    out, _ = end(start(LOCAL, 4, *run, "mesh.split_moments=true"), 0)
+    assert "of 4 processes" in out
+    found, expected = ([row["loss"] for row in rows(workdir)] for workdir in (four, one))
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(data, one, tmp_path):
     """Stopped at one process, then both killed; parameters spread over the processes."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    end(start(*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={one}"), 0)
+    two = tmp_path / "two"
     run = [*DEEPECG, *SMALL, f"data.dir={data}", f"workdir={two}", "mesh.fsdp=2"]
 
     first, second = both(run, run)

@@ -11,9 +11,9 @@ from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.training.metrics_log import read_metrics
 from deepecg_jax.training.state import shapes_of, split_model
 
-STEPS, WINDOW = 300, 50
+STEPS, WINDOW = 200, 50
 BAND = 0.001
-"""Most that the mean loss of 50 steps may differ, as a share: eight times what was seen."""
+"""Most that the mean loss of 50 steps may differ, as a share: about eight times what was seen."""
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from deepecg_jax.training.state import parts_of, shapes_of, split_model
 from deepecg_jax.training.step import compute
 
 MESHES = {"8x1x1": (8, 1, 1), "1x8x1": (1, 8, 1), "2x2x2": (2, 2, 2)}
-WIDTH, HIDDEN, LAYERS, TOKENS = 64, 256, 2, 78
+WIDTH, HIDDEN, LAYERS, TOKENS = 64, 256, 1, 78
 
 
 def config_of(mesh: tuple[int, int, int], batch: int, *more: str) -> PretrainConfig:
@@ -28,7 +28,7 @@ def config_of(mesh: tuple[int, int, int], batch: int, *more: str) -> PretrainCon
     data, fsdp, tensor = mesh
     shape = f"model.width={WIDTH} model.ffn_width={HIDDEN} model.layers={LAYERS} model.heads=8"
     sizes = f"mesh.data={data} mesh.fsdp={fsdp} mesh.tensor={tensor} train.global_batch={batch}"
-    rest = "model.positional_groups=8 model.scan_unroll=2 schedule.warmup_steps=0"
+    rest = "model.positional_groups=8 schedule.warmup_steps=0"
     overrides = [*shape.split(), *sizes.split(), *rest.split(), *more]
     return load_config(PretrainConfig, "configs/pretrain/wcr_tiny.yaml", overrides)
 
