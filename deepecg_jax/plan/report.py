@@ -67,9 +67,11 @@ def compared(plans: Sequence[Plan]) -> Table:
 
 
 def markdown(files: Iterable[str | Path]) -> str:
-    """The table of `compared` in Markdown, from what ``deepecg plan --json`` wrote."""
-    rows = [_row(plan) for file in files for plan in read_plans(Path(file))]
-    lines = [_COLUMNS, ("---",) * len(_COLUMNS), *rows]
+    """The table of `compared` in Markdown, from what ``deepecg plan --json`` wrote, with models."""
+    plans = [plan for file in files for plan in read_plans(Path(file))]
+    columns = ("model", *_COLUMNS)
+    rows = [(plan["model"], *_row(plan)) for plan in plans]
+    lines = [columns, ("---",) * len(columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
