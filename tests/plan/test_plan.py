@@ -167,7 +167,9 @@ def test_several_topologies_make_a_table(fake: FakeDevices, tmp_path: Path) -> N
     both.write_text(json.dumps({"schema": 1, "plans": found}))
     lines = markdown([one, both]).splitlines()
     assert len(lines) == 2 + 3 and lines[2] == lines[3]
-    assert lines[2].startswith("| v5e:2x2 | 4 | 64 | yes | 0.99 | 15.75 | 1.6 | 40,000 |")
+    assert lines[2].startswith(
+        "| WCR, tiny | v5e:2x2 | 4 | 64 | yes | 0.99 | 15.75 | 1.6 | 40,000 |"
+    )
     assert lines[4].split(" | ")[-2] == "–", "no price, no cost"
 
 
