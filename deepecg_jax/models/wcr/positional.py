@@ -60,9 +60,10 @@ def grouped_convolution(
     batch, n, width = x.shape
     taps = kernel.shape[0]
     size = width // groups
-    token_basis, tap_basis, inverse = (
-        jnp.asarray(a, x.dtype) for a in fourier_bases(n, taps)
-    )  # (n, 2F), (taps, 2F), (2F, n)
+    bases = fourier_bases(n, taps)  # (n, 2F), (taps, 2F), (2F, n)
+    token_basis, inverse = (jnp.asarray(bases[i], x.dtype) for i in (0, 2))
+    # the kernel's spectrum is a parameter's like: float32, and rounded where it is used
+    tap_basis = jnp.asarray(bases[1], jnp.promote_types(x.dtype, kernel.dtype))
     n_bins = token_basis.shape[1] // 2
     # real and imaginary parts side by side: a complex product is one real product twice as wide
     spectrum = jnp.einsum("bnd,nf->fbd", x, token_basis).reshape(2, n_bins, batch, groups, size)
