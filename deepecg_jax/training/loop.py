@@ -116,8 +116,11 @@ def train(run: Run, state: State) -> State:
                     )
                 speed = meter.read()
                 log.write(number, {**values, **speed})
-                per_second = f"{speed[f'{run.items.lower()}_per_s']:.0f} {run.items}/s"
-                advice = waiting(speed["input_wait_fraction"])
+                rate = speed[f"{run.items.lower()}_per_s"]
+                per_second = f"{rate:.0f} {run.items}/s"
+                # the step that was compiled is in no reading, so a first one may be of no step
+                step_seconds = settings.global_batch / rate if rate else 0.0
+                advice = waiting(speed["input_wait_fraction"], step_seconds)
                 bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}{advice}")
             bar.update(task, completed=number)
             if validation is not None and number % min(validation.every, settings.steps) == 0:

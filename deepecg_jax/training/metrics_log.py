@@ -18,6 +18,7 @@ from rich.progress import (
 from deepecg_jax.training.processes.hosts import is_first
 
 _MUCH_WAITING = 0.03  # of the time
+_LONG_WAITING = 0.005  # seconds a step; less is what handing over a batch takes, read or not
 
 
 class MetricsLog:
@@ -77,9 +78,11 @@ class Meter:
         return values
 
 
-def waiting(fraction: float) -> str:
-    """What the progress line adds if the devices wait for input for much of the time."""
-    if fraction < _MUCH_WAITING:
+def waiting(fraction: float, step_seconds: float) -> str:
+    """What the progress line adds if the devices wait for input for much of the time, and so long
+    that reading must be the reason. ``step_seconds``: of a whole step.
+    """
+    if fraction < _MUCH_WAITING or fraction * step_seconds < _LONG_WAITING:
         return ""
     return f"  input waits {100 * fraction:.0f} % of the time: raise data.workers"
 

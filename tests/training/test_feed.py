@@ -101,8 +101,9 @@ def test_the_way_to_the_devices_is_waiting_too() -> None:
 
 
 def test_the_progress_line_says_when_input_waits() -> None:
-    assert waiting(0.0) == waiting(0.009) == ""
-    assert waiting(0.1234) == "  input waits 12 % of the time: raise data.workers"
+    assert waiting(0.0, 1.0) == waiting(0.009, 1.0) == ""
+    assert waiting(0.1234, 1.0) == "  input waits 12 % of the time: raise data.workers"
+    assert waiting(0.36, 0.004) == "", "milliseconds a step are no reading"
     meter = Meter(8)
     meter.add(0.05)
     time.sleep(0.1)
