@@ -13,6 +13,7 @@ ITEMS = {
     "step": "steps.step",
     "inference": "inference.inference",
     "torch": "twin.twin",
+    "torch_whole": "twin.twin_whole",
     "attention": "attention.attention",
     "remat": "steps.remat",
     "precision": "precision.precision",
@@ -56,7 +57,7 @@ def _run(item: str, size: Size, rows: Rows, until: float) -> None:
 
 def _accelerated(item: str) -> bool:
     """Whether what an item runs on is more than the CPU."""
-    if item == "torch":
+    if item.startswith("torch"):
         import torch
 
         return torch.cuda.is_available()

@@ -81,6 +81,6 @@ SIZES = {
         inference=4,
         bootstrap=(300, 2, 15),
         calls=4,
-        torch=("bfloat16, compiled",),
+        torch=("bfloat16, compiled by parts",),
     ),
 }

@@ -1,4 +1,8 @@
-"""The same step and the same classifier in PyTorch, in a process of its own."""
+"""The same step and the same classifier in PyTorch, in processes of their own.
+
+``torch.compile`` of the whole step takes minutes; compiled by parts (the stem, the positional
+convolution and one layer for all twelve) it takes less than one, and the rest runs eagerly.
+"""
 
 import functools
 import time
@@ -16,11 +20,12 @@ from accelerator_parts.sizes import Size
 from accelerator_parts.steps import PLAIN
 from accelerator_parts.timing import pace
 
-CASES = {  # name -> (autocast to bfloat16, precision of float32 products, compiled)
-    "bfloat16, compiled": (True, "high", True),
-    "bfloat16, eager": (True, "high", False),
-    "float32 (TF32), compiled": (False, "high", True),
+CASES = {  # name -> (autocast to bfloat16, what is compiled)
+    "bfloat16, compiled by parts": (True, "parts"),
+    "bfloat16, eager": (True, ""),
+    "float32 (TF32), compiled by parts": (False, "parts"),
 }
+WHOLE = {"bfloat16, compiled whole": (True, "whole")}
 
 
 def torch_device() -> torch.device:
@@ -36,7 +41,7 @@ def wait(result: object) -> None:
 
 
 def twin(size: Size, rows: Rows) -> Iterator[Row]:
-    """Training step without dropout, and inference; each eager and compiled."""
+    """Training step without dropout, and inference; each eager and compiled by parts."""
     del rows
     cases = {name: CASES[name] for name in size.torch or CASES}
     for name, case in cases.items():
@@ -44,8 +49,22 @@ def twin(size: Size, rows: Rows) -> Iterator[Row]:
         yield tried(f"inference, {name}", functools.partial(_inference, size, *case))
 
 
-def _step(size: Size, autocast: bool, precision: str, compiled: bool) -> Row:
-    torch.set_float32_matmul_precision(precision)
+def twin_whole(size: Size, rows: Rows) -> Iterator[Row]:
+    """The same compiled as one program each."""
+    del rows
+    for name, case in WHOLE.items():
+        yield tried(f"inference, {name}", functools.partial(_inference, size, *case))
+        yield tried(f"step, {name}", functools.partial(_step, size, *case))
+
+
+def _compile_parts(encoder: torch.nn.Module) -> None:
+    """Stem, positional convolution and layers; equal layers share their compiled code."""
+    for part in (encoder.feature_extractor, encoder.conv_pos, *encoder.encoder.layers):
+        part.compile()
+
+
+def _step(size: Size, autocast: bool, compiled: str) -> Row:
+    torch.set_float32_matmul_precision("high")
     device, count = torch_device(), size.batch if autocast else size.float32_batch
     config = settings(size.config, count, **PLAIN)
     model = Pretrainer(
@@ -69,7 +88,9 @@ def _step(size: Size, autocast: bool, precision: str, compiled: bool) -> Row:
         halves = torch.cat((microvolts.float() * 1e-3).chunk(2, -1))
         return model(halves, patients)
 
-    run = torch.compile(loss) if compiled else loss
+    if compiled == "parts":
+        _compile_parts(model.encoder)
+    run = torch.compile(loss) if compiled == "whole" else loss
 
     def step() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
@@ -84,15 +105,17 @@ def _step(size: Size, autocast: bool, precision: str, compiled: bool) -> Row:
     return _measured(step, count, size.calls)
 
 
-def _inference(size: Size, autocast: bool, precision: str, compiled: bool) -> Row:
-    torch.set_float32_matmul_precision(precision)
+def _inference(size: Size, autocast: bool, compiled: str) -> Row:
+    torch.set_float32_matmul_precision("high")
     device, count = torch_device(), size.inference
     architecture = architecture_of(settings(size.config, 1).model)
     source = exported_module(architecture.model.kind)
     model = source.build(architecture.to_dict(), ["label"] * LABELS).to(device).eval()
     signal = ecgs(count)["signal"].transpose(0, 2, 1)
     millivolts = torch.from_numpy(np.ascontiguousarray(signal * np.float32(1e-3))).to(device)
-    run = torch.compile(model) if compiled else model
+    if compiled == "parts":
+        _compile_parts(model.encoder)
+    run = torch.compile(model) if compiled == "whole" else model
 
     def infer() -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
