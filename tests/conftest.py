@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xla_flags import EIGHT_DEVICES
 
 # before jax is imported: eight CPU devices, so that meshes are tested everywhere
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault(
-    "XLA_FLAGS",
-    # small models, many programs: the time to compile is what counts
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
-)
+os.environ.setdefault("XLA_FLAGS", EIGHT_DEVICES)
 # all workers, and the commands that tests start, compile the same programs again and again; the
 # workers inherit the folder of the process that started them
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

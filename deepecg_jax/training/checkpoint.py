@@ -12,6 +12,20 @@ from deepecg_jax.objectives import older
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.types import Metadata, State
 
+LEAST_SHARE = 2**20
+"""Bytes below which one of an array's copies is written by one device."""
+
+
+def _replicas_share_large_arrays() -> ocp.Context:
+    """Each copy of an array writes a part of it, if the parts are worth it.
+
+    Orbax divides every array, and cutting one compiles a program for each shape: seconds at the
+    first save, for a few kilobytes each.
+    """
+    context = ocp.Context()
+    context.array.saving.min_slice_bytes_for_replica_parallel = LEAST_SHARE
+    return context
+
 
 class Checkpoints:
     """The checkpoints of one run; a context manager that waits for writes on leaving."""
@@ -21,12 +35,13 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
         self._metadata = metadata
         self._folder = folder
-        self._checkpointer = ocp.training.Checkpointer(
-            str(folder.resolve()),
-            # when to save is the loop's decision; here every call saves
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
-        )
+        with _replicas_share_large_arrays():
+            self._checkpointer = ocp.training.Checkpointer(
+                str(folder.resolve()),
+                # when to save is the loop's decision; here every call saves
+                save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
+                preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
+from xla_flags import QUICK
 
 SMALL = [
     "train.steps=6",
@@ -28,8 +29,7 @@ SMALL = [
 
 def environment() -> dict[str, str]:
     """One device, as a laptop has; quick to compile rather than to run."""
-    flags = "--xla_backend_optimization_level=0"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    return {**os.environ, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
 
 
 def deepecg(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from xla_flags import QUICK
 
 LOCAL = Path(__file__).resolve().parents[2] / "launch" / "local.sh"
 DEEPECG = [sys.executable, "-m", "deepecg_jax.cli.main"]
@@ -33,8 +34,7 @@ TOLERANCE = 2e-5
 
 
 def environment() -> dict[str, str]:
-    flags = "--xla_backend_optimization_level=0"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    return {**os.environ, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
 
 
 def start(*command: object) -> subprocess.Popen[str]:

@@ -14,6 +14,7 @@ import pytest
 import typer
 from bert_folders import config, need_transformers, write_folder
 from typer.testing import CliRunner
+from xla_flags import QUICK
 
 from deepecg_jax.cli.train_labeller import command
 from deepecg_jax.config import LabellerConfig, ScheduleConfig
@@ -37,7 +38,7 @@ def start_training(*arguments, cwd):
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
-        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env=os.environ | {"XLA_FLAGS": QUICK},
     )
 
 
