@@ -20,6 +20,7 @@ SMALL = [
     "train.log_every=2",
     "train.checkpoint_every=2",
     "schedule.warmup_steps=2",
+    "model.conv_layers=[[32,16,16]]",
     "model.layers=1",
     "model.width=32",
     "model.ffn_width=32",

@@ -25,7 +25,7 @@ def model_config() -> WCRConfig:
         layers=2,
         positional_kernel=8,
         positional_groups=2,
-        conv_layers=((8, 2, 2),) * 4,
+        conv_layers=((8, 16, 16),),
     )
 
 

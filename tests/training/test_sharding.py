@@ -29,7 +29,7 @@ def config_of(mesh: tuple[int, int, int], batch: int, *more: str) -> PretrainCon
     data, fsdp, tensor = mesh
     shape = f"model.width={WIDTH} model.ffn_width={HIDDEN} model.layers={LAYERS} model.heads=8"
     sizes = f"mesh.data={data} mesh.fsdp={fsdp} mesh.tensor={tensor} train.global_batch={batch}"
-    rest = "model.positional_groups=8 schedule.warmup_steps=0"
+    rest = f"model.conv_layers=[[{WIDTH},16,16]] model.positional_groups=8 schedule.warmup_steps=0"
     overrides = [*shape.split(), *sizes.split(), *rest.split(), *more]
     return load_config(PretrainConfig, "configs/pretrain/wcr_tiny.yaml", overrides)
 
