@@ -1,5 +1,7 @@
 """The device mesh, and which axis of which array goes where."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -53,12 +55,15 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     slices = config.slices or len(own)
     if slices > 1:
         return _mesh_of_slices(sizes, slices, devices, by_process=len(own) == 1)
-    return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=_AUTO, devices=devices)
+    # a size that is no product of sides of the slice, such as 2 on 8 x 8, splits one of them
+    placed = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+    return Mesh(placed, MESH_AXES, axis_types=_AUTO)
 
 
 def _fsdp_size(config: MeshConfig, devices: Sequence[Any]) -> int:
     """What ``mesh.fsdp=0`` chooses: the largest power of two that divides the devices left for it,
-    up to 16 on TPUs, one axis of a large slice, and up to the devices of a process elsewhere.
+    up to 16 and whole sides of the slice on TPUs (16 of 16 x 16, 8 of 8 x 8), and up to the devices
+    of a process elsewhere.
 
     Parts of a width that are no multiple of 8 or 16 are not sent as they lie in a TPU's memory, and
     XLA then sums whole arrays instead of collecting parts.
@@ -67,11 +72,16 @@ def _fsdp_size(config: MeshConfig, devices: Sequence[Any]) -> int:
     copies = config.data if config.data > 0 else max(config.slices, len(own))
     left = len(devices) // (copies * max(config.tensor, 1))
     together = len([d for d in devices if d.process_index == devices[0].process_index])
-    most = 16 if devices[0].platform == "tpu" else together
-    size = 1
-    while 2 * size <= most and left and left % (2 * size) == 0:
-        size *= 2
-    return size
+    on_tpu = devices[0].platform == "tpu"
+    powers = [2**n for n in range(1, 5 if on_tpu else together.bit_length())]
+    whole = _products_of_sides(devices) if on_tpu else powers
+    return max([n for n in powers if n in whole and left and left % n == 0], default=1)
+
+
+def _products_of_sides(devices: Sequence[Any]) -> set[int]:
+    """What one or several sides of a TPU slice hold; one number for each set of sides."""
+    sides = [len(set(side)) for side in zip(*(device.coords for device in devices), strict=True)]
+    return {math.prod(some) for n in range(4) for some in itertools.combinations(sides, n)}
 
 
 def _mesh_of_slices(
@@ -94,7 +104,11 @@ def _mesh_of_slices(
         )
     within, across = (data // slices, fsdp, tensor), (slices, 1, 1)
     placed = mesh_utils.create_hybrid_device_mesh(
-        within, across, devices, process_is_granule=by_process
+        within,
+        across,
+        devices,
+        process_is_granule=by_process,
+        allow_split_physical_axes=True,
     )
     return Mesh(placed, MESH_AXES, axis_types=_AUTO)
 

@@ -68,6 +68,24 @@ def test_no_more_than_one_axis_of_a_large_slice_is_chosen() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ({"data": -1, "fsdp": 0}, (8, 8, 1)),
+        ({"data": 1, "fsdp": 0}, (1, 8, 1)),
+        ({"data": 4, "fsdp": 16}, (4, 16, 1)),
+        ({"data": -1, "fsdp": 8, "tensor": 2}, (4, 8, 2)),
+    ],
+)
+def test_sides_of_a_slice_are_split_only_when_asked(sizes: dict, found: tuple[int, ...]) -> None:
+    """Such as 16 on 8 x 8: two sides, of which one is shared with another axis."""
+    count = 64 if sizes["data"] != 1 else 8
+    square = [Chip(i, 0, i // 4, (i % 8, i // 8, 0)) for i in range(count)]
+    mesh = make_mesh(MeshConfig(**sizes), square)
+    assert tuple(mesh.shape.values()) == found
+    assert {chip.id for chip in mesh.devices.flat} == set(range(count))
+
+
 def test_elsewhere_the_devices_of_a_process_are_chosen() -> None:
     import jax
 
