@@ -209,7 +209,7 @@ SMALL_SHARDS = (
 )
 """Shards of 32 ECGs each, so that a build can be stopped after a few."""
 
-N = 2000
+N = 1000
 
 
 def finished(folder: Path) -> dict[str, tuple[int, int]]:
