@@ -14,6 +14,7 @@ from deepecg_jax.cli.console import console
 from deepecg_jax.cli.progress import duration, shown_progress
 from deepecg_jax.cli.summary_table import print_summary
 from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.speed import per_second
 
 if TYPE_CHECKING:
     from deepecg_jax.data.building.machines import BuiltPart, Part
@@ -117,7 +118,7 @@ def say(sentence: str) -> None:
 
 def say_totals(summary: "Summary") -> None:
     """The last line of a build."""
-    speed = f", {summary['ecg_per_s']:,.0f} ECG/s" if summary["ecg_per_s"] else ""
+    speed = f", {per_second(summary['ecg_per_s'], 'ECG')}" if summary["ecg_per_s"] else ""
     say(
         f"{summary['records']:,} ECGs in {len(summary['files'])} shards, "
         f"{summary['rejects']['total']:,} rejected, {duration(summary['seconds'])}{speed}."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepecg_jax.cli.console import console
+from deepecg_jax.speed import per_second
 
 if TYPE_CHECKING:
     from deepecg_jax.bundle.bundle import Bundle
@@ -107,5 +108,5 @@ def split_to_file(
         shown = f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
         console.print(f"[yellow]{place[1]} has no labels for {shown}: left empty[/yellow]")
     write_predictions(out, predicted.table)
-    console.print(f"{len(predicted.table) / predicted.seconds:,.0f} ECG/s")
+    console.print(per_second(len(predicted.table) / predicted.seconds, "ECG"))
     return len(predicted.table)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from deepecg_jax.cli.console import err
+from deepecg_jax.speed import per_second
 
 if TYPE_CHECKING:
     from deepecg_jax.data.staging.run import Progress
@@ -30,7 +31,7 @@ class Rate:
         seconds, new = self._clock() - self._started, now.done - now.earlier
         parts = []
         if new and seconds > _STEADY_SECONDS:
-            parts.append(f"{new / seconds:,.0f} files/s")
+            parts.append(per_second(new / seconds, "files"))
         if now.rejected:
             parts.append(f"{now.rejected:,} rejected")
         if new and seconds > _STEADY_SECONDS:

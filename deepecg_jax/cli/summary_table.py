@@ -8,6 +8,7 @@ from rich.table import Table
 
 from deepecg_jax.cli.console import console
 from deepecg_jax.labels.titles import title_of
+from deepecg_jax.speed import per_second
 
 if TYPE_CHECKING:
     from deepecg_jax.data.staging.summary import SplitSummary, Summary
@@ -17,7 +18,7 @@ _BRIEF_LABELS = 12
 
 def print_summary(summary: "Summary", folder: Path, brief: bool = False) -> None:
     """Print splits, labels, repairs and rejects; ``brief`` shows the first labels only."""
-    speed = f", {summary['ecg_per_s']:,.0f} ECG/s" if summary.get("ecg_per_s") else ""
+    speed = f", {per_second(summary['ecg_per_s'], 'ECG')}" if summary.get("ecg_per_s") else ""
     console.print(
         f"[bold]{escape(summary['name'])}[/] {summary['version']}: {summary['records']:,} ECGs of "
         f"{summary['patients']:,} patients (built in {summary['seconds']:,.1f} s{speed})",

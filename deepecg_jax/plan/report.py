@@ -11,6 +11,7 @@ from rich.text import Text
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.plan.plan import Plan
+from deepecg_jax.speed import per_second
 
 _GIB = 1024**3
 _NONE = "–"
@@ -117,7 +118,8 @@ def _speed(plan: Plan) -> str:
     words = (
         f"predicted step {_ms(plan['predicted_step_seconds'])}: computing "
         f"{_ms(plan['compute_seconds'])}, waiting for collectives "
-        f"{_ms(plan['exposed_collective_seconds'])}; {plan['predicted_ecg_per_s']:,.0f} ECG/s"
+        f"{_ms(plan['exposed_collective_seconds'])}; "
+        + per_second(plan["predicted_ecg_per_s"], "ECG")
     )
     if flops is not None and mfu is not None:
         words += f"; {flops / 1e12:,.3g} TFLOP a device and step by the architecture, MFU {mfu:.1%}"

@@ -14,6 +14,7 @@ from rich.console import Console
 from deepecg_jax.config import TrainConfig
 from deepecg_jax.data.loading.batches import position_of
 from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.speed import per_second
 from deepecg_jax.training.checkpoint import Checkpoints
 from deepecg_jax.training.feed import Feed
 from deepecg_jax.training.mesh import on_devices
@@ -117,11 +118,11 @@ def train(run: Run, state: State) -> State:
                 speed = meter.read()
                 log.write(number, {**values, **speed})
                 rate = speed[f"{run.items.lower()}_per_s"]
-                per_second = f"{rate:.0f} {run.items}/s"
+                words = per_second(rate, run.items)
                 # the step that was compiled is in no reading, so a first one may be of no step
                 step_seconds = settings.global_batch / rate if rate else 0.0
                 advice = waiting(speed["input_wait_fraction"], step_seconds)
-                bar.update(task, status=f"loss {values['loss']:.4f}  {per_second}{advice}")
+                bar.update(task, status=f"loss {values['loss']:.4f}  {words}{advice}")
             bar.update(task, completed=number)
             if validation is not None and number % min(validation.every, settings.steps) == 0:
                 state, values, finished = validation.update(number, state)
