@@ -42,12 +42,12 @@ def records() -> ArrayRecords:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def train_config() -> TrainConfig:
     return TrainConfig(steps=6, global_batch=8, log_every=1, checkpoint_every=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mesh_of():
     def make(n_devices: int, **sizes: int):
         return make_mesh(MeshConfig(**sizes), jax.devices()[:n_devices])
@@ -55,7 +55,7 @@ def mesh_of():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fit_small():
     """`fit` over records in memory; `stop_at` raises in the data like a kill before that step."""
 

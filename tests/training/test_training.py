@@ -20,7 +20,7 @@ from deepecg_jax.training.state import overlay, shapes_of, split_model
 from deepecg_jax.training.step import make_step
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run_training(fit_small, model_config, records):
     """Pretrain the small model; the state after it."""
     objective = WCRObjectiveConfig(negatives=10, mask_span=3, codewords=8, final_dim=8)
@@ -40,6 +40,13 @@ def run_training(fit_small, model_config, records):
     return run
 
 
+@pytest.fixture(scope="module")
+def alone(run_training, mesh_of, train_config, tmp_path_factory):
+    """The run of one device: its folder and its last state, on the host."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    return workdir, jax.device_get(run_training(workdir, mesh_of(1), train_config))
+
+
 def losses(workdir):
     return np.array([row["loss"] for row in read_metrics(workdir / "metrics.jsonl")])
 
@@ -50,12 +57,11 @@ def assert_equal(a, b):
 
 @pytest.mark.slow
 def test_loss_curve_is_the_same_on_one_and_eight_devices(
-    tmp_path, mesh_of, train_config, run_training
+    tmp_path, mesh_of, train_config, run_training, alone
 ):
-    run_training(tmp_path / "one", mesh_of(1), train_config)
     mesh = mesh_of(8, data=2, fsdp=2, tensor=2)
     state = run_training(tmp_path / "eight", mesh, train_config)
-    one, eight = losses(tmp_path / "one"), losses(tmp_path / "eight")
+    one, eight = losses(alone[0]), losses(tmp_path / "eight")
     assert len(one) == 6 and one.std() > 0
     np.testing.assert_allclose(one, eight, rtol=2e-5)
     # parameters and Adam's moments really are spread
@@ -78,14 +84,13 @@ def test_resume_after_a_kill_is_exact(tmp_path, mesh_of, train_config, run_train
 
 
 @pytest.mark.slow
-def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, run_training):
-    whole = run_training(tmp_path / "a", mesh_of(1), train_config)
+def test_resume_on_another_mesh(tmp_path, mesh_of, train_config, run_training, alone):
     with pytest.raises(KeyboardInterrupt):
         run_training(tmp_path / "b", mesh_of(4, fsdp=2), train_config, stop_at=4)
     moved = run_training(tmp_path / "b", mesh_of(8), train_config)
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4),
-        jax.device_get(whole["params"]),
+        alone[1]["params"],
         jax.device_get(moved["params"]),
     )
 
