@@ -18,7 +18,8 @@ _BRIEF_LABELS = 12
 
 def print_summary(summary: "Summary", folder: Path, brief: bool = False) -> None:
     """Print splits, labels, repairs and rejects; ``brief`` shows the first labels only."""
-    speed = f", {per_second(summary['ecg_per_s'], 'ECG')}" if summary.get("ecg_per_s") else ""
+    rate = summary.get("ecg_per_s")
+    speed = f", {per_second(rate, 'ECG')}" if rate else ""
     console.print(
         f"[bold]{escape(summary['name'])}[/] {summary['version']}: {summary['records']:,} ECGs of "
         f"{summary['patients']:,} patients (built in {summary['seconds']:,.1f} s{speed})",

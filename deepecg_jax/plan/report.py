@@ -118,9 +118,10 @@ def _speed(plan: Plan) -> str:
     words = (
         f"predicted step {_ms(plan['predicted_step_seconds'])}: computing "
         f"{_ms(plan['compute_seconds'])}, waiting for collectives "
-        f"{_ms(plan['exposed_collective_seconds'])}; "
-        + per_second(plan["predicted_ecg_per_s"], "ECG")
+        f"{_ms(plan['exposed_collective_seconds'])}"
     )
+    if plan["predicted_ecg_per_s"] is not None:
+        words += f"; {per_second(plan['predicted_ecg_per_s'], 'ECG')}"
     if flops is not None and mfu is not None:
         words += f"; {flops / 1e12:,.3g} TFLOP a device and step by the architecture, MFU {mfu:.1%}"
     if plan["usd_per_million_ecgs"] is not None:
