@@ -18,9 +18,9 @@ from deepecg_jax.data.loading.config import DataConfig
 from deepecg_jax.models.families import ModelConfig
 from deepecg_jax.models.heads import HeadConfig
 from deepecg_jax.objectives import older
+from deepecg_jax.objectives.augmentation.config import LabelledViewConfig, ViewConfig
 from deepecg_jax.objectives.config import CompatConfig, FinetuneCompatConfig, LossConfig
 from deepecg_jax.objectives.kinds import ObjectiveSection, objective_config
-from deepecg_jax.objectives.views import LabelledViewConfig, ViewConfig
 from deepecg_jax.settings import Settings
 
 
@@ -67,6 +67,13 @@ class OptimizerConfig(Settings):
     epsilon: float = Field(default=1e-6, gt=0)
     weight_decay: float = Field(
         default=0.01, ge=0, description="decoupled, times the learning rate"
+    )
+    group_factor: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of the encoder over that of the heads, and of its stem over "
+        "that of its rest (0.1 in ECG-CPC); 1: one rate for all",
     )
     decay_all: bool = Field(
         default=True, description="decay biases and norms too (the original does), or only matrices"

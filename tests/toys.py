@@ -12,7 +12,7 @@ from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.encoder import Encoder, EncoderConfig, Features, Tokens
 from deepecg_jax.models.layers import Linear
 from deepecg_jax.objectives.objective import ObjectiveConfig, head_keys
-from deepecg_jax.objectives.views import to_millivolts
+from deepecg_jax.objectives.segments import to_millivolts
 
 
 class ToyEncoder(Encoder):

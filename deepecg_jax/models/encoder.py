@@ -28,6 +28,7 @@ class Tokens(NamedTuple):
 
     tokens: Array  # (B, N, D)
     padding: Array | None  # (B, N) bool, true where a token is padding; None where none is
+    summary: Array | None = None  # (B, D), a token beside them that stands for all; None: no such
 
 
 class Encoder(nnx.Module):
@@ -66,6 +67,23 @@ class Encoder(nnx.Module):
         """
         raise NotImplementedError
 
+    def context_of(
+        self,
+        features: Features,
+        kept: Array,
+        *,
+        padding: Array | None = None,
+        key: Array | None = None,
+    ) -> Tokens:
+        """The context of some tokens alone, as if there were no others, (B, N, C) -> (B, K, D).
+
+        Only families whose config says DROPS_TOKENS offer it: it costs what K tokens cost.
+
+        kept: (B, K) int32, which of the N tokens, each at its own place in time.
+        padding: (B, K) bool, true where an entry of ``kept`` only fills up a row, or None.
+        """
+        raise NotImplementedError
+
     def __call__(
         self,
         signal: Array,
@@ -90,8 +108,14 @@ class EncoderConfig(Settings):
 
     # the context can do without tokens that are hidden from it
     HIDES_TOKENS: ClassVar[bool] = False
+    # the context can be computed of some tokens alone (`Encoder.context_of`)
+    DROPS_TOKENS: ClassVar[bool] = False
+    # its tokens come with a summary
+    SUMMARISES: ClassVar[bool] = False
     # the features know nothing of tokens further away: predicting one from others is a task
     FEATURES_BEFORE_CONTEXT: ClassVar[bool] = False
+    # attributes of the encoder that make the features: a group of their own for learning rates
+    STEM: ClassVar[tuple[str, ...]] = ("stem",)
     # what a training may choose anew for weights that exist
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = ()
     # those of them that change speed and memory but no number: free in a run that is resumed
@@ -121,8 +145,16 @@ class EncoderConfig(Settings):
         return self.width
 
     @property
+    def token_groups(self) -> int:
+        """Tokens that stand for the same time, each for some leads, in the order of the leads: 1
+        where a token is of all leads. The N tokens are those of the first group in time, then those
+        of the second, and so on.
+        """
+        return 1
+
+    @property
     def samples_per_token(self) -> int:
-        """Samples from one token to the next."""
+        """Samples from one token of a group to the next."""
         raise NotImplementedError
 
     def n_tokens(self, n_samples: Samples) -> Samples:

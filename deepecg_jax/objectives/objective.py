@@ -25,11 +25,13 @@ class Draw(NamedTuple, Generic[T]):
         step: scalar int32, updates finished before this one.
         teacher: the averaged copy of the encoder that the step maintains, for objectives that
             declare one, else None: weights inside the step, a module inside an objective.
+        sampling_rate: of the ECGs, Hz; static.
     """
 
     key: jax.Array
     step: jax.Array
     teacher: T | None = None
+    sampling_rate: float = 250.0
 
 
 class TeacherDecay(NamedTuple):

@@ -7,8 +7,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
+from deepecg_jax.objectives.augmentation.apply import viewed_batch
+from deepecg_jax.objectives.augmentation.view import Change, named_key
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics, ObjectiveConfig
-from deepecg_jax.objectives.views import Change, named_key, viewed_batch
 
 Array = jax.Array
 

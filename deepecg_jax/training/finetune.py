@@ -18,7 +18,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
-from deepecg_jax.objectives.views import check_views
+from deepecg_jax.objectives.augmentation.config import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.fit import fit, open_run, ways
 from deepecg_jax.training.mesh import described, gathered, replicated, run_mesh
@@ -85,6 +85,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
         start_from=recipe.start_from,
         frozen=recipe.frozen,
         validation=validation,
+        stem=start.model.STEM,
         compat=config.compat,
         description=f"fine-tuning ({config.mode})",
     )

@@ -1,5 +1,6 @@
 """What every training does: open the run folder, set up, train or resume, take the weights."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def fit(
     frozen: Weights | None = None,
     validation: BestByAuroc | None = None,
     teacher: Teacher | None = None,
+    stem: Collection[str] = (),
     compat: CompatConfig = _NO_COMPAT,
     description: str = "training",
     items: str = "ECG",
@@ -109,6 +111,7 @@ def fit(
         start_from: weights in place of some that ``build`` makes.
         validation: keeps the best weights and may end the training.
         teacher: an averaged copy of some weights that the loss gets in its draw.
+        stem: attributes of the encoder with a learning rate of their own (`make_update`).
         description, items: of the progress line; ``items`` are what a batch holds.
 
     Raises:
@@ -117,7 +120,7 @@ def fit(
         StoppedBySignal: after saving.
     """
     rows = batch_rows(mesh, config.train.global_batch)
-    update = make_update(config, compat, teacher)
+    update = make_update(config, compat, teacher, stem)
     with jax.set_mesh(mesh):
         key = jax.random.key(config.seed)
         state, shardings = make_state(

@@ -1,5 +1,6 @@
 """How gradients change the weights: optimizer, learning-rate schedule and averages, by a config."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -36,11 +37,19 @@ class Update:
     deterministic: bool = False
 
 
-def make_update(config: RunConfig, compat: CompatConfig, teacher: Teacher | None = None) -> Update:
-    """The update of a run; UserError for a warm-up as long as the training."""
+def make_update(
+    config: RunConfig,
+    compat: CompatConfig,
+    teacher: Teacher | None = None,
+    stem: Collection[str] = (),
+) -> Update:
+    """The update of a run; UserError for a warm-up as long as the training.
+
+    stem: attributes of the encoder that have the smallest rate of ``optimizer.group_factor``.
+    """
     train = config.train
     schedule = make_schedule(config.schedule, config.optimizer.learning_rate, train.steps)
-    optimizer = make_optimizer(config.optimizer, schedule, train.clip_norm, compat)
+    optimizer = make_optimizer(config.optimizer, schedule, train.clip_norm, compat, stem)
     return Update(
         optimizer,
         schedule,
@@ -77,16 +86,38 @@ def make_optimizer(
     schedule: optax.Schedule,
     clip_norm: float | None,
     compat: CompatConfig,
+    stem: Collection[str] = (),
 ) -> optax.GradientTransformation:
-    """Clipping (if any), then AdamW."""
+    """Clipping (if any), then AdamW, then the factors of the groups (``stem``: `make_update`)."""
     steps = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     adam = optax.scale_by_adam if compat.adam_epsilon == "corrected" else scale_by_fairseq_adam
     mask = None if optimizer.decay_all else _matrices
+    groups = []
+    if optimizer.group_factor != 1.0:
+        groups = [scale_by_group(optimizer.group_factor, stem)]
     return optax.chain(
         *steps,
         adam(optimizer.beta1, optimizer.beta2, optimizer.epsilon),
         optax.add_decayed_weights(optimizer.weight_decay, mask),
+        *groups,
         optax.scale_by_learning_rate(schedule),
+    )
+
+
+def scale_by_group(factor: float, stem: Collection[str]) -> optax.GradientTransformation:
+    """Updates of the encoder times ``factor``, those of its ``stem`` times its square.
+
+    So heads learn at the full rate, as the discriminative rates of ECG-CPC (Al-Masud et al. 2025).
+    """
+
+    def scaled(path: jax.tree_util.KeyPath, update: jax.Array) -> jax.Array:
+        names = [str(getattr(entry, "key", entry)) for entry in path]
+        if names[0] != "encoder":
+            return update
+        return update * (factor**2 if names[1] in stem else factor)
+
+    return optax.stateless(
+        lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates)
     )
 
 

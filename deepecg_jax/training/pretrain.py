@@ -10,7 +10,7 @@ from deepecg_jax.bundle import bundle, weights
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import fingerprint, pretraining_sources
-from deepecg_jax.objectives.views import check_views
+from deepecg_jax.objectives.augmentation.config import check_views
 from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.training.fit import fit, open_run, ways
 from deepecg_jax.training.mesh import described, run_mesh
@@ -74,6 +74,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
         console=console,
         start_from=start,
         teacher=teacher_of(config),
+        stem=config.model.STEM,
         compat=config.compat,
         description="pretraining",
     )

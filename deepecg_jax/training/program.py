@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.objectives.augmentation.apply import changes_of
 from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
-from deepecg_jax.objectives.views import changes_of
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.mesh import batch_sharding
@@ -46,7 +46,7 @@ def make_loss(config: PretrainConfig, sampling_rate: float) -> Loss:
     ) -> tuple[Array, Metrics]:
         model = nnx.merge(graphdef, weights)
         teacher = None if draw.teacher is None else with_weights(model.encoder, draw.teacher)
-        own = Draw(draw.key, draw.step, teacher)
+        own = Draw(draw.key, draw.step, teacher, sampling_rate)
         value, metrics = pretraining_loss(model, config.objective, batch, own, changes, dtype)
         return value, {**metrics, **new_statistics(model)}
 
@@ -81,7 +81,7 @@ def pretraining_program(
     contract: of the ECGs; None: the standard one (10 s at 250 Hz, 12 leads).
     """
     contract = contract or SignalContract()
-    update = make_update(config, config.compat, teacher_of(config))
+    update = make_update(config, config.compat, teacher_of(config), config.model.STEM)
     state, shardings = state_shapes(lambda key: build(config, key), update, mesh)
     loss = make_loss(config, contract.sampling_rate)
     step = make_step(loss, update, shardings, config.seed + 1)

@@ -17,9 +17,11 @@ from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import AttentionHead, Classifier, HeadConfig, LinearHead, build_head
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.objectives.augmentation.apply import changes_of, viewed
+from deepecg_jax.objectives.augmentation.view import View
 from deepecg_jax.objectives.classification import classification_loss
 from deepecg_jax.objectives.objective import Draw
-from deepecg_jax.objectives.views import View, apply_lead_mask, changes_of, to_millivolts, viewed
+from deepecg_jax.objectives.segments import apply_lead_mask, to_millivolts
 from deepecg_jax.training.mesh import batch_rows, on_devices, replicated
 from deepecg_jax.training.state import new_statistics, shapes_of, split_model
 from deepecg_jax.training.types import Array, Batch, Build, HostBatch, Loss, M, Metrics, Weights

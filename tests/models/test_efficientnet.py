@@ -11,10 +11,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from pydantic import ValidationError
 
+from deepecg_jax.models.batch_norm import EPSILON, BatchNorm, normalise
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
-from deepecg_jax.models.efficientnet.norm import EPSILON, BatchNorm, normalise
 from deepecg_jax.models.efficientnet.shape import Stage
 
 TINY = EfficientNetConfig(

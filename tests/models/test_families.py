@@ -14,6 +14,7 @@ from beartype import beartype
 from flax import nnx
 from jaxtyping import Array, Bool, Float, TypeCheckError, jaxtyped
 from pydantic import ValidationError
+from small_encoders import SMALL
 from toys import ToyConfig
 
 from deepecg_jax.models.encoder import Encoder, EncoderConfig, Features, Tokens
@@ -21,23 +22,11 @@ from deepecg_jax.models.families import FAMILIES, encoder_config
 from deepecg_jax.models.heads import HeadConfig, build_head
 from deepecg_jax.models.pooling import mean_pool
 
-SMALL: dict[str, dict[str, Any]] = {
-    "wcr": {"size": "tiny", "width": 16, "heads": 2, "layers": 2, "ffn_width": 24, "leads": 3},
-    "efficientnet": {
-        "variant": "custom",
-        "leads": 3,
-        "stem_width": 4,
-        "width": 6,
-        "stages": [("fused", 4, 1, 3, 2), ("mbconv", 6, 1, 5, 4, 2)],
-    },
-    "toy": {"leads": 3},
-}
-
 
 @pytest.fixture(params=[*FAMILIES, "toy"])
 def config(request, monkeypatch) -> EncoderConfig:
     monkeypatch.setitem(FAMILIES, "toy", ToyConfig)
-    return encoder_config({"kind": request.param, **SMALL[request.param]})
+    return encoder_config({"kind": request.param, "leads": 3, **SMALL[request.param]})
 
 
 @jaxtyped(typechecker=beartype)

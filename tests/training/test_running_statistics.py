@@ -10,7 +10,7 @@ from deepecg_jax.config import StoppingConfig
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.models.efficientnet.shape import Stage
-from deepecg_jax.objectives.views import to_millivolts
+from deepecg_jax.objectives.segments import to_millivolts
 from deepecg_jax.training.state import (
     new_statistics,
     overlay,

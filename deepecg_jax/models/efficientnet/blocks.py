@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
+from deepecg_jax.models.batch_norm import BatchNorm
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
-from deepecg_jax.models.efficientnet.norm import BatchNorm
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
 from deepecg_jax.models.layers import Linear, uniform_fan_in
 from deepecg_jax.models.products import shifted

@@ -18,6 +18,7 @@ class WCRConfig(WCRShape):
 
     HIDES_TOKENS: ClassVar[bool] = True
     FEATURES_BEFORE_CONTEXT: ClassVar[bool] = True
+    STEM: ClassVar[tuple[str, ...]] = ("stem", "features_norm")
     SPEED_FIELDS: ClassVar[tuple[str, ...]] = ("attention", "remat", "scan_unroll")
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
         "dropout",

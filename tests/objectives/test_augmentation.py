@@ -7,26 +7,18 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.objectives.views import (
-    LabelledViewConfig,
-    View,
-    ViewConfig,
-    change_key,
-    changes_of,
-    check_views,
+from deepecg_jax.objectives.augmentation.apply import changes_of, viewed, viewed_batch
+from deepecg_jax.objectives.augmentation.changes import (
     drop_leads,
     mixup,
-    named_key,
     random_crop,
     random_gain,
     random_lead_mask,
-    segments_of,
-    split_segments,
-    to_millivolts,
-    viewed,
-    viewed_batch,
     white_noise,
 )
+from deepecg_jax.objectives.augmentation.config import LabelledViewConfig, ViewConfig, check_views
+from deepecg_jax.objectives.augmentation.view import View, change_key, named_key
+from deepecg_jax.objectives.segments import segments_of, split_segments, to_millivolts
 from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 from deepecg_jax.signals.contract import SignalContract
 

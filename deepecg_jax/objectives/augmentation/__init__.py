@@ -1,0 +1,1 @@
+"""Random changes of ECGs on the device, for pretraining and fine-tuning."""
