@@ -10,6 +10,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "width": 6,
         "stages": [("fused", 4, 1, 3, 2), ("mbconv", 6, 1, 5, 4, 2)],
     },
+    "vit": {"size": "tiny", "width": 16, "heads": 2, "layers": 2, "patch_samples": 10},
     "toy": {},
 }
 """Sections ``model`` by kind."""

@@ -24,6 +24,7 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
+from deepecg_jax.interop.vit_names import vit_links
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
 from deepecg_jax.models.wcr.shape import WCRShape
@@ -86,6 +87,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 PORTS: dict[str, Port] = {
     "wcr": Port("fairseq", _TEMPLATES / "torch_model.py", wcr_links),
     "efficientnet": Port("deepecg-sl", _TEMPLATES / "torch_efficientnet.py", efficientnet_links),
+    "vit": Port("timm", _TEMPLATES / "torch_vit.py", vit_links),
 }
 """The families that have one, by kind."""
 

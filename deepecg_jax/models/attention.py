@@ -25,9 +25,11 @@ def self_attention(
     """Multi-head self-attention, softmax(q k / sqrt(D / heads)) v; softmax in float32.
 
     x: (B, N, D).
-    p: ``qkv_kernel`` (D, 3, D), ``qkv_bias`` (3, D), ``out_kernel`` (D, D), ``out_bias`` (D,).
+    p: ``qkv_kernel`` (D, 3, D), ``qkv_bias`` (3, D), ``out_kernel`` (D, D), ``out_bias`` (D,); a
+        layer without biases has neither.
     rate: dropout of the attention probabilities; ``key=None`` switches it off.
-    keep: bool, broadcast to (B, 1, 1, N): true where a token may be attended to; None: all.
+    keep: bool, broadcast to (B, 1, 1, N): true where a token may be attended to; None: all. To
+        (B, 1, N, N): where the first of two tokens may attend to the second (not for splash).
     core: what is computed between the projections (`attention_cores`).
     """
     folded = execution().folded
@@ -35,9 +37,9 @@ def self_attention(
     y = core(q, k, v, keep, 0.0 if key is None else rate, key)
     if folded:
         rows = y.transpose(0, 2, 1, 3).reshape(x.shape)
-        return affine(rows, p["out_kernel"], p["out_bias"], ("hidden", "width"))
+        return affine(rows, p["out_kernel"], p.get("out_bias"), ("hidden", "width"))
     kernel = p["out_kernel"].reshape(heads, -1, x.shape[-1])
-    return shifted(product("bhne,hed->bnd", _OUT_OF_HEADS, y, kernel), p["out_bias"])
+    return shifted(product("bhne,hed->bnd", _OUT_OF_HEADS, y, kernel), p.get("out_bias"))
 
 
 def _heads(x: Array, p: dict[str, Array], heads: int) -> list[Array]:
@@ -47,15 +49,18 @@ def _heads(x: Array, p: dict[str, Array], heads: int) -> list[Array]:
     stays split.
     """
     kernel = p["qkv_kernel"].reshape(x.shape[-1], 3, heads, -1)
-    bias = p["qkv_bias"].reshape(3, heads, 1, -1)
-    by_head = (product("bnd,dhe->bhne", _INTO_HEADS, x, kernel[:, i]) for i in range(3))
-    return [constrained(shifted(y, bias[i]), _BY_HEAD) for i, y in enumerate(by_head)]
+    by_head = [product("bnd,dhe->bhne", _INTO_HEADS, x, kernel[:, i]) for i in range(3)]
+    if "qkv_bias" in p:
+        bias = p["qkv_bias"].reshape(3, heads, 1, -1)
+        by_head = [shifted(y, bias[i]) for i, y in enumerate(by_head)]
+    return [constrained(y, _BY_HEAD) for y in by_head]
 
 
 def _folded_heads(x: Array, p: dict[str, Array], heads: int) -> list[Array]:
     """The same by one product over folded rows."""
     batch, n, width = x.shape
     kernel = p["qkv_kernel"].reshape(width, 3 * width)
-    qkv = affine(x, kernel, p["qkv_bias"].reshape(3 * width), ("width", None))
+    bias = p["qkv_bias"].reshape(3 * width) if "qkv_bias" in p else None
+    qkv = affine(x, kernel, bias, ("width", None))
     qkv = qkv.reshape(batch, n, 3, heads, width // heads)
     return [qkv[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]

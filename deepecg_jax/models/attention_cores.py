@@ -20,7 +20,8 @@ from deepecg_jax.models.sharding import spec_of
 
 Array = jax.Array
 AttentionName = Literal["auto", "xla", "cudnn", "splash"]
-# (q, k, v, each (B, H, N, d), keep (B, 1, 1, N) or None, rate, key or None) -> (B, H, N, d)
+# (q, k, v, each (B, H, N, d), keep (B, 1, 1, N) or None, rate, key or None) -> (B, H, N, d);
+# xla and cudnn also take keep (B, 1, N, N), or (1, 1, N, N) where it is of all rows
 Core = Callable[[Array, Array, Array, Array | None, float, Array | None], Array]
 _MASKED = -1e30  # finite: a row whose keys are all padded must not become NaN
 _LANES = 128  # splash wants a multiple of these
@@ -85,11 +86,31 @@ def _survivors(signed: Array, rate: float) -> Array:
 def cudnn_core(
     q: Array, k: Array, v: Array, keep: Array | None, rate: float, key: Array | None
 ) -> Array:
-    """cuDNN's fused kernel, through `jax.nn.dot_product_attention`."""
+    """cuDNN's fused kernel, through `jax.nn.dot_product_attention`.
+
+    Its gradient takes even numbers of tokens only, so an odd one is filled up by a token that is
+    not attended to; and it wants a mask of all pairs.
+    """
     _require_no_dropout("cudnn", rate, key)
-    by_token = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
-    y = jax.nn.dot_product_attention(*by_token, mask=keep, implementation="cudnn")
-    return y.transpose(0, 2, 1, 3)
+    batch, _, n, _ = q.shape
+    extra = n % 2
+    by_token = [
+        jnp.pad(x.transpose(0, 2, 1, 3), ((0, 0), (0, extra), (0, 0), (0, 0))) for x in (q, k, v)
+    ]
+    lengths = None
+    if keep is not None:
+        keep = jnp.broadcast_to(keep, (keep.shape[0], 1, n, n))
+        keep = jnp.pad(keep, ((0, 0), (0, 0), (0, extra), (0, extra)))
+    elif extra:
+        lengths = jnp.full((batch,), n, jnp.int32)
+    y = jax.nn.dot_product_attention(
+        *by_token,
+        mask=keep,
+        query_seq_lengths=lengths,
+        key_value_seq_lengths=lengths,
+        implementation="cudnn",
+    )
+    return y[:, :n].transpose(0, 2, 1, 3)
 
 
 def splash_core(

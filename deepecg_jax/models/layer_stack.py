@@ -26,6 +26,8 @@ class LayerStack(nnx.Module):
         layers, width, hidden: number of layers, D, and the width between the two products.
         deviation: standard deviation of the initial kernels, normal around 0 (as in BERT).
         key: of these.
+        biases: whether products and norms have any; a layer without has no such parameters.
+        out_deviation: of the kernels whose products are added to the tokens; None: the same.
     """
 
     AXES: ClassVar[dict[str, Axes]] = {
@@ -43,28 +45,41 @@ class LayerStack(nnx.Module):
         "ffn_norm_bias": ("layers", None),
     }
 
-    def __init__(self, layers: int, width: int, hidden: int, deviation: float, key: Array):
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        hidden: int,
+        deviation: float,
+        key: Array,
+        biases: bool = True,
+        out_deviation: float | None = None,
+    ):
         keys = jax.random.split(key, 4)
+        out_deviation = deviation if out_deviation is None else out_deviation
 
-        def normal(key: Array, *shape: int) -> nnx.Param:
+        def normal(key: Array, deviation: float, *shape: int) -> nnx.Param:
             noise = jax.random.normal(key, (layers, *shape), jnp.float32)
             return nnx.Param(deviation * noise)
 
         def constant(value: float, *shape: int) -> nnx.Param:
             return nnx.Param(jnp.full((layers, *shape), value, jnp.float32))
 
-        self.qkv_kernel = normal(keys[0], width, 3, width)
-        self.qkv_bias = constant(0.0, 3, width)
-        self.out_kernel = normal(keys[1], width, width)
-        self.out_bias = constant(0.0, width)
+        def bias(*shape: int) -> nnx.Param | None:
+            return constant(0.0, *shape) if biases else None
+
+        self.qkv_kernel = normal(keys[0], deviation, width, 3, width)
+        self.qkv_bias = bias(3, width)
+        self.out_kernel = normal(keys[1], out_deviation, width, width)
+        self.out_bias = bias(width)
         self.attention_norm_scale = constant(1.0, width)
-        self.attention_norm_bias = constant(0.0, width)
-        self.up_kernel = normal(keys[2], width, hidden)
-        self.up_bias = constant(0.0, hidden)
-        self.down_kernel = normal(keys[3], hidden, width)
-        self.down_bias = constant(0.0, width)
+        self.attention_norm_bias = bias(width)
+        self.up_kernel = normal(keys[2], deviation, width, hidden)
+        self.up_bias = bias(hidden)
+        self.down_kernel = normal(keys[3], out_deviation, hidden, width)
+        self.down_bias = bias(width)
         self.ffn_norm_scale = constant(1.0, width)
-        self.ffn_norm_bias = constant(0.0, width)
+        self.ffn_norm_bias = bias(width)
 
     def run(
         self,
@@ -82,7 +97,7 @@ class LayerStack(nnx.Module):
         """
         suits = execution()
         remat = suits.remat if remat == "auto" else remat
-        unroll = unroll or (len(self.up_bias[...]) if suits.unrolled else 1)
+        unroll = unroll or (len(self.up_kernel[...]) if suits.unrolled else 1)
         stacked = {
             name: value[...] for name, value in vars(self).items() if isinstance(value, nnx.Param)
         }

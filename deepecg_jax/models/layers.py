@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.products import affine
+from deepecg_jax.models.products import affine, linear
 
 Array = jax.Array
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the published weights were trained with
@@ -23,14 +23,31 @@ def gelu(x: Array) -> Array:
     return 0.5 * x * (1.0 + jax.lax.erf(x * (1.0 / math.sqrt(2.0))))
 
 
-def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float = LAYER_NORM_EPSILON) -> Array:
-    """Layer normalisation over the last axis, statistics in float32 whatever the dtype of ``x``."""
+def layer_norm(
+    x: Array, scale: Array, bias: Array | None, epsilon: float = LAYER_NORM_EPSILON
+) -> Array:
+    """Layer normalisation over the last axis, statistics in float32 whatever the dtype of ``x``.
+
+    bias: None adds none.
+    """
     wide = x.astype(jnp.float32)
     mean = wide.mean(-1, keepdims=True)
     centred = wide - mean
     variance = jnp.mean(centred * centred, -1, keepdims=True)
-    normed = centred * jax.lax.rsqrt(variance + epsilon)
-    return (normed * scale + bias).astype(x.dtype)
+    normed = centred * jax.lax.rsqrt(variance + epsilon) * scale
+    return (normed if bias is None else normed + bias).astype(x.dtype)
+
+
+def with_hidden(x: Array, hidden: Array | None, embedding: Array) -> Array:
+    """Tokens whose hidden ones are replaced by a learned vector, (B, N, D) -> (B, N, D).
+
+    hidden: (B, N) bool, true where a token is replaced, or None. embedding: (D,).
+    """
+    if hidden is None:
+        return x
+    # as a product, so that its gradient is summed as those of other parameters are
+    chosen = hidden[..., None].astype(x.dtype)
+    return jnp.where(hidden[..., None], linear(chosen, embedding[None]), x)
 
 
 def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
@@ -40,15 +57,17 @@ def uniform_fan_in(key: Array, shape: tuple[int, ...], fan_in: int) -> Array:
 
 
 class Norm(nnx.Module):
-    """Layer normalisation with scale and bias of width D."""
+    """Layer normalisation with scale and bias (or without) of width D."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, bias: bool = True, epsilon: float = LAYER_NORM_EPSILON):
         self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32)) if bias else None
+        self.epsilon = epsilon
 
     def __call__(self, x: Array) -> Array:
         """(..., D) -> (..., D)."""
-        return layer_norm(x, self.scale[...], self.bias[...])
+        bias = None if self.bias is None else self.bias[...]
+        return layer_norm(x, self.scale[...], bias, self.epsilon)
 
 
 class Linear(nnx.Module):

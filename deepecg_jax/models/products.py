@@ -54,9 +54,9 @@ def _collected(kernel: Array, axes: Axes, dtype: jnp.dtype) -> Array:
     return constrained(kernel.astype(dtype), axes, used=True)
 
 
-def shifted(x: Array, bias: Array) -> Array:
-    """x + bias, a parameter that is broadcast; its gradient is summed in float32."""
-    return _shifted(x, bias)
+def shifted(x: Array, bias: Array | None) -> Array:
+    """x + bias, a parameter that is broadcast; its gradient is summed in float32. None: ``x``."""
+    return x if bias is None else _shifted(x, bias)
 
 
 @jax.custom_vjp
@@ -91,8 +91,8 @@ def linear(x: Array, kernel: Array, axes: Axes = (None, None)) -> Array:
     return product(f"{letters}d,dh->{letters}h", axes, x, kernel)
 
 
-def affine(x: Array, kernel: Array, bias: Array, axes: Axes = (None, None)) -> Array:
-    """x W + b, see `linear`."""
+def affine(x: Array, kernel: Array, bias: Array | None, axes: Axes = (None, None)) -> Array:
+    """x W + b, see `linear`; x W where ``bias`` is None."""
     return shifted(linear(x, kernel, axes), bias)
 
 

@@ -23,8 +23,8 @@ from deepecg_jax.bundle.weights import flatten, nest
 from deepecg_jax.config import OptimizerConfig
 from deepecg_jax.interop import torch_names
 from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.models.transformer import transformer_layer
 from deepecg_jax.models.wcr.config import WCRConfig
-from deepecg_jax.models.wcr.transformer import transformer_layer
 from deepecg_jax.objectives.config import CompatConfig
 from deepecg_jax.objectives.masks import take_tokens
 from deepecg_jax.objectives.pretrainer import Pretrainer

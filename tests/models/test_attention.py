@@ -75,6 +75,31 @@ def test_splash_gives_the_same_numbers(inputs, monkeypatch):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [12, 13])
+@pytest.mark.parametrize("mask", ["none", "keys", "pairs"])
+def test_cudnn_is_given_what_it_takes_and_gives_the_same_numbers(inputs, monkeypatch, n, mask):
+    """By JAX's plain implementation of the same interface, with what cuDNN's refuses refused."""
+    q, k, v, keep, slope = inputs
+    q, k, v, slope = (x[:, :, :n] for x in (q, k, v, slope))
+    pairs = jnp.tril(jnp.ones((1, 1, n, n), bool))
+    keep = {"none": None, "keys": keep[..., :n], "pairs": pairs}[mask]
+    plain = jax.nn.dot_product_attention
+
+    def cudnn(q, k, v, mask, implementation, **lengths):
+        tokens = q.shape[1]
+        assert implementation == "cudnn" and tokens % 2 == 0
+        assert mask is None or mask.shape[2:] == (tokens, tokens)
+        return plain(q, k, v, mask=mask, implementation="xla", **lengths)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", cudnn)
+    y, back = jax.vjp(lambda *x: CORES["cudnn"](*x, keep, 0.0, None), q, k, v)
+    expected, expected_back = jax.vjp(lambda *x: CORES["xla"](*x, keep, 0.0, None), q, k, v)
+    np.testing.assert_allclose(y, expected, atol=2e-6)
+    for ours, theirs in zip(back(slope), expected_back(slope), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=5e-6)
+
+
 @pytest.mark.parametrize(
     ("wanted", "platform", "dtype", "rate", "chosen"),
     [

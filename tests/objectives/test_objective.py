@@ -96,8 +96,15 @@ def test_config_validation_sees_what_is_plugged_in() -> None:
 
 
 def test_wcr_names_the_families_that_it_accepts() -> None:
-    with pytest.raises(UserError, match="choose model.kind=wcr or toy, or another objective"):
+    with pytest.raises(UserError, match="choose model.kind=wcr or .*toy, or another objective"):
         load_config(PretrainConfig, FILE, ["model.kind=efficientnet"])
+
+
+def test_wcr_refuses_tokens_of_one_lead() -> None:
+    typed = ["model={kind: vit, size: tiny, patches: per_lead}", "objective.lead_decoder=true"]
+    with pytest.raises(UserError, match="model.kind=vit is configured to 12 tokens for each"):
+        load_config(PretrainConfig, FILE, typed)
+    assert load_config(PretrainConfig, FILE, ["model={kind: vit, size: tiny}"]).model.width == 96
 
 
 def test_sizes_of_heads_suit_a_named_size_of_encoder() -> None:

@@ -5,9 +5,8 @@ from typing import ClassVar
 import jax
 from jax.typing import DTypeLike
 
-from deepecg_jax.errors import UserError
-from deepecg_jax.models.attention_cores import chosen_core
-from deepecg_jax.models.sharding import platform
+from deepecg_jax.models.transformer import attention_ways
+from deepecg_jax.models.transformer_options import SPEED_FIELDS
 from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.models.wcr.flops import forward_flops
 from deepecg_jax.models.wcr.shape import WCRShape
@@ -19,7 +18,7 @@ class WCRConfig(WCRShape):
     HIDES_TOKENS: ClassVar[bool] = True
     FEATURES_BEFORE_CONTEXT: ClassVar[bool] = True
     STEM: ClassVar[tuple[str, ...]] = ("stem", "features_norm")
-    SPEED_FIELDS: ClassVar[tuple[str, ...]] = ("attention", "remat", "scan_unroll")
+    SPEED_FIELDS: ClassVar[tuple[str, ...]] = SPEED_FIELDS
     TRAINING_FIELDS: ClassVar[tuple[str, ...]] = (
         "dropout",
         "attention_dropout",
@@ -70,11 +69,7 @@ class WCRConfig(WCRShape):
 
     def ways(self, dtype: DTypeLike) -> str:
         """Which kernel computes attention, and why; see `EncoderConfig.ways`."""
-        try:
-            core, reason = chosen_core(self.attention, platform(), dtype, self.attention_dropout)
-        except ValueError as error:
-            raise UserError(f"model.{error}.") from error
-        return f"attention by {core} ({reason})"
+        return attention_ways(self, dtype)
 
     def unrolled(self) -> "WCRConfig":
         """The same encoder with the loop over its layers written out."""

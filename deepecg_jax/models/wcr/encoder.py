@@ -6,12 +6,11 @@ from flax import nnx
 
 from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
-from deepecg_jax.models.layers import Linear, Norm
-from deepecg_jax.models.products import linear
+from deepecg_jax.models.layers import Linear, Norm, with_hidden
+from deepecg_jax.models.transformer import Transformer
 from deepecg_jax.models.wcr.positional import PositionalConv
 from deepecg_jax.models.wcr.shape import WCRShape
 from deepecg_jax.models.wcr.stem import ConvStem
-from deepecg_jax.models.wcr.transformer import Transformer
 
 Array = jax.Array
 
@@ -75,11 +74,7 @@ class WCREncoder(Encoder):
             # the second part was the encoder's when it also dropped features to be quantized
             keys = list(jax.random.split(key, 3))
         x = dropout(x, self.config.dropout_input, keys[0])
-        if hidden is not None:
-            # as a product, so that its gradient is summed as those of other parameters are
-            chosen = hidden[..., None].astype(x.dtype)
-            embedded = linear(chosen, self.mask_embedding[...][None])
-            x = jnp.where(hidden[..., None], embedded, x)
+        x = with_hidden(x, hidden, self.mask_embedding[...])
         x = x + self.positional(x)
         tokens = self.transformer(x, features.padding, keys[2])
         return Tokens(tokens, features.padding)

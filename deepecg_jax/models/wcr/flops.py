@@ -1,5 +1,6 @@
 """Floating-point operations of one forward pass, counted from the architecture."""
 
+from deepecg_jax.models.transformer import transformer_flops
 from deepecg_jax.models.wcr.positional import fourier_bases
 from deepecg_jax.models.wcr.shape import WCRShape
 
@@ -25,19 +26,16 @@ def forward_flops(config: WCRShape, n_samples: int, batch: int = 1) -> dict[str,
         n = (n - kernel) // stride + 1
         stem += 2.0 * n * kernel * n_in * width
         n_in = width
-    d, hidden, size = config.width, config.ffn_width, config.width // config.positional_groups
+    d, size = config.width, config.width // config.positional_groups
     projection = 2.0 * n * n_in * d if n_in != d else 0.0
     columns = fourier_bases(n, config.positional_kernel)[0].shape[1]  # two a frequency
     there_and_back = 2 * 2.0 * n * columns * d
     # a complex product is one real product twice as wide and twice as deep
     mixing = (columns / 2) * 2.0 * (2 * size) * (2 * d)
     shared = 2.0 * config.positional_kernel * columns * size * d
-    attention = config.layers * (2.0 * n * d * 4 * d + 2 * 2.0 * n * n * d)
-    feed_forward = config.layers * 2 * 2.0 * n * d * hidden
     return {
         "stem": batch * stem,
         "projection": batch * projection,
         "positional": batch * (there_and_back + mixing) + shared,
-        "attention": batch * attention,
-        "feed_forward": batch * feed_forward,
+        **{part: batch * count for part, count in transformer_flops(config, n).items()},
     }

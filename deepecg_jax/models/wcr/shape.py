@@ -1,14 +1,17 @@
 """Shape and regularisation of a WCR encoder (wav2vec 2.0 for ECG), and its named sizes."""
 
 import math
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from deepecg_jax.models.attention_cores import AttentionName
 from deepecg_jax.models.encoder import EncoderConfig, Samples
-
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+from deepecg_jax.models.transformer_options import (
+    AttentionOption,
+    Probability,
+    RematOption,
+    UnrollOption,
+)
 
 
 class ConvLayer(NamedTuple):
@@ -86,23 +89,9 @@ class WCRShape(EncoderConfig):
         default=0.0, description="inside the feed-forward block"
     )
     dropout_input: Probability = Field(default=0.1, description="on the projected stem features")
-    attention: AttentionName = Field(
-        default="auto",
-        description="what computes softmax(q k) v: xla (plain products), cudnn (a fused kernel for "
-        "GPU in bfloat16) or splash (one for TPU), which drop no attention probabilities; auto: "
-        "the fastest that can do the work",
-    )
-    remat: Literal["auto", "none", "dots", "full"] = Field(
-        default="auto",
-        description="what a layer does not keep for the backward pass but computes again: none, "
-        "all but products (dots), all (full); auto: what suits the platform",
-    )
-    scan_unroll: int = Field(
-        default=0,
-        ge=0,
-        description="layers unrolled in one iteration of the layer loop; 0: what suits the "
-        "platform",
-    )
+    attention: AttentionOption = "auto"
+    remat: RematOption = "auto"
+    scan_unroll: UnrollOption = 0
 
     @model_validator(mode="before")
     @classmethod

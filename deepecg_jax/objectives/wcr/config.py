@@ -20,13 +20,22 @@ class WCRObjectiveConfig(WCRSettings):
     """WCR: wav2vec 2.0 contrastive loss + CMSC + random lead masking (+ lead reconstruction)."""
 
     def check(self, encoder: EncoderConfig) -> None:
-        """UserError for an encoder whose context cannot hide tokens."""
+        """UserError for an encoder whose context cannot hide tokens, or whose tokens are not of all
+        leads.
+        """
         if not (encoder.HIDES_TOKENS and encoder.FEATURES_BEFORE_CONTEXT):
             able = [k for k, c in FAMILIES.items() if c.HIDES_TOKENS and c.FEATURES_BEFORE_CONTEXT]
             raise UserError(
                 "objective.kind=wcr hides tokens between the features and the context of an "
                 f"encoder, which model.kind={encoder.kind} cannot do; choose model.kind="
                 f"{' or '.join(able)}, or another objective."
+            )
+        if encoder.token_groups > 1:
+            raise UserError(
+                "objective.kind=wcr hides spans of time in all leads together, but "
+                f"model.kind={encoder.kind} is configured to {encoder.token_groups} tokens for "
+                "each time, of some leads each; choose an encoder whose tokens are of all leads, "
+                "or another objective."
             )
 
     def seen(self, n_samples: int) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""The ViT family: a pre-norm transformer over patches of an ECG."""
