@@ -13,3 +13,13 @@ def mean_pool(tokens: Array, padding: Array | None) -> Array:
         return tokens.mean(1)
     keep = (~padding)[..., None]
     return jnp.sum(tokens * keep, 1) / jnp.maximum(keep.sum(1), 1)
+
+
+def max_pool(tokens: Array, padding: Array | None) -> Array:
+    """Maximum over tokens that are not padding, float32, (B, N, D) -> (B, D); 0 without any."""
+    tokens = tokens.astype(jnp.float32)
+    if padding is None:
+        return tokens.max(1)
+    keep = (~padding)[..., None]
+    largest = jnp.where(keep, tokens, -jnp.inf).max(1)
+    return jnp.where(keep.any(1), largest, 0.0)
