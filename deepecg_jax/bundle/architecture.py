@@ -13,7 +13,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.families import ModelConfig
 from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
-from deepecg_jax.models.readouts import check_readout
+from deepecg_jax.models.readouts import MEAN, check_readout
 from deepecg_jax.objectives.objective import ObjectiveConfig
 
 Task = Literal["encoder", "classifier"]
@@ -81,8 +81,8 @@ class Architecture:
         head = None
         if self.head is not None:
             head = self.head.completed(self.model).model_dump(mode="json")
-            if self.head.kind != "linear":
-                del head["readout"]  # they read the tokens themselves
+            if self.head.readout == MEAN:
+                del head["readout"]  # as earlier versions wrote it, and read it
         # how a training computed it says nothing about where it is used
         return {"task": self.task, "model": self.model.identity(), "head": head}
 

@@ -31,7 +31,7 @@ class Ecgs(NamedTuple):
     data set has of them (N, C) int8 (none of recordings), and their windows.
     """
 
-    known: list[Known]
+    known: Sequence[Known]
     labels: np.ndarray
     windows: Windows
 

@@ -77,9 +77,8 @@ def command(
         "predict", files, data_dir, dataset, split, where or (), site_profile
     )
     loaded = bundles.load(bundle)
-    protocol = overridden(
-        loaded.protocol, crop_seconds, crop_stride_seconds, aggregate and aggregate.value
-    )
+    how = None if aggregate is None else aggregate.value
+    protocol = overridden(loaded.protocol, crop_seconds, crop_stride_seconds, how)
     say_protocol(loaded, protocol)
     if place is None:
         profiles = site_profiles.load(site_profile) if site_profile else None
