@@ -50,7 +50,8 @@ def test_the_table_holds_what_embed_gives(encoder, split, readout) -> None:
     found = embed_split(encoder, split, readout, ["Afib"], batch_size=16)
     signals = np.stack([split[i]["signal"] for i in range(len(split))]).astype(np.float32) / 1000
     expected = encoder.embed(signals, readout=readout)
-    np.testing.assert_allclose(vectors_of(found.table), expected, atol=1e-6)
+    # in batches of another size, so that sums round differently
+    np.testing.assert_allclose(vectors_of(found.table), expected, rtol=1e-5, atol=1e-6)
     assert (
         found.width
         == expected.shape[1]

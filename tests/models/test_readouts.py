@@ -14,6 +14,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.encoder import Features, Tokens
 from deepecg_jax.models.heads import AttentionPoolHead, Classifier, HeadConfig, build_head
+from deepecg_jax.models.pooling import max_pool
 from deepecg_jax.models.readouts import READOUTS, check_readout, read_out, readout_width
 
 RNG = np.random.default_rng(0)
@@ -58,6 +59,21 @@ def test_a_readout_is_what_its_name_says_without_padding(readout: str, padded: b
     np.testing.assert_allclose(found, by_hand(readout, padded), atol=1e-6)
     half = read_out(readout, *given(padded, jnp.bfloat16))
     assert half.dtype == jnp.float32
+
+
+def test_the_gradient_of_a_maximum_goes_to_its_place() -> None:
+    def total(values: jax.Array) -> jax.Array:
+        vectors = max_pool(values, jnp.asarray(PADDING))
+        return jnp.sum(vectors * jnp.arange(1.0, 6.0))
+
+    slope = np.asarray(jax.grad(total)(jnp.asarray(TOKENS)))
+    expected = np.zeros_like(TOKENS)
+    for i, n in enumerate(VALID):
+        for j in range(5):
+            expected[i, TOKENS[i, :n, j].argmax(), j] = j + 1
+    np.testing.assert_array_equal(slope, expected)
+    nothing = max_pool(jnp.asarray(TOKENS), jnp.ones((2, 4), bool))
+    np.testing.assert_array_equal(nothing, 0.0)
 
 
 def test_the_width_is_that_of_the_vector() -> None:

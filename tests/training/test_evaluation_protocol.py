@@ -24,7 +24,7 @@ from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.models.heads import Classifier, LinearHead
 from deepecg_jax.training.finetune import finetune
 
-LABELS = ("Sinusal", "Afib")
+LABELS = ("Regular", "Normal")
 CROPS = [
     "evaluation.crop_seconds=2.5",
     "evaluation.crop_stride_seconds=1.25",
@@ -40,7 +40,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    build("synthetic", folder, options={"n": "120"})
+    build("synthetic", folder, options={"n": "240"})
     return folder
 
 
@@ -57,7 +57,6 @@ def config_of(data: Path, workdir: Path, *overrides: str) -> FinetuneConfig:
         "schedule.warmup_steps=0",
         "optimizer.learning_rate=0.05",
         "stopping.evaluate_every=2",
-        "mesh.data=2",
     ]
     return load_config(FinetuneConfig, "configs/quickstart/finetune.yaml", [*common, *overrides])
 
