@@ -15,8 +15,10 @@ from pydantic import (
 )
 
 from deepecg_jax.data.loading.config import DataConfig
+from deepecg_jax.data.loading.protocol import EvaluationProtocol
 from deepecg_jax.models.families import ModelConfig
 from deepecg_jax.models.heads import HeadConfig
+from deepecg_jax.models.readouts import check_readout
 from deepecg_jax.objectives import older
 from deepecg_jax.objectives.augmentation.config import LabelledViewConfig, ViewConfig
 from deepecg_jax.objectives.config import CompatConfig, FinetuneCompatConfig, LossConfig
@@ -187,8 +189,8 @@ class FinetuneConfig(RunConfig):
     )
     mode: Literal["full", "linear", "attention"] = Field(
         default="full",
-        description="full: all weights; linear: frozen encoder, linear probe on mean-pooled "
-        "tokens; attention: frozen encoder, attentive probe",
+        description="full: all weights; linear: frozen encoder, linear probe of what head.readout "
+        "reads; attention: frozen encoder, attentive probe",
     )
     labels: tuple[str, ...] = Field(
         min_length=1, description="findings or label columns; a name ending in * takes all that fit"
@@ -201,13 +203,19 @@ class FinetuneConfig(RunConfig):
         "is taken from here",
     )
     head: HeadConfig = Field(
-        default_factory=HeadConfig, description="mode=linear and mode=attention set its kind"
+        default_factory=HeadConfig,
+        description="mode=linear sets its kind, and so does mode=attention but for attention_pool",
     )
     loss: LossConfig = LossConfig()
     augment: LabelledViewConfig = Field(
         default=LabelledViewConfig(), description="mode=full and mode=attention"
     )
     stopping: StoppingConfig = StoppingConfig()
+    evaluation: EvaluationProtocol = Field(
+        default=EvaluationProtocol(),
+        description="how an ECG is predicted: for stopping, for thresholds, and by `deepecg "
+        "predict` of the bundle; mode=linear also learns from these crops",
+    )
     feature_gradient: float = Field(
         default=1.0, ge=0, description="factor on the stem's gradient; the original freezes it (0)"
     )
@@ -234,6 +242,13 @@ class FinetuneConfig(RunConfig):
                 f"mode=linear is a linear probe, but head.kind={self.head.kind}; choose "
                 "mode=attention for an attentive probe of a frozen encoder"
             )
+        if self.mode == "attention" and self.head.readout != "mean":
+            raise ValueError(
+                f"mode=attention looks at the tokens themselves, so head.readout="
+                f"{self.head.readout} means nothing; leave it out, or choose mode=linear"
+            )
+        if self.model is not None and self.init_from is None and self.head.kind == "linear":
+            check_readout(self.head.readout, self.model)
         if self.mode != "full" and self.feature_gradient != 1.0:
             raise ValueError(
                 f"mode={self.mode} freezes the encoder, so feature_gradient="

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from deepecg_jax.config import FinetuneConfig, PretrainConfig
 from deepecg_jax.config_files import find_config, load_config, make_config, save_config, to_yaml
+from deepecg_jax.data.loading.crops import crops_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
@@ -142,6 +144,31 @@ def test_keys_of_version_0_1_may_still_be_typed():
 def test_what_fine_tuning_cannot_use_is_refused(overrides, message):
     with pytest.raises(UserError, match=message):
         load_config(FinetuneConfig, "configs/finetune/ptb_xl_superclass.yaml", overrides)
+
+
+@pytest.mark.parametrize(
+    "name, starts, aggregate, batch, updates_an_ecg",
+    [
+        ("iclr2026", [0, 625, 1250, 1875], "mean_probability", 64, 100),
+        ("strodthoff2021", [0, 312, 625, 937, 1250, 1562, 1875], "max", 128, 50),
+        ("weimann2024", [0, 312, 625, 937, 1250, 1562, 1875], "mean_logit", 128, None),
+    ],
+)
+def test_protocols_are_what_their_authors_did(name, starts, aggregate, batch, updates_an_ecg):
+    config = load_config(FinetuneConfig, f"configs/finetune/protocols/{name}.yaml")
+    samples = config.evaluation.samples(250.0)
+    assert samples is not None and crops_of(np.array([2500]), *samples).start.tolist() == starts
+    assert (config.evaluation.aggregate, config.train.global_batch) == (aggregate, batch)
+    assert config.augment.crop_seconds == config.evaluation.crop_seconds == 2.5
+    assert config.labels == ("scp:*",) and config.mode == "full"
+    if updates_an_ecg:  # epochs, each without its last, incomplete batch
+        assert config.train.steps == updates_an_ecg * (17_418 // batch)
+    # a pretrained encoder of any kind
+    load_config(
+        FinetuneConfig,
+        f"configs/finetune/protocols/{name}.yaml",
+        ["init_from=runs/pre", "model=null", "mode=attention", "head.kind=attention_pool"],
+    )
 
 
 def test_what_a_linear_probe_leaves_out_is_said():

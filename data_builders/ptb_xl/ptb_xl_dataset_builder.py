@@ -25,6 +25,9 @@ PUBLISHED_FOLDS = {"train": range(1, 9), "validation": [9], "test": [10]}
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold")
 _FILE_COLUMNS = {"500": "filename_hr", "100": "filename_lr"}
 _SEX = {"0": "male", "1": "female"}
+# a column of subsets whose scp_codes are PTB-XL's own in some rows, and were put together from
+# lists of subclasses, forms and rhythms in others
+_SOURCE, _OWN = "scp_source", "ptbxl_database"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Builder(WfdbBuilder):
 
     @classmethod
     def label_names(cls) -> tuple[str, ...]:
-        """Superclasses, subclasses, the 71 statements, and the findings they define."""
+        """Superclasses, subclasses, the 71 statements (also by kind), and the findings of them."""
         return scp.label_names()
 
     def plan(self, source: Path) -> Plan:
@@ -204,8 +207,9 @@ def _record(
     row: Mapping[str, str], fold: int, split: str, source: Path, file_column: str
 ) -> tuple[PlannedRecord, list[str]]:
     """The planned record of a row, and its statements that PTB-XL's list does not have."""
+    from_classes = row.get(_SOURCE, _OWN) != _OWN
     try:
-        labels, strange = _labels(row["scp_codes"])
+        labels, strange = _labels(row["scp_codes"], from_classes)
     except (ValueError, SyntaxError) as error:
         raise UserError(
             f"{DATABASE}: scp_codes of ecg_id {row['ecg_id']} is {row['scp_codes'][:60]!r}, which "
@@ -214,6 +218,8 @@ def _record(
     age, counts = parse_age(row["age"], over_89=300)
     if not any(labels[: len(scp.superclasses())]):
         counts = (*counts, "no_superclass")
+    if from_classes:
+        counts = (*counts, "statements_from_classes")
     record = PlannedRecord(
         record_id=row["ecg_id"],
         patient_id=_whole(row["patient_id"]) or f"ecg-{row['ecg_id']}",
@@ -232,12 +238,12 @@ def _record(
 
 
 @lru_cache(maxsize=2**16)  # many ECGs have the same statements
-def _labels(scp_codes: str) -> tuple[np.ndarray, list[str]]:
+def _labels(scp_codes: str, from_classes: bool) -> tuple[np.ndarray, list[str]]:
     """Labels (read-only) of a row's statements, and those that PTB-XL's list does not have."""
     codes = ast.literal_eval(scp_codes)
     if not isinstance(codes, dict):
         raise ValueError("not a dictionary")
-    labels = scp.labels_of(codes)
+    labels = scp.labels_of(codes, from_classes)
     labels.setflags(write=False)
     names = {statement.name for statement in scp.statements()}
     return labels, [name for name in codes if name not in names]

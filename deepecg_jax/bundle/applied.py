@@ -4,13 +4,24 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 import numpy as np
-from scipy.special import expit, logit
 
-from deepecg_jax.bundle.runner import Output, Runner
-from deepecg_jax.bundle.windows import Signals, Windows, are_recordings, at_rate, windows_of
+from deepecg_jax.bundle.runner import LOGITS, TOKENS, Output, Runner
+from deepecg_jax.bundle.windows import (
+    Signals,
+    Windows,
+    are_recordings,
+    at_rate,
+    cropped,
+    windows_of,
+)
+from deepecg_jax.data.loading.crops import mean_of_each
+from deepecg_jax.data.loading.protocol import WHOLE, EvaluationProtocol
 from deepecg_jax.errors import UserError
-from deepecg_jax.signals.contract import SignalContract
+from deepecg_jax.models.readouts import MEAN
+from deepecg_jax.signals.contract import SignalContract, require_same
 from deepecg_jax.signals.standard.site_profile import SiteProfiles
+
+BATCH = 64
 
 
 class Given(TypedDict, total=False):
@@ -43,6 +54,9 @@ class Applied:
     recordings, which are brought to the contract first. See :class:`Given` for what may be said
     about them.
 
+    Logits and probabilities are those of the bundle's own evaluation protocol, by which its
+    thresholds were fitted, unless another is given (`WHOLE`: the signals as they are).
+
     UserError on NaN or infinity, integers (microvolts?), another number of leads, signals shorter
     than one token, a recording that cannot be used. Products are of full float32 on every device.
     """
@@ -50,6 +64,7 @@ class Applied:
     folder: Path
     signal: SignalContract
     labels: tuple[str, ...]
+    protocol: EvaluationProtocol
     _runner: Runner
 
     def encode(self, signals: Signals, **given: Unpack[Given]) -> np.ndarray:
@@ -58,63 +73,96 @@ class Applied:
         Recordings give the tokens of all their windows one after another; UserError where one has
         more windows than another (then take :meth:`embed`).
         """
-        tokens, windows = self._run("tokens", signals, given)
-        if windows is None:
-            return tokens
-        if len(set(windows.counts.tolist())) > 1:
+        tokens, counts = self._run(TOKENS, signals, given)
+        if counts.max() > counts.min():
             raise UserError(
-                f"The recordings have {windows.counts.min()} to {windows.counts.max()} windows of "
+                f"The recordings have {counts.min()} to {counts.max()} windows of "
                 f"{self.signal.seconds:g} s, so their tokens make no array; cut them to one "
                 "length, or take embed."
             )
-        return tokens.reshape(len(windows.counts), -1, tokens.shape[-1])
+        return tokens.reshape(len(counts), -1, tokens.shape[-1])
 
-    def embed(self, signals: Signals, **given: Unpack[Given]) -> np.ndarray:
-        """One vector an ECG: the mean of the encoder's tokens that are not padding, (N, width).
+    def embed(self, signals: Signals, readout: str = MEAN, **given: Unpack[Given]) -> np.ndarray:
+        """One vector an ECG, (N, width) float32: the mean of the encoder's tokens that are not
+        padding, or another ``readout`` (`models.readouts.READOUTS`).
 
-        Recordings give the mean over their windows. float32.
+        Recordings give the mean over their windows.
         """
-        vectors, windows = self._run("embedding", signals, given)
-        return vectors if windows is None else windows.mean(vectors)
+        vectors, counts = self._run(readout, signals, given)
+        return mean_of_each(vectors, counts)
 
-    def logits(self, signals: Signals, **given: Unpack[Given]) -> np.ndarray:
-        """Logits, (N, labels) float32: of the mean probability of a recording's windows."""
-        logits, windows = self._classify(signals, given)
-        if windows is None or windows.counts.max() == 1:
-            return logits
-        means = windows.mean(expit(logits.astype(np.float64)))
-        several = windows.counts > 1
-        first = logits[np.cumsum(windows.counts) - 1]
-        return np.where(several[:, None], logit(means), first).astype(np.float32)
+    def logits(
+        self,
+        signals: Signals,
+        *,
+        protocol: EvaluationProtocol | None = None,
+        **given: Unpack[Given],
+    ) -> np.ndarray:
+        """Logits, (N, labels) float32.
 
-    def probabilities(self, signals: Signals, **given: Unpack[Given]) -> np.ndarray:
-        """Sigmoid of the logits, (N, labels) float32 in 0..1, the mean over a recording's windows.
+        Of several windows or crops they are joined as the protocol says; of the mean probability,
+        where that is what it says.
+        """
+        by = self.protocol if protocol is None else protocol
+        return by.joined_logits(*self._classified(signals, given, by))
+
+    def probabilities(
+        self,
+        signals: Signals,
+        *,
+        protocol: EvaluationProtocol | None = None,
+        **given: Unpack[Given],
+    ) -> np.ndarray:
+        """Sigmoid of the logits, (N, labels) float32 in 0..1, joined over windows and crops as the
+        protocol says.
 
         These are the scores of ``deepecg predict``.
         """
-        logits, windows = self._classify(signals, given)
-        found = expit(logits.astype(np.float64)).astype(np.float32)
-        return found if windows is None else windows.mean(found)
+        by = self.protocol if protocol is None else protocol
+        return by.joined_probabilities(*self._classified(signals, given, by))
 
-    def _classify(self, signals: Signals, given: Given) -> tuple[np.ndarray, Windows | None]:
+    def scores(
+        self,
+        windows: Windows,
+        protocol: EvaluationProtocol | None = None,
+        batch_size: int = BATCH,
+    ) -> np.ndarray:
+        """Probabilities of ECGs that are in the form of the contract already, (N, labels)."""
+        self._require_head()
+        by = self.protocol if protocol is None else protocol
+        return by.joined_probabilities(*self._of_windows(LOGITS, windows, by, batch_size))
+
+    def vectors(self, windows: Windows, readout: str = MEAN, batch_size: int = BATCH) -> np.ndarray:
+        """One vector an ECG, see :meth:`embed`, of ECGs that are in the form of the contract."""
+        return mean_of_each(*self._of_windows(readout, windows, WHOLE, batch_size))
+
+    def _require_head(self) -> None:
         if not self.labels:
             raise UserError(
                 f"{self.folder} is an encoder without a head; fine-tune it to get logits."
             )
-        return self._run("logits", signals, given)
+
+    def _classified(
+        self, signals: Signals, given: Given, protocol: EvaluationProtocol
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self._require_head()
+        return self._run(LOGITS, signals, given, protocol)
 
     def _run(
-        self, output: Output, signals: Signals, given: Given
-    ) -> tuple[np.ndarray, Windows | None]:
-        """(windows, ...) and which ECG they belong to; None where they are the ECGs."""
-        size = given.get("batch_size", 64)
+        self,
+        output: Output,
+        signals: Signals,
+        given: Given,
+        protocol: EvaluationProtocol = WHOLE,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Output of each piece (M, ...), and how many of them an ECG has, (N,)."""
+        size = given.get("batch_size", BATCH)
         if are_recordings(signals):
             wrong = [name for name in _OF_ARRAYS if given.get(name) is not None]
             if wrong:
                 raise UserError(f"Recordings say all about themselves; do not give {wrong[0]}.")
             windows = windows_of(signals, self.signal, given.get("profiles"))
-            found = self._runner(output, windows.signals, None, windows.valid_samples, None, size)
-            return found, windows
+            return self._of_windows(output, windows, protocol, size)
         if given.get("profiles") is not None:
             raise UserError("profiles go with recordings; an array is filtered already.")
         array, valid = np.asarray(signals), given.get("valid_samples")
@@ -122,4 +170,27 @@ class Applied:
         if rate is not None and rate != self.signal.sampling_rate:
             array = self._runner.checked(array, mask, size)
             array, valid = at_rate(array, rate, self.signal, valid)
-        return self._runner(output, array, mask, valid, given.get("contract"), size), None
+        contract = given.get("contract")
+        if protocol.crop_seconds is None:
+            found = self._runner(output, array, mask, valid, contract, size)
+            return found, np.ones(len(found), np.int64)
+        if contract is not None:
+            require_same(contract, self.signal, "the signals", f"bundle {self.folder}")
+        array = self._runner.checked(array, mask, size)
+        valid = self._runner.checked_valid(valid, array)
+        windows = Windows(array, valid, np.ones(len(array), np.int64))
+        return self._of_windows(output, windows, protocol, size)
+
+    def _of_windows(
+        self, output: Output, windows: Windows, protocol: EvaluationProtocol, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if protocol.crop_seconds is None:
+            found = self._runner(output, windows.signals, None, windows.valid_samples, None, size)
+            return found, windows.counts
+        self._runner.check_crops(protocol, windows.signals.shape[1])
+        found, counts = [], []
+        for group in windows.groups(size):  # crops may be many times the windows they overlap in
+            crops = cropped(group, protocol, self.signal)
+            found.append(self._runner(output, crops.signals, None, crops.valid_samples, None, size))
+            counts.append(crops.counts)
+        return np.concatenate(found), np.concatenate(counts)

@@ -13,6 +13,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.families import ModelConfig
 from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
+from deepecg_jax.models.readouts import MEAN, check_readout
 from deepecg_jax.objectives.objective import ObjectiveConfig
 
 Task = Literal["encoder", "classifier"]
@@ -30,10 +31,13 @@ class Architecture:
     n_labels: int = 0
 
     def __post_init__(self) -> None:
-        heads = self.head.heads if self.head is not None else None
-        if heads and self.head and self.head.kind == "attention" and self.model.width % heads:
+        if self.head is None:
+            return
+        if self.head.kind == "linear":
+            check_readout(self.head.readout, self.model)
+        elif self.head.heads and self.model.width % self.head.heads:
             raise UserError(
-                f"the head's {heads} attention heads must divide the encoder's width "
+                f"the head's {self.head.heads} attention heads must divide the encoder's width "
                 f"{self.model.width}."
             )
 
@@ -48,8 +52,7 @@ class Architecture:
         encoder = self.model.build(encoder_key)
         if self.head is None:
             return encoder
-        head = self.head.model_copy(update={"heads": self.head.heads or self.model.attention_heads})
-        return Classifier(encoder, build_head(head, self.model.width, self.n_labels, head_key))
+        return Classifier(encoder, build_head(self.head, self.model, self.n_labels, head_key))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter by its dotted name, without allocating any."""
@@ -77,8 +80,9 @@ class Architecture:
         """``task``, ``model`` and ``head`` as plain JSON values."""
         head = None
         if self.head is not None:
-            head = self.head.model_dump(mode="json")
-            head["heads"] = self.head.heads or self.model.attention_heads
+            head = self.head.completed(self.model).model_dump(mode="json")
+            if self.head.readout == MEAN:
+                del head["readout"]  # as earlier versions wrote it, and read it
         # how a training computed it says nothing about where it is used
         return {"task": self.task, "model": self.model.identity(), "head": head}
 

@@ -24,6 +24,7 @@ from deepecg_jax.bundle.architecture import (
     pretraining_shapes,
 )
 from deepecg_jax.bundle.runner import Runner
+from deepecg_jax.data.loading.protocol import WHOLE, EvaluationProtocol
 from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json, whole_folder, write_json
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
@@ -36,8 +37,10 @@ from deepecg_jax.signals.contract import load as load_contract
 
 SCHEMA = 1
 OBJECTIVE: TypeAdapter[ObjectiveConfig] = TypeAdapter(ObjectiveSection)
+_PROTOCOLS = TypeAdapter(EvaluationProtocol)
 WEIGHTS, CONFIG, LABELS = "model.safetensors", "config.json", "labels.json"
 PRETRAINING = "pretraining.safetensors"
+PROTOCOL = "protocol"
 THRESHOLDS, METRICS, CARD = "thresholds.json", "metrics.json", "README.md"
 
 
@@ -48,7 +51,8 @@ class Bundle(Applied):
     (its duration is what the model was made for; ``encode`` takes any T). ``thresholds``: by label,
     from validation data. ``metrics``, ``config``: what the JSON files hold. ``weights``: float32
     by dotted name. ``objective``: of its pretraining, or None; ``pretraining``: the weights of its
-    heads, or None. ``model``: the NNX module.
+    heads, or None. ``protocol``: how ECGs are predicted, by which the thresholds were fitted.
+    ``model``: the NNX module.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Bundle(Applied):
         config: dict[str, Any],
         objective: ObjectiveConfig | None = None,
         pretraining: weights.Weights | None = None,
+        protocol: EvaluationProtocol = WHOLE,
     ):
         self.folder = folder
         self.architecture = architecture
@@ -74,6 +79,7 @@ class Bundle(Applied):
         self.config = config
         self.objective = objective
         self.pretraining = pretraining
+        self.protocol = protocol
         self.model: Encoder | Classifier = architecture.module(arrays)
         self._runner = Runner(self.model, architecture.model, signal, str(folder))
 
@@ -106,6 +112,7 @@ def save(
     provenance: Mapping[str, Any] | None = None,
     objective: ObjectiveConfig | None = None,
     pretraining: Mapping[Any, Any] | None = None,
+    protocol: EvaluationProtocol = WHOLE,
 ) -> Path:
     """Write a bundle and return its folder; an older bundle there is replaced.
 
@@ -117,6 +124,7 @@ def save(
     metrics, provenance: JSON values for the record and the model card (data set, steps, ...).
     objective: what an encoder was pretrained with.
     pretraining: pure nested dict of the parameters of its heads, to continue from.
+    protocol: of a classifier: crops and aggregation by which its thresholds and metrics were found.
     UserError if a tensor is missing, extra, mis-shaped or not finite, or a name does not fit.
     """
     if head is not None and not isinstance(head, HeadConfig):
@@ -142,6 +150,8 @@ def save(
         "deepecg_jax": __version__,
         "provenance": dict(provenance or {}),
     }
+    if head is not None:
+        config[PROTOCOL] = protocol.model_dump(mode="json")
     if objective is not None:
         config["objective"] = objective.model_dump(mode="json")
     if further is not None:
@@ -236,7 +246,13 @@ def load(path: str | Path) -> Bundle:
         config,
         objective,
         further,
+        protocol_of(config, where),
     )
+
+
+def protocol_of(config: Mapping[str, Any], where: str) -> EvaluationProtocol:
+    """The evaluation protocol that a ``config.json`` records; whole ECGs where it records none."""
+    return parse(_PROTOCOLS, config.get(PROTOCOL, {}), f"{where}: {PROTOCOL}")
 
 
 def _check_fingerprint(arrays: weights.Weights, stored: Any, path: Path) -> None:

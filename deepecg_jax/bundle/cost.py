@@ -17,6 +17,7 @@ from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.bundle.energy import measure_energy
 from deepecg_jax.bundle.runner import Output, apply
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.readouts import readout_width
 
 SCHEMA = 1
 WARM_UP = 3
@@ -88,10 +89,15 @@ def analytic_flops(architecture: Architecture, n_samples: int) -> dict[str, floa
     parts = dict(counted)
     if architecture.head is not None:
         d, n = config.width, config.n_tokens(n_samples)
-        head = 2.0 * d * architecture.n_labels
-        if architecture.head.kind == "attention":
-            # query and output; keys and values; looking; the MLP, four times as wide
-            head += 2 * 2.0 * d * d + 2.0 * n * d * 2 * d + 2 * 2.0 * n * d + 2 * 2.0 * d * 4 * d
+        kind, readout = architecture.head.kind, architecture.head.readout
+        width = readout_width(readout, config) if kind == "linear" else d
+        head = 2.0 * width * architecture.n_labels
+        if kind != "linear":
+            # query; keys and values; looking
+            head += 2.0 * d * d + 2.0 * n * d * 2 * d + 2 * 2.0 * n * d
+        if kind == "attention":
+            # output; the MLP, four times as wide
+            head += 2.0 * d * d + 2 * 2.0 * d * 4 * d
         parts["head"] = head
     return parts | {"total": float(sum(parts.values()))}
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deepecg_jax.data.loading.protocol import EvaluationProtocol
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.signals.contract import SignalContract
 
@@ -30,6 +31,12 @@ def _filters(signal: SignalContract) -> str:
     )
 
 
+def _head(head: Mapping[str, Any]) -> str:
+    readout = head.get("readout", "mean")
+    said = f" on the readout {readout}" if readout != "mean" else ""
+    return f"{'a' if head['kind'] == 'linear' else 'an'} {head['kind']} head{said}"
+
+
 def render(
     config: Mapping[str, Any],
     model: EncoderConfig,
@@ -46,7 +53,7 @@ def render(
         f"# {kind} ({model.title})",
         model.summary[0].upper()
         + model.summary[1:]
-        + ("." if head is None else f", and a {head['kind']} head.")
+        + ("." if head is None else f", and {_head(head)}.")
         + f" Made with deepecg_jax {config['deepecg_jax']}. Weights (SHA-256): "
         f"`{config['fingerprint']}`.",
         "## Input",
@@ -59,6 +66,8 @@ def render(
     ]
     if labels:
         sections += ["## Labels", _label_table(labels, thresholds)]
+        protocol = EvaluationProtocol.model_validate(config["protocol"])
+        sections[-1] += f" They, and the metrics, are of {protocol.in_words}."
     sections += ["## Metrics", _metric_table(metrics)]
     sections += ["## Provenance", _metric_table(provenance, "as recorded by whoever trained it")]
     licence = provenance.get("license") or provenance.get("licence")

@@ -1,19 +1,20 @@
 """Runs a module over any number of ECGs with one compilation a shape."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from deepecg_jax.data.loading.protocol import EvaluationProtocol
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import Classifier
-from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.models.readouts import check_readout, read_out
 from deepecg_jax.signals.contract import SignalContract, require_same
 
-Output = Literal["tokens", "embedding", "logits"]
+TOKENS, LOGITS = "tokens", "logits"
+Output = str
+"""``tokens``, ``logits``, or the name of a readout (`models.readouts`): one vector an ECG."""
 
 
 class Runner:
@@ -48,12 +49,16 @@ class Runner:
         batch_size: int,
     ) -> np.ndarray:
         """(N, T, leads) millivolts -> (N, ...) float32; UserError on anything else."""
+        if output not in (TOKENS, LOGITS):
+            check_readout(output, self._config)
         if contract is not None:
             require_same(contract, self._contract, "the signals", f"bundle {self._name}")
         signals = np.asarray(signals)
         self._check_shape(signals, lead_mask, batch_size)
         if valid_samples is not None:
-            valid_samples = self._check_valid(np.asarray(valid_samples), signals)
+            valid_samples = self.checked_valid(valid_samples, signals)
+            if valid_samples.min() == signals.shape[1]:
+                valid_samples = None  # so that the usual case needs no second compilation
         total = len(signals)
         shape = (output, signals.shape[1], batch_size)
         if total >= batch_size or shape in self._full:
@@ -121,16 +126,26 @@ class Runner:
                 f"({len(signals)}, {leads})."
             )
 
-    def _check_valid(self, valid: np.ndarray, signals: np.ndarray) -> np.ndarray | None:
-        """None where no ECG is padded, so that the usual case needs no second compilation."""
+    def checked_valid(self, valid_samples: np.ndarray | None, signals: np.ndarray) -> np.ndarray:
+        """Samples of each ECG before zero padding, (N,), all of them if not given; UserError if
+        they cannot be.
+        """
         samples = signals.shape[1]
+        if valid_samples is None:
+            return np.full(len(signals), samples)
+        valid = np.asarray(valid_samples)
         whole = np.issubdtype(valid.dtype, np.integer) and valid.shape == (len(signals),)
         if not whole or valid.min() < 1 or valid.max() > samples:
             raise UserError(
                 f"valid_samples must be {len(signals)} whole numbers from 1 to {samples}, one for "
                 "each record."
             )
-        return None if valid.min() == samples else valid
+        return valid
+
+    def check_crops(self, protocol: EvaluationProtocol, n_samples: int) -> None:
+        """UserError if the crops of a protocol cannot be those of signals of ``n_samples``."""
+        name = f"the signals for bundle {self._name}"
+        protocol.check(self._contract, self._config.n_tokens, name, n_samples)
 
     def _check_finite(self, batch: np.ndarray, start: int) -> None:
         finite = np.isfinite(batch).all(1)
@@ -148,14 +163,15 @@ def apply(
     output: Output,
     valid_samples: jax.Array | None = None,
 ) -> jax.Array:
-    """Tokens, their mean or logits, float32, of a batch (B, T, leads), the last samples of which
-    may be padding (``valid_samples``, (B,)).
+    """Tokens, what is read out of them, or logits, float32, of a batch (B, T, leads), the last
+    samples of which may be padding (``valid_samples``, (B,)).
     """
+    if output == LOGITS:
+        assert isinstance(module, Classifier)  # `Bundle.logits` refuses an encoder
+        return module(signals, valid_samples=valid_samples).astype(jnp.float32)
     encoder = module.encoder if isinstance(module, Classifier) else module
-    if output in ("tokens", "embedding"):
-        found = encoder(signals, valid_samples=valid_samples)
-        if output == "embedding":
-            return mean_pool(found.tokens, found.padding)
+    features = encoder.features(signals, valid_samples=valid_samples)
+    found = encoder.context(features)
+    if output == TOKENS:
         return found.tokens.astype(jnp.float32)
-    assert isinstance(module, Classifier)  # `Bundle.logits` refuses an encoder
-    return module(signals, valid_samples=valid_samples).astype(jnp.float32)
+    return read_out(output, features, found)

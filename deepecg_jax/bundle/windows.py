@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
+from deepecg_jax.data.loading.crops import crops_of, cut, first_of_each
+from deepecg_jax.data.loading.protocol import EvaluationProtocol
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.signals.recording import Recording, SignalError
@@ -28,10 +30,13 @@ class Windows(NamedTuple):
     valid_samples: np.ndarray
     counts: np.ndarray
 
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """Values of the windows (M, ...) -> their mean over the windows of each ECG (N, ...)."""
-        parts = np.split(values, np.cumsum(self.counts)[:-1])
-        return np.stack([part.mean(0) for part in parts])
+    def groups(self, size: int) -> Iterator["Windows"]:
+        """The same ECGs, ``size`` at a time."""
+        ends = np.cumsum(self.counts)
+        for start in range(0, len(self.counts), size):
+            counts = self.counts[start : start + size]
+            own = slice(ends[start] - counts[0], ends[start + len(counts) - 1])
+            yield Windows(self.signals[own], self.valid_samples[own], counts)
 
 
 def are_recordings(signals: Signals) -> TypeGuard[Recording | Sequence[Recording]]:
@@ -77,6 +82,17 @@ def windows_of(
 
     parts = list(batches(pieces(), standardisation, DEEPECG_BATCH))
     return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def cropped(windows: Windows, protocol: EvaluationProtocol, contract: SignalContract) -> Windows:
+    """The crops of all windows of each ECG, which then count as its windows."""
+    samples = protocol.samples(contract.sampling_rate)
+    if samples is None:
+        return windows
+    crops = crops_of(windows.valid_samples, *samples)
+    signals = cut(windows.signals, crops.ecg, crops.start, samples[0])
+    counts = np.add.reduceat(crops.counts, first_of_each(windows.counts))
+    return Windows(signals, crops.valid, counts)
 
 
 def batches(

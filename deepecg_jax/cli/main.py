@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",
     "predict": "deepecg_jax.cli.predict",
+    "embed": "deepecg_jax.cli.embed",
     "evaluate": "deepecg_jax.cli.evaluate",
     "compare": "deepecg_jax.cli.compare",
     "calibrate": "deepecg_jax.cli.calibrate",

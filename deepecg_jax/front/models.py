@@ -7,6 +7,7 @@ from pathlib import Path
 from deepecg_jax.bundle import bundle as bundles
 from deepecg_jax.bundle.bundle import Bundle
 from deepecg_jax.bundle.predict import predict_records, predict_split
+from deepecg_jax.data.loading.protocol import EvaluationProtocol
 from deepecg_jax.data.shards.split import Split
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.table.predictions import Predictions, write_predictions
@@ -24,6 +25,7 @@ def predict(
     convert: bool = False,
     where: Sequence[str] = (),
     site_profile: str | Path | None = None,
+    protocol: EvaluationProtocol | None = None,
     batch_size: int = 64,
 ) -> Predictions:
     """Scores of every label of a bundle: what ``deepecg predict`` writes, as a table.
@@ -42,6 +44,7 @@ def predict(
         convert: bring a data set's signals to the bundle's form where it expects another.
         where: of a split only ECGs that fulfil this, such as ``["noise < 0.1"]``.
         site_profile: of recordings, for a model of filtered ECGs: ``site_profile.json``.
+        protocol: crops and their aggregation, if not those that the bundle was validated with.
         batch_size: ECGs computed at once.
 
     Returns:
@@ -56,13 +59,13 @@ def predict(
     if isinstance(ecgs, Split):
         if site_profile is not None:
             raise UserError("site_profile goes with recordings: shards are filtered when built.")
-        predicted = predict_split(model, ecgs, batch_size, convert, where)
+        predicted = predict_split(model, ecgs, batch_size, convert, where, protocol)
     else:
         if convert or where:
             raise UserError("convert and where go with a split; recordings are always converted.")
         records = [ecgs] if isinstance(ecgs, (str, Path, Recording)) else list(ecgs)
         profiles = None if site_profile is None else site_profiles.load(site_profile)
-        predicted = predict_records(model, records, batch_size, profiles)
+        predicted = predict_records(model, records, batch_size, profiles, protocol)
         for place, reason in predicted.left_out:
             warnings.warn(f"{place} was left out: {reason}", stacklevel=2)
     if out is not None:

@@ -5,7 +5,7 @@ norm has averaged (``num_batches_tracked``, int64), though it uses the count onl
 is None, which it never is here; ``batches`` carries the counts, so nothing is lost on either way.
 """
 
-from deepecg_jax.interop.links import CONVOLUTION, MATRIX, Link, attention_head, linear, norm
+from deepecg_jax.interop.links import CONVOLUTION, MATRIX, Link, head_links, norm
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
 from deepecg_jax.models.heads import HeadConfig
 
@@ -35,9 +35,7 @@ def efficientnet_links(config: EfficientNetShape, head: HeadConfig | None) -> li
     if head is None:
         return links
     links = [link.prefixed("encoder.", "") for link in links]
-    if head.kind == "linear":
-        return links + linear("head.projection", "classifier.3")
-    return links + attention_head("classifier", config.width)
+    return links + head_links(head, config.width, "classifier.3", "classifier")
 
 
 def _block(jax: str, torch: str, stage: Stage, n_in: int) -> list[Link]:

@@ -45,6 +45,7 @@ def import_exported(path: str | Path, out: str | Path) -> bundle.Bundle:
         labels=labels or None,
         signal=load_contract(folder),
         thresholds=thresholds,
+        protocol=bundle.protocol_of(config, str(folder / bundle.CONFIG)),
         provenance={
             "task": "import",
             "kind": "export",

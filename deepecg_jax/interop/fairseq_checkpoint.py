@@ -44,7 +44,14 @@ def write_checkpoint(bundle: Bundle, path: Path) -> None:
     model = bundle.architecture.model
     if not isinstance(model, WCRShape):
         raise UserError(f"{bundle.folder} is no WCR model; fairseq-signals has no other.")
-    classifier = bundle.architecture.head is not None
+    head = bundle.architecture.head
+    classifier = head is not None
+    if head is not None and (head.readout != "mean" or head.kind == "attention_pool"):
+        what = head.kind if head.kind != "linear" else f"readout {head.readout}"
+        raise UserError(
+            f"{bundle.folder} has a head of {what}; fairseq-signals has none, so export it with "
+            "--layout native."
+        )
     config = model_config(model, bundle.objective)
     if classifier:
         config |= {

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from deepecg_jax.models.heads import HeadConfig
+
 MATRIX = (1, 0)  # (in, out) -> (out, in)
 CONVOLUTION = (2, 1, 0)  # (taps, in, out) -> (out, in, taps)
 LARGEST_COUNT = 2**24
@@ -66,6 +68,27 @@ def linear(jax: str, torch: str) -> list[Link]:
 def norm(jax: str, torch: str) -> list[Link]:
     """Links of a norm's scale and bias."""
     return [Link(f"{jax}.scale", f"{torch}.weight"), Link(f"{jax}.bias", f"{torch}.bias")]
+
+
+def head_links(head: HeadConfig, width: int, linear_name: str, attention_name: str) -> list[Link]:
+    """Links of a classifier's head; its linear layer, or its attention, have these names."""
+    if head.kind == "linear":
+        return linear("head.projection", linear_name)
+    if head.kind == "attention_pool":
+        return attention_pool_head(attention_name)
+    return attention_head(attention_name, width)
+
+
+def attention_pool_head(torch: str) -> list[Link]:
+    """Links of an `AttentionPoolHead`."""
+    names = {"to_query": "q", "to_key": "k", "to_value": "v", "projection": "proj"}
+    return [
+        Link("head.query", f"{torch}.query"),
+        *(
+            Link(f"head.{ours}", f"{torch}.{name}.weight", axes=MATRIX)
+            for ours, name in names.items()
+        ),
+    ]
 
 
 def attention_head(torch: str, width: int) -> list[Link]:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from deepecg_jax.bundle.bundle import Bundle
+from deepecg_jax.data.loading.protocol import WHOLE
 from deepecg_jax.errors import UserError
 from deepecg_jax.signals.contract import STANDARD_LEADS, SignalContract
 
@@ -39,9 +40,12 @@ def realistic_signals(contract: SignalContract, n_records: int = N_RECORDS) -> n
 
 
 def reference(bundle: Bundle, signals: np.ndarray) -> np.ndarray:
-    """What the bundle says: logits of a classifier, tokens of an encoder; full precision."""
+    """What the bundle says: logits of a classifier, tokens of an encoder; full precision.
+
+    Of the signals as they are: an exported model does not cut them into crops.
+    """
     if bundle.labels:
-        return bundle.logits(signals, batch_size=N_RECORDS)
+        return bundle.logits(signals, batch_size=N_RECORDS, protocol=WHOLE)
     return bundle.encode(signals, batch_size=N_RECORDS)
 
 

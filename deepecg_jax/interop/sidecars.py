@@ -40,6 +40,11 @@ def describe_input(bundle: Bundle) -> str:
         if bundle.labels
         else "tokens (batch, tokens, width)"
     )
+    if bundle.protocol.crop_seconds is not None:
+        output += (
+            f". `deepecg predict` takes {bundle.protocol.in_words}: cut the ECGs before this "
+            "model and join its outputs after it, or the thresholds do not fit"
+        )
     return (
         f"Input: float32 millivolts, {signal.sampling_rate:g} Hz, {signal.n_samples} samples, "
         f"leads {' '.join(signal.leads)}; a missing lead is zero. Output: {output}. "

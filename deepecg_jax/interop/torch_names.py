@@ -20,7 +20,7 @@ from deepecg_jax.interop.links import (
     LARGEST_COUNT,
     MATRIX,
     Link,
-    attention_head,
+    head_links,
     linear,
     norm,
 )
@@ -65,14 +65,23 @@ def wcr_links(config: WCRShape, head: HeadConfig | None) -> list[Link]:
     if head is None:
         return encoder_links(config)
     links = encoder_links(config, "encoder.", "encoder.")
-    if head.kind == "linear":
-        return links + linear("head.projection", "proj")
-    return links + attention_head("proj", config.width)
+    return links + head_links(head, config.width, "proj", "proj")
 
 
 def links_of(architecture: Architecture) -> list[Link]:
-    """Links of an encoder or a classifier; UserError for a family that has no form in PyTorch."""
-    return port_of(architecture.model).links(architecture.model, architecture.head)
+    """Links of an encoder or a classifier; UserError for a family, or a head of it, that has no
+    form in PyTorch.
+    """
+    port, head = port_of(architecture.model), architecture.head
+    if head is not None:
+        what = head.readout if head.kind == "linear" else head.kind
+        if what not in port.heads:
+            name = f"readout {what}" if head.kind == "linear" else f"{what} head"
+            raise UserError(
+                f"the {name} on an encoder of kind {architecture.model.kind} has no form in "
+                f"PyTorch, only {', '.join(port.heads)} have; export to StableHLO instead."
+            )
+    return port.links(architecture.model, head)
 
 
 class Port(NamedTuple):
@@ -81,12 +90,23 @@ class Port(NamedTuple):
     layout: str  # whose names its state dict has
     template: Path  # self-contained; it is written as torch_model.py
     links: Callable[[Any, HeadConfig | None], list[Link]]  # of the family's config and a head
+    heads: tuple[str, ...] = ("mean", "attention")  # readouts and heads that the template has
 
 
 _TEMPLATES = Path(__file__).parent / "templates"
 PORTS: dict[str, Port] = {
-    "wcr": Port("fairseq", _TEMPLATES / "torch_model.py", wcr_links),
-    "efficientnet": Port("deepecg-sl", _TEMPLATES / "torch_efficientnet.py", efficientnet_links),
+    "wcr": Port(
+        "fairseq",
+        _TEMPLATES / "torch_model.py",
+        wcr_links,
+        ("mean", "mean_max", "mean_local", "mean_max_local", "attention", "attention_pool"),
+    ),
+    "efficientnet": Port(
+        "deepecg-sl",
+        _TEMPLATES / "torch_efficientnet.py",
+        efficientnet_links,
+        ("mean", "mean_max", "attention", "attention_pool"),
+    ),
     "vit": Port("timm", _TEMPLATES / "torch_vit.py", vit_links),
 }
 """The families that have one, by kind."""

@@ -23,11 +23,21 @@ class FindingRules:
     rules: tuple[tuple[frozenset[str], int], ...]
     default: int
 
-    def label(self, codes: Collection[str]) -> int:
-        """Value of the finding for an ECG with these codes: 1, 0 or -1."""
+    def label(self, codes: Collection[str], possible: Collection[str] = ()) -> int:
+        """Value of the finding for an ECG with these codes: 1, 0 or -1.
+
+        possible: further codes that the ECG may have or not; -1 where that makes a difference.
+        """
         present = frozenset(codes)
         values = [value for needed, value in self.rules if needed <= present]
-        return max(values, key=_STRENGTH.__getitem__) if values else self.default
+        found = max(values, key=_STRENGTH.__getitem__) if values else self.default
+        if possible:
+            both = present.union(possible)
+            more = [value for needed, value in self.rules if needed <= both and value not in values]
+            # the strongest rule decides, so that what any set of them does one of them does alone
+            if any(max([*values, v], key=_STRENGTH.__getitem__) != found for v in more):
+                return UNKNOWN
+        return found
 
 
 def read_map(rows: Iterable[Mapping[str, str]], code_column: str) -> tuple[FindingRules, ...]:
@@ -55,7 +65,9 @@ def read_map(rows: Iterable[Mapping[str, str]], code_column: str) -> tuple[Findi
     return tuple(FindingRules(name, tuple(lines), defaults[name]) for name, lines in rules.items())
 
 
-def label_vector(rules: Iterable[FindingRules], codes: Collection[str]) -> np.ndarray:
-    """Labels of one ECG: int8 (number of findings,), values 1, 0, -1."""
+def label_vector(
+    rules: Iterable[FindingRules], codes: Collection[str], possible: Collection[str] = ()
+) -> np.ndarray:
+    """Labels of one ECG: int8 (number of findings,), values 1, 0, -1; see `FindingRules.label`."""
     present = frozenset(codes)
-    return np.array([rule.label(present) for rule in rules], np.int8)
+    return np.array([rule.label(present, possible) for rule in rules], np.int8)

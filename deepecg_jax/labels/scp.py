@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from deepecg_jax.labels.findings import shipped_table
-from deepecg_jax.labels.maps import FindingRules, label_vector, read_map
+from deepecg_jax.labels.maps import UNKNOWN, FindingRules, label_vector, read_map
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,62 @@ def finding_rules() -> tuple[FindingRules, ...]:
 
 
 @cache
+def kinds() -> dict[str, tuple[str, ...]]:
+    """diagnostic, form, rhythm -> the 44, 19 and 12 statements of each (four are in the first two).
+
+    With all 71, the superclasses and the subclasses they are the six tasks of the PTB-XL benchmark.
+    """
+    return {
+        kind: tuple(s.name for s in statements() if getattr(s, kind))
+        for kind in ("diagnostic", "form", "rhythm")
+    }
+
+
+@cache
 def label_names() -> tuple[str, ...]:
-    """``superclass:X``, ``subclass:X``, ``scp:X`` for the 71 statements, then finding names."""
+    """``superclass:X``, ``subclass:X``, ``scp:X`` for the 71 statements, the same statements as
+    ``diagnostic:X``, ``form:X`` and ``rhythm:X``, then finding names.
+    """
     return (
         *(f"superclass:{name}" for name in superclasses()),
         *(f"subclass:{name}" for name in subclasses()),
         *(f"scp:{statement.name}" for statement in statements()),
+        *(f"{kind}:{name}" for kind, names in kinds().items() for name in names),
         *(rule.finding for rule in finding_rules()),
     )
 
 
-def labels_of(codes: Collection[str]) -> np.ndarray:
+def labels_of(codes: Collection[str], from_classes: bool = False) -> np.ndarray:
     """Labels of one ECG from its statements: int8 (len(label_names()),), values 1, 0, -1.
 
     Args:
         codes: names of the statements in the record's ``scp_codes``.
+        from_classes: the diagnostic statements were put together from the record's subclasses, so
+            that they stand for these alone (`open_statements`).
     """
     present = frozenset(codes)
+    possible = open_statements(present) if from_classes else frozenset()
     groups = [*superclasses().values(), *subclasses().values()]
-    stated = [bool(group & present) for group in groups]
-    stated += [statement.name in present for statement in statements()]
-    return np.concatenate([np.array(stated, np.int8), label_vector(finding_rules(), present)])
+    value = {
+        s.name: UNKNOWN if s.name in possible else int(s.name in present) for s in statements()
+    }
+    known = [int(bool(group & present)) for group in groups]
+    known += value.values()
+    known += [value[name] for names in kinds().values() for name in names]
+    findings = label_vector(finding_rules(), present - possible, possible)
+    return np.concatenate([np.array(known, np.int8), findings])
+
+
+def open_statements(codes: Collection[str]) -> frozenset[str]:
+    """Statements that an ECG may have or not, if only its subclasses, forms and rhythms are known.
+
+    A subclass that is present leaves its statements open: all of them but those that are forms too,
+    and but a single one that nothing else explains (``CLBBB`` is all there is in its subclass).
+    """
+    present, forms = frozenset(codes), frozenset(kinds()["form"])
+    found: set[str] = set()
+    for group in subclasses().values():
+        other = group - forms
+        if group & present and (len(other) > 1 or group & present & forms):
+            found |= other
+    return frozenset(found)

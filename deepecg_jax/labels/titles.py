@@ -9,6 +9,12 @@ from deepecg_jax.labels import scp, snomed
 def _titles() -> dict[str, str]:
     return {
         **{f"scp:{statement.name}": statement.description for statement in scp.statements()},
+        **{
+            f"{kind}:{statement.name}": statement.description
+            for kind, names in scp.kinds().items()
+            for statement in scp.statements()
+            if statement.name in names
+        },
         **{f"snomed:{code.code}": code.name for code in snomed.codes()},
     }
 

@@ -13,7 +13,6 @@ from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import training_batches
 from deepecg_jax.data.loading.inputs import LabelledSplit, fingerprint, labelled_split
-from deepecg_jax.data.loading.records import Records
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.discrimination.thresholds import fit_thresholds
 from deepecg_jax.models.encoder import EncoderConfig
@@ -58,9 +57,9 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
     if config.mode == "full":
         console.print(f"training on {described(mesh)}{ways(start.model, config, mesh)}")
     task = Task(config, start.model, head, len(names), contract.sampling_rate)
-    recipe = make_recipe(task, start.encoder, training.records, mesh)
+    recipe = make_recipe(task, start.encoder, training, mesh)
     records = recipe.records(training.records)
-    validation = Validation(recipe, held_out, config.stopping, mesh)
+    validation = Validation(recipe, held_out, config, mesh)
     fitted = fit(
         config,
         mesh,
@@ -106,6 +105,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Path:
             labels=names,
             thresholds=thresholds,
             signal=contract,
+            protocol=config.evaluation,
             metrics={
                 "validation": {
                     "dataset": data.dataset,
@@ -184,11 +184,13 @@ def splits(
     if start.contract is not None:
         require_same(start.contract, contract, str(config.init_from), source)
     require_both_classes(training, f"{source}, split {data.train_split}")
+    config.evaluation.check(contract, start.model.n_tokens, source)
     if config.mode != "linear":
         check_views(config.augment, contract, start.model, source)
     elif ignored := config.ignored():
         console.print(
-            f"mode=linear encodes every ECG once, as it is: not used are {', '.join(ignored)}"
+            f"mode=linear encodes what it learns from once, as it is: not used are "
+            f"{', '.join(ignored)}"
         )
     require_agreement(
         "the data",
@@ -200,12 +202,15 @@ def splits(
 
 def head_of(config: FinetuneConfig, model: EncoderConfig) -> HeadConfig:
     """The head that ``mode`` trains, with the attention heads of the encoder unless it says so."""
-    kind = {"full": config.head.kind, "linear": "linear", "attention": "attention"}[config.mode]
-    heads = config.head.heads or model.attention_heads
-    return config.head.model_copy(update={"kind": kind, "heads": heads})
+    kind = config.head.kind
+    if config.mode == "linear":
+        kind = "linear"
+    elif config.mode == "attention" and kind == "linear":
+        kind = "attention"
+    return config.head.model_copy(update={"kind": kind}).completed(model)
 
 
-def make_recipe(task: Task, encoder: Weights, training: Records, mesh: Mesh) -> Recipe:
+def make_recipe(task: Task, encoder: Weights, training: LabelledSplit, mesh: Mesh) -> Recipe:
     """The recipe of ``mode``; a frozen encoder without ``init_from`` is a random one."""
     mode = task.config.mode
     if mode == "full":
@@ -215,7 +220,7 @@ def make_recipe(task: Task, encoder: Weights, training: Records, mesh: Mesh) -> 
     frozen = jax.device_put(encoder, replicated(mesh))
     if mode == "attention":
         return attention_recipe(task, frozen)
-    return linear_recipe(task, frozen, training, mesh)
+    return linear_recipe(task, frozen, training.records, training.valid_samples, mesh)
 
 
 def require_both_classes(split: LabelledSplit, where: str) -> None:

@@ -12,11 +12,12 @@ from jax.sharding import Mesh
 
 from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import evaluation_batches
+from deepecg_jax.data.loading.protocol import pieces_of
 from deepecg_jax.data.loading.records import ArrayRecords, Records
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
-from deepecg_jax.models.heads import AttentionHead, Classifier, HeadConfig, LinearHead, build_head
+from deepecg_jax.models.heads import Classifier, Head, HeadConfig, LinearHead, build_head
 from deepecg_jax.models.layers import as_dtype
-from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.models.readouts import read_out, readout_width
 from deepecg_jax.objectives.augmentation.apply import changes_of, viewed
 from deepecg_jax.objectives.augmentation.view import View
 from deepecg_jax.objectives.classification import classification_loss
@@ -28,7 +29,6 @@ from deepecg_jax.training.types import Array, Batch, Build, HostBatch, Loss, M, 
 
 EVALUATION_BATCH = 64
 MODEL_INPUTS = ("signal", "lead_mask", "valid_samples")
-Head = LinearHead | AttentionHead
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Task:
 
     def build_head(self, key: Array) -> Head:
         """A new head."""
-        return build_head(self.head, self.model.width, self.n_labels, key)
+        return build_head(self.head, self.model, self.n_labels, key)
 
 
 @dataclass(frozen=True)
@@ -109,43 +109,55 @@ def attention_recipe(task: Task, encoder: Weights) -> Recipe:
     ) -> tuple[Array, Metrics]:
         augment_key, dropout_key = jax.random.split(draw.key)
         signal, valid, labels = augment(config, batch, augment_key, task.sampling_rate)
-        encoded = nnx.merge(encoder_graphdef, frozen)(signal.astype(dtype), valid_samples=valid)
-        probe = nnx.merge(graphdef, weights)
-        tokens = jax.lax.stop_gradient(encoded.tokens)
-        value = loss_of(config, probe(tokens, encoded.padding, dropout_key), labels)
+        encoder = nnx.merge(encoder_graphdef, frozen)
+        features = encoder.features(signal.astype(dtype), valid_samples=valid)
+        encoded = jax.lax.stop_gradient((features, encoder.context(features)))
+        value = loss_of(config, nnx.merge(graphdef, weights)(*encoded, dropout_key), labels)
         return value, {"loss": value}
 
     def logits(params: Weights, frozen: Weights, batch: Batch) -> Array:
         signal, valid = clean(batch).astype(dtype), batch.get("valid_samples")
-        encoded = nnx.merge(encoder_graphdef, frozen)(signal, valid_samples=valid)
-        return nnx.merge(graphdef, params)(encoded.tokens, encoded.padding)
+        encoder = nnx.merge(encoder_graphdef, frozen)
+        features = encoder.features(signal, valid_samples=valid)
+        return nnx.merge(graphdef, params)(features, encoder.context(features))
 
     return Recipe(task.build_head, {}, encoder, loss, logits, lambda r: r, _classifier)
 
 
-def linear_recipe(task: Task, encoder: Weights, train_records: Records, mesh: Mesh) -> Recipe:
-    """A linear probe: every ECG is encoded once, the pooled vectors are standardised, and only a
-    linear layer is trained. The standardisation is folded into that layer in the bundle.
-    """
+def linear_recipe(
+    task: Task, encoder: Weights, train_records: Records, valid_samples: np.ndarray, mesh: Mesh
+) -> Recipe:
+    """A linear probe: every ECG is encoded once, the vectors that the head's readout gives are
+    standardised, and only a linear layer is trained. The standardisation is folded into that layer
+    in the bundle. What is evaluated by crops is learned from them too, each a vector.
 
-    def build(key: Array) -> Head:
-        return build_head(HeadConfig(kind="linear"), task.model.width, task.n_labels, key)
+    valid_samples: (N,) of the training ECGs, before zero padding.
+    """
+    readout = task.head.readout
+    width = readout_width(readout, task.model)
+
+    def build(key: Array) -> LinearHead:
+        return LinearHead(width, task.n_labels, key)
 
     graphdef = _graphdef(build)
     encoder_graphdef = _graphdef(task.build_encoder)
 
     def pool(frozen: Weights, batch: Batch) -> Array:
         valid = batch.get("valid_samples")
-        output = nnx.merge(encoder_graphdef, frozen)(clean(batch), valid_samples=valid)
-        return mean_pool(output.tokens, output.padding)
+        module = nnx.merge(encoder_graphdef, frozen)
+        features = module.features(clean(batch), valid_samples=valid)
+        return read_out(readout, features, module.context(features))
 
-    pooled = evaluated(pool, (encoder,), train_records, mesh)
+    protocol = task.config.evaluation
+    pieces, counts = pieces_of(train_records, valid_samples, protocol, task.sampling_rate)
+    pooled = evaluated(pool, (encoder,), pieces, mesh)
     centre, scale = pooled.mean(0), np.maximum(pooled.std(0), 1e-6)
     labels = np.stack([train_records[i]["labels"] for i in range(len(train_records))])
+    labels = np.repeat(labels, counts, axis=0)
     training = ArrayRecords({"features": (pooled - centre) / scale, "labels": labels})
 
     def head_logits(params: Weights, features: Array) -> Array:
-        return nnx.merge(graphdef, params)(features[:, None, :], None)
+        return nnx.merge(graphdef, params).classified(features)
 
     def loss(
         weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from deepecg_jax.config import StoppingConfig
+from deepecg_jax.config import FinetuneConfig, StoppingConfig
 from deepecg_jax.data.loading.inputs import LabelledSplit
+from deepecg_jax.data.loading.protocol import pieces_of
 from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.resampling.bootstrap import bootstrap_auroc
 from deepecg_jax.training.recipes import Recipe, evaluated
 from deepecg_jax.training.state import weights_of
-from deepecg_jax.training.types import Array, Batch, Best, State, Weights
+from deepecg_jax.training.types import Array, Best, State, Weights
 
 
 class BestByAuroc:
@@ -74,21 +75,23 @@ class BestByAuroc:
 
 
 class Validation(BestByAuroc):
-    """Scores the held-out ECGs."""
+    """Scores the held-out ECGs by the evaluation protocol of a config."""
 
-    def __init__(self, recipe: Recipe, split: LabelledSplit, stopping: StoppingConfig, mesh: Mesh):
-        self._records, self._frozen, self._mesh = split.records, recipe.frozen, mesh
-
-        # one function for all validations, so that it is compiled once
-        def probabilities(params: Weights, frozen: Weights, batch: Batch) -> Array:
-            return jax.nn.sigmoid(recipe.logits(params, frozen, batch))
-
-        self._probabilities = probabilities
-        super().__init__(split.labels, split.names, stopping)
+    def __init__(self, recipe: Recipe, split: LabelledSplit, config: FinetuneConfig, mesh: Mesh):
+        self._frozen, self._mesh, self._protocol = recipe.frozen, mesh, config.evaluation
+        self._logits = recipe.logits  # one function for all validations, so it is compiled once
+        self._pieces, self._counts = pieces_of(
+            split.records,
+            split.valid_samples,
+            config.evaluation,
+            split.split.contract.sampling_rate,
+        )
+        super().__init__(split.labels, split.names, config.stopping)
 
     def scores(self, params: Weights) -> np.ndarray:
-        """Probabilities of the held-out records, (n, C) float32."""
-        return evaluated(self._probabilities, (params, self._frozen), self._records, self._mesh)
+        """Probabilities of the held-out records, (n, C) float32: those of `deepecg predict`."""
+        logits = evaluated(self._logits, (params, self._frozen), self._pieces, self._mesh)
+        return self._protocol.joined_probabilities(logits, self._counts)
 
 
 def auroc_by_label(

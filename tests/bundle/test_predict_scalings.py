@@ -9,7 +9,7 @@ import pytest
 from ecg_sources import write_wfdb
 
 from deepecg_jax.bundle import bundle as bundles
-from deepecg_jax.bundle import predict
+from deepecg_jax.bundle import ecgs, predict
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.shards.selection import positions_where
 from deepecg_jax.data.shards.split import open_split
@@ -32,12 +32,12 @@ def seen_by(contract: SignalContract, files: list[Path], profiles: Any = None) -
     """The batches of windows that a bundle with this contract gets."""
     batches: list[np.ndarray] = []
 
-    def probabilities(windows, *, valid_samples, batch_size):
-        assert len(valid_samples) == len(windows)
-        batches.append(windows)
-        return np.full((len(windows), 1), 0.5, np.float32)
+    def scores(windows, protocol, batch_size):
+        assert len(windows.valid_samples) == len(windows.signals) == windows.counts.sum()
+        batches.append(windows.signals)
+        return np.full((len(windows.counts), 1), 0.5, np.float32)
 
-    bundle = SimpleNamespace(signal=contract, labels=("AF",), probabilities=probabilities)
+    bundle = SimpleNamespace(signal=contract, labels=("AF",), scores=scores)
     found = predict.predict_records(bundle, files, 2, profiles)  # type: ignore[arg-type]
     assert found.left_out == () and len(found.table) == len(files)
     return batches
@@ -49,7 +49,7 @@ def test_deepecg_files_are_one_batch(files, tmp_path, monkeypatch) -> None:
     expected, info = deepecg.standardize(np.rint(ECGS * 1000) / 1000)
     np.testing.assert_allclose(windows, expected, atol=2e-6)
     assert abs(info.factor - 1) > 0.01
-    monkeypatch.setattr(predict, "DEEPECG_BATCH", 3)
+    monkeypatch.setattr(ecgs, "DEEPECG_BATCH", 3)
     batches = seen_by(contract, files)
     assert [len(batch) for batch in batches] == [3, 3]
     np.testing.assert_allclose(batches[1], deepecg.standardize(ECGS[3:])[0], atol=2e-3)
@@ -87,12 +87,12 @@ def test_only_the_ecgs_asked_for_are_predicted(tmp_path) -> None:
     split = open_split(tmp_path, "synthetic", "train")
     seen: list[np.ndarray] = []
 
-    def probabilities(windows, *, valid_samples, batch_size):
-        seen.append(windows)
-        return np.full((len(windows), 1), 0.5, np.float32)
+    def scores(windows, protocol, batch_size):
+        seen.append(windows.signals)
+        return np.full((len(windows.counts), 1), 0.5, np.float32)
 
     bundle: Any = SimpleNamespace(
-        signal=SignalContract(), labels=("Afib",), probabilities=probabilities, folder=tmp_path
+        signal=SignalContract(), labels=("Afib",), scores=scores, folder=tmp_path
     )
     chosen = positions_where(split, ["noise < 0.02"])
     table = predict.predict_split(bundle, split, 7, where=["noise < 0.02"]).table

@@ -196,8 +196,8 @@ def test_a_count_that_float32_cannot_hold_is_refused() -> None:
 def test_what_the_templates_share_is_the_same() -> None:
     """Each template is a file of its own; heads and file format must not drift apart."""
     parts = {}
-    for kind, (_, template, _) in PORTS.items():
-        tree = ast.parse(template.read_text())
+    for kind, port in PORTS.items():
+        tree = ast.parse(port.template.read_text())
         nodes = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
         parts[kind] = {node.name: ast.unparse(node) for node in nodes}
     shared = set.intersection(*(set(named) for named in parts.values()))

@@ -20,8 +20,10 @@ def test_ptb_xl_label_names() -> None:
     names = scp.label_names()
     assert names[:5] == tuple(f"superclass:{name}" for name in ("NORM", "MI", "STTC", "CD", "HYP"))
     kinds = [name.split(":")[0] for name in names if ":" in name]
-    assert [kinds.count(kind) for kind in ("superclass", "subclass", "scp")] == [5, 23, 71]
-    assert set(names[99:]) <= set(FINDINGS) and len(set(names)) == len(names) == 121
+    # the six tasks of the PTB-XL benchmark (Strodthoff et al. 2021)
+    tasks = {"superclass": 5, "subclass": 23, "scp": 71, "diagnostic": 44, "form": 19, "rhythm": 12}
+    assert {kind: kinds.count(kind) for kind in tasks} == tasks and set(kinds) == set(tasks)
+    assert set(names[174:]) <= set(FINDINGS) and len(set(names)) == len(names) == 196
 
 
 @pytest.mark.real
@@ -49,8 +51,42 @@ def test_groups_are_unions_of_their_statements() -> None:
         "scp:IMI",
         "scp:LVH",
         "scp:SR",
+        "diagnostic:IMI",
+        "diagnostic:LVH",
+        "rhythm:SR",
     }
     assert all(value in (0, 1) for name, value in labels.items() if ":" in name)
+
+
+def test_a_statement_has_one_value_under_all_its_names() -> None:
+    labels = scp_labels("NDT", "AFIB")
+    named = {name for name, value in labels.items() if value == 1 and name.endswith(":NDT")}
+    assert named == {"scp:NDT", "diagnostic:NDT", "form:NDT"}  # it is both, as four statements are
+    for name, value in labels.items():
+        kind, _, statement = name.partition(":")
+        if kind in ("diagnostic", "form", "rhythm"):
+            assert value == labels[f"scp:{statement}"], name
+
+
+def from_classes(*codes: str) -> dict[str, int]:
+    values = scp.labels_of(codes, from_classes=True)
+    return dict(zip(scp.label_names(), values.tolist(), strict=True))
+
+
+def test_classes_leave_open_which_of_their_statements_it_was() -> None:
+    """scp_codes that were put together from subclasses, forms and rhythms."""
+    labels = from_classes("1AVB", "CLBBB", "NDT", "SR")  # _AVB has 1AVB, 2AVB and 3AVB
+    assert labels["subclass:_AVB"] == labels["superclass:CD"] == labels["scp:CLBBB"] == 1
+    assert labels["scp:1AVB"] == labels["diagnostic:3AVB"] == -1
+    assert labels["1st degree AV block"] == labels["Third Degree AV Block"] == -1
+    assert labels["Left bundle branch block"] == 1 and labels["Sinusal"] == 1
+    # the form NDT explains the subclass STTC; whether EL (no form) was there too is open
+    assert labels["form:NDT"] == labels["subclass:STTC"] == 1 and labels["scp:EL"] == -1
+    assert labels["form:DIG"] == labels["scp:DIG"] == labels["scp:IMI"] == labels["Afib"] == 0
+    assert labels["Right bundle branch block"] == 0  # no subclass of it
+    exact = scp_labels("1AVB", "CLBBB", "NDT", "SR")
+    agrees = {name for name, value in labels.items() if value in (-1, exact[name])}
+    assert agrees == set(labels), "what is known from classes is what the statements say"
 
 
 @pytest.mark.parametrize("code", ["SR", "STACH", "SBRAD", "SARRH"])

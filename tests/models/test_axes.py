@@ -23,12 +23,16 @@ def build(name: str, key: jax.Array) -> nnx.Module:
         return Pretrainer(wcr, WCRObjectiveConfig(lead_decoder=True), key)
     kind, model = name.split("-")
     config = {"wcr": wcr, "efficientnet": EfficientNetConfig(), "toy": ToyConfig()}[model]
-    settings = HeadConfig.model_validate({"kind": kind, "heads": config.attention_heads})
-    return Classifier(config.build(key), build_head(settings, config.width, 5, key))
+    head = build_head(HeadConfig.model_validate({"kind": kind}), config, 5, key)
+    return Classifier(config.build(key), head)
 
 
 @pytest.mark.parametrize(
-    "name", ["pretrainer", "linear-wcr", "attention-wcr", "linear-efficientnet", "attention-toy"]
+    "name",
+    [
+        *("pretrainer", "linear-wcr", "attention-wcr", "attention_pool-wcr"),
+        *("linear-efficientnet", "attention-toy"),
+    ],
 )
 def test_every_variable_has_axes_that_fit(name: str) -> None:
     module = nnx.eval_shape(lambda: build(name, jax.random.key(0)))

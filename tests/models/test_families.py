@@ -19,8 +19,9 @@ from toys import ToyConfig
 
 from deepecg_jax.models.encoder import Encoder, EncoderConfig, Features, Tokens
 from deepecg_jax.models.families import FAMILIES, encoder_config
-from deepecg_jax.models.heads import HeadConfig, build_head
+from deepecg_jax.models.heads import Head, HeadConfig, build_head
 from deepecg_jax.models.pooling import mean_pool
+from deepecg_jax.models.readouts import READOUTS
 
 
 @pytest.fixture(params=[*FAMILIES, "toy"])
@@ -55,8 +56,10 @@ def pooled_of(
 
 
 @jaxtyped(typechecker=beartype)
-def logits_of(head: Any, tokens: Float[Array, "B N D"]) -> Float[Array, "B 5"]:
-    return head(tokens, None)
+def logits_of(
+    head: Head, values: Float[Array, "B N C"], tokens: Float[Array, "B N D"]
+) -> Float[Array, "B 5"]:
+    return head(Features(values, jnp.float32(0), None), Tokens(tokens, None, tokens[:, 0]))
 
 
 def built(config: EncoderConfig) -> Encoder:
@@ -83,9 +86,12 @@ def _check_shapes(config: EncoderConfig, dtype: Any) -> None:
     tokens = tokens_of(encoder, values, None)
     assert tokens.shape == (2, n, config.width) and tokens.dtype == dtype
     assert pooled_of(tokens, jnp.zeros((2, n), bool)).dtype == jnp.float32
-    for kind in ("linear", "attention"):
-        settings = HeadConfig(kind=kind, heads=config.attention_heads)
-        logits_of(build_head(settings, config.width, 5, jax.random.key(3)), tokens)
+    for kind in ("attention", "attention_pool"):
+        head = build_head(HeadConfig(kind=kind), config, 5, jax.random.key(3))
+        assert logits_of(head, values, tokens).dtype == jnp.float32
+    for readout in READOUTS:
+        head = build_head(HeadConfig(readout=readout), config, 5, jax.random.key(3))
+        assert logits_of(head, values, tokens).dtype == jnp.float32
     with pytest.raises(TypeCheckError, match="parameter 'signal'"):  # the wrappers do check
         features_of(encoder, signal[0], None)
 

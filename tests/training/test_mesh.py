@@ -17,14 +17,14 @@ from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.training.mesh import parameter_shardings
 from deepecg_jax.training.state import parts_of, shapes_of
 
+TINY = WCRConfig(size="tiny")
 BUILDS = {
-    "wcr": lambda key: Pretrainer(
-        WCRConfig(size="tiny"), WCRObjectiveConfig(lead_decoder=True), key
-    ),
+    "wcr": lambda key: Pretrainer(TINY, WCRObjectiveConfig(lead_decoder=True), key),
     "efficientnet": lambda key: EfficientNetConfig().build(key),
     "vit": lambda key: ViTConfig(size="tiny", patches="per_lead").build(key),
-    "linear head": lambda key: build_head(HeadConfig(kind="linear"), 16, 3, key),
-    "attention head": lambda key: build_head(HeadConfig(kind="attention", heads=2), 16, 3, key),
+    "linear head": lambda key: build_head(HeadConfig(readout="mean_max_local"), TINY, 3, key),
+    "attention head": lambda key: build_head(HeadConfig(kind="attention"), TINY, 3, key),
+    "attention pool": lambda key: build_head(HeadConfig(kind="attention_pool"), TINY, 3, key),
     "bert": lambda key: BertClassifier(BertConfig.of_size("tiny", 99, ("a",)), key),
 }
 SPREAD = {

@@ -26,7 +26,8 @@ class DataConfig(Settings):
     where: tuple[str, ...] = Field(
         default=(),
         description="conditions on quality measures or metadata that every ECG read must fulfil, "
-        "such as ['seconds >= 10', 'noise < 0.1']; the columns of quality.parquet, age, sex, fold",
+        "such as ['seconds >= 10', 'noise < 0.1']; the columns of quality.parquet, age, sex, fold; "
+        "'any superclass:*' asks for a label that is present",
     )
     cache_gb: float = Field(
         default=4.0, ge=0, description="a split is held in memory if it needs at most this many GB"

@@ -26,6 +26,11 @@ class LabelledSplit:
     split: Split
     positions: np.ndarray
 
+    @property
+    def valid_samples(self) -> np.ndarray:
+        """Samples of each record before its zero padding, (n,)."""
+        return self.split.valid_samples[self.positions]
+
 
 def pretraining_sources(
     config: DataConfig, seed: int, columns: Collection[str], whole: bool

@@ -2,7 +2,8 @@
 
 A condition is ``COLUMN OPERATOR VALUE``, such as ``noise < 0.1``; several must all hold. Columns
 are those of ``quality.parquet`` and, of ``index.parquet``, age, sex, fold and the ids. An ECG whose
-value is unknown fulfils no condition on it.
+value is unknown fulfils no condition on it. ``any PATTERN``, such as ``any superclass:*``, holds
+where a label that fits is present: benchmarks leave out ECGs without any label of their task.
 """
 
 import difflib
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from deepecg_jax.data.shards.index import QUALITY_FILE
 from deepecg_jax.data.shards.split import Split
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels.maps import PRESENT
+from deepecg_jax.labels.select import select_labels
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
@@ -30,6 +33,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
 }
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
+_ANY = re.compile(r"\s*any\s+([^<>=!\s].*?)\s*")
 _INDEX_COLUMNS = ("record_id", "patient_id", "age", "sex", "fold")
 _PLACE = ("split", "position")
 _TRUTH = {"true": True, "false": False}
@@ -66,16 +70,27 @@ def positions_where(split: Split, conditions: Sequence[str]) -> np.ndarray:
     keep = np.ones(len(split), bool)
     if not conditions:
         return np.flatnonzero(keep)
-    parsed = [parse_condition(text) for text in conditions]
+    parsed, said = [], []
+    for text in conditions:
+        said.append(text.strip())
+        if pattern := _ANY.fullmatch(text):
+            keep &= _any_present(split, pattern[1])
+        else:
+            parsed.append(parse_condition(text))
     columns = _columns(split, {condition.column for condition in parsed})
     for condition in parsed:
         keep &= _fulfilled(condition, columns[condition.column], len(split))
     if not keep.any():
         raise UserError(
-            f"No ECG of {split.folder}, split {split.name}, fulfils "
-            f"{' and '.join(condition.text for condition in parsed)}."
+            f"No ECG of {split.folder}, split {split.name}, fulfils {' and '.join(said)}."
         )
     return np.flatnonzero(keep)
+
+
+def _any_present(split: Split, pattern: str) -> np.ndarray:
+    """(N,) bool: a label that fits is present; UserError if none fits."""
+    columns = select_labels([pattern], split.label_names, str(split.folder))[1]
+    return (split.labels[:, columns] == PRESENT).any(1)
 
 
 def _columns(split: Split, wanted: set[str]) -> dict[str, tuple[pa.ChunkedArray, np.ndarray]]:

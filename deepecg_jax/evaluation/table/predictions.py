@@ -116,12 +116,17 @@ def to_table(predictions: Predictions, where: str = "the predictions") -> pa.Tab
         column = labels[:, j]
         if not np.isin(column, (UNKNOWN, 0, 1)).all():
             raise UserError(f"{where}: labels of '{name}' must be 1, 0 or -1 (unknown).")
-        columns[LABEL + name] = pa.array(column.astype(np.int8), mask=column == UNKNOWN)
+        columns[LABEL + name] = label_column(column)
         columns[SCORE + name] = pa.array(np.ascontiguousarray(scores[:, j]))
     columns |= {name: _column(name, values) for name, values in p.extra.items()}
     if p.weight is not None:
         columns[WEIGHT] = pa.array(np.asarray(p.weight, np.float64))
     return pa.table(columns)
+
+
+def label_column(labels: np.ndarray) -> pa.Array:
+    """Labels of one finding, (N,) of 1, 0 and -1 -> int8, an unknown one (-1) null."""
+    return pa.array(labels.astype(np.int8), mask=labels == UNKNOWN)
 
 
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:

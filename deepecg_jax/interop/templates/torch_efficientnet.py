@@ -189,22 +189,50 @@ class AttentionHead(nn.Module):
         return self.linear(self.pooler(tokens))
 
 
+class AttentionPool(nn.Module):
+    """One learned query looks at the tokens (B, N, D), its output projection gives (B, labels)."""
+
+    def __init__(self, width, heads, labels):
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(width) / width**0.5)
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.proj = nn.Linear(width, labels, bias=False)
+        self.heads = heads
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query = self.q(self.query).expand(len(tokens), 1, -1)
+        return self.proj(attend(query, self.k(tokens), self.v(tokens), self.heads)[:, 0])
+
+
+class MeanMax(nn.Module):
+    """Mean and maximum over time, (B, C, T) -> (B, 2 C, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean(-1, keepdim=True), x.amax(-1, keepdim=True)], 1)
+
+
 class Classifier(Encoder):
-    """(B, leads, T) millivolts -> logits (B, labels); a linear head averages the tokens first."""
+    """(B, leads, T) millivolts -> logits (B, labels).
+
+    A linear head reads the mean of the tokens, or, if its readout says so, also their maximum.
+    """
 
     def __init__(self, config, head, labels):
         super().__init__(config)
-        self.mean = head["kind"] == "linear"
+        self.linear = head["kind"] == "linear"
         width = config["width"]
-        if self.mean:
-            last = nn.Dropout(head["dropout"]), nn.Linear(width, labels)
-            self.classifier = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), *last)
+        if self.linear:
+            mean = head.get("readout", "mean") == "mean"
+            pool = nn.AdaptiveAvgPool1d(1) if mean else MeanMax()
+            last = nn.Dropout(head["dropout"]), nn.Linear(width if mean else 2 * width, labels)
+            self.classifier = nn.Sequential(pool, nn.Flatten(), *last)
         else:
-            self.classifier = AttentionHead(width, head["heads"], labels)
+            kind = AttentionHead if head["kind"] == "attention" else AttentionPool
+            self.classifier = kind(width, head["heads"], labels)
 
     def forward(self, signals: Tensor) -> Tensor:
         tokens = super().forward(signals)
-        return self.classifier(tokens.transpose(1, 2) if self.mean else tokens)
+        return self.classifier(tokens.transpose(1, 2) if self.linear else tokens)
 
 
 DTYPES = {"F32": torch.float32, "I64": torch.int64}

@@ -155,12 +155,19 @@ class Encoder(nn.Module):
         shape = config["layers"], config["heads"], config["ffn_width"]
         self.encoder = Transformer(width, *shape, config["layer_norm_first"])
 
-    def forward(self, signals: Tensor) -> Tensor:
+    def local(self, signals: Tensor) -> Tensor:
+        """Features (B, N, C) before any context."""
         if signals.ndim != 3 or signals.shape[1] != self.leads:
             raise ValueError(f"signals are {tuple(signals.shape)}, not (batch, {self.leads}, time)")
-        features = self.layer_norm(self.feature_extractor(signals).transpose(1, 2))
+        return self.layer_norm(self.feature_extractor(signals).transpose(1, 2))
+
+    def context(self, features: Tensor) -> Tensor:
+        """Tokens (B, N, D) that know of each other."""
         x = self.post_extract_proj(features)
         return self.encoder(x + self.conv_pos(x))
+
+    def forward(self, signals: Tensor) -> Tensor:
+        return self.context(self.local(signals))
 
 
 class CrossAttention(nn.Module):
@@ -230,21 +237,53 @@ class AttentionHead(nn.Module):
         return self.linear(self.pooler(tokens))
 
 
+class AttentionPool(nn.Module):
+    """One learned query looks at the tokens (B, N, D), its output projection gives (B, labels)."""
+
+    def __init__(self, width, heads, labels):
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(width) / width**0.5)
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.proj = nn.Linear(width, labels, bias=False)
+        self.heads = heads
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query = self.q(self.query).expand(len(tokens), 1, -1)
+        return self.proj(attend(query, self.k(tokens), self.v(tokens), self.heads)[:, 0])
+
+
 class Classifier(nn.Module):
-    """(B, leads, T) millivolts -> logits (B, labels); a linear head averages the tokens first."""
+    """(B, leads, T) millivolts -> logits (B, labels).
+
+    A linear head reads the mean of the tokens, or, if its readout is named so, also their maximum
+    and the same of the local features.
+    """
 
     def __init__(self, config, head, labels):
         super().__init__()
         self.encoder = Encoder(config)
-        self.mean = head["kind"] == "linear"
-        if self.mean:
-            self.proj = nn.Linear(config["width"], labels)
+        self.readout = head.get("readout", "mean") if head["kind"] == "linear" else None
+        width = config["width"]
+        if self.readout is not None:
+            local = config["conv_layers"][-1][0] if "local" in self.readout else 0
+            self.proj = nn.Linear((width + local) * (1 + ("max" in self.readout)), labels)
         else:
-            self.proj = AttentionHead(config["width"], head["heads"], labels)
+            kind = AttentionHead if head["kind"] == "attention" else AttentionPool
+            self.proj = kind(width, head["heads"], labels)
+
+    def read_out(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """One vector an ECG."""
+        vectors = []
+        for values in (tokens, features) if "local" in self.readout else (tokens,):
+            vectors.append(values.mean(1))
+            if "max" in self.readout:
+                vectors.append(values.amax(1))
+        return torch.cat(vectors, -1)
 
     def forward(self, signals: Tensor) -> Tensor:
-        tokens = self.encoder(signals)
-        return self.proj(tokens.mean(1) if self.mean else tokens)
+        features = self.encoder.local(signals)
+        tokens = self.encoder.context(features)
+        return self.proj(tokens if self.readout is None else self.read_out(features, tokens))
 
 
 DTYPES = {"F32": torch.float32, "I64": torch.int64}
