@@ -3,19 +3,35 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.layers import Linear, Norm
+from deepecg_jax.models.batch_norm import normalise
+from deepecg_jax.models.layers import Linear
 
 Array = jax.Array
 
 
-class Projection(nnx.Module):
-    """A multilayer perceptron with layer normalisation and ReLU behind all layers but the last.
+class StandardisedBatch(nnx.Module):
+    """Batch normalisation that keeps no running statistics, since a head is never evaluated.
 
-    The papers have batch normalisation there. Layer normalisation gives an evaluated teacher the
-    same function as its student, whatever the batch; BYOL learns without statistics of a batch
-    (Richemond et al. 2020).
+    The teacher's too takes the statistics of the batch, as BYOL's. With rows spread over devices
+    they are those of all rows.
+    """
+
+    def __init__(self, width: int):
+        self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        """(B, D) -> (B, D)."""
+        normed = normalise(x[None, :, None], self.scale[...], self.bias[...])[0]
+        return normed[0, :, 0]
+
+
+class Projection(nnx.Module):
+    """A multilayer perceptron with batch normalisation and ReLU behind all layers but the last, as
+    BYOL and SimCLR have it.
 
     Args:
         n_in: width of what is projected.
@@ -24,12 +40,14 @@ class Projection(nnx.Module):
     """
 
     def __init__(self, n_in: int, widths: Sequence[int], key: Array):
-        inputs = [n_in, *widths][: len(widths)]
-        keys = jax.random.split(key, max(len(widths), 1))
+        sizes = [n_in, *widths]
         self.layers = nnx.List(
-            [Linear.torch_default(*sizes) for sizes in zip(inputs, widths, keys, strict=False)]
+            [
+                Linear.torch_default(sizes[place], width, jax.random.fold_in(key, place))
+                for place, width in enumerate(widths)
+            ]
         )
-        self.norms = nnx.List([Norm(width) for width in widths[:-1]])
+        self.norms = nnx.List([StandardisedBatch(width) for width in widths[:-1]])
 
     def __call__(self, x: Array) -> Array:
         """(B, n_in) -> (B, last width)."""
