@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -131,7 +131,7 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, _keys(schema), n=1, cutoff=0.4)
+            near = difflib.get_close_matches(name, _keys(schema, name), n=1, cutoff=0.4)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"unknown key {name!r}{hint}")
         elif problem["type"] == "missing":
@@ -144,13 +144,21 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every dotted key of a schema."""
+def _keys(schema: type[BaseModel], wrong: str, prefix: str = "") -> list[str]:
+    """Every dotted key of a schema; of sections by name (terms of a sum) those of the name in the
+    key ``wrong``.
+    """
     names: list[str] = []
     for name, field in schema.model_fields.items():
         names.append(prefix + name)
+        inside = f"{prefix}{name}."
+        origin = get_origin(field.annotation)
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            if not wrong.startswith(inside):
+                continue
+            inside += wrong.removeprefix(inside).partition(".")[0] + "."
         for section in _sections(field.annotation):
-            names += _keys(section, f"{prefix}{name}.")
+            names += _keys(section, wrong, inside)
     return names
 
 

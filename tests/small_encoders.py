@@ -1,4 +1,6 @@
-"""A small encoder of every family, and which objectives refuse which: what tests go through."""
+"""A small encoder of every family, settings of objectives, and which refuse which: what tests go
+through.
+"""
 
 from typing import Any
 
@@ -15,5 +17,21 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Sections ``model`` by kind."""
 
-REFUSED: dict[str, set[str]] = {"wcr": {"efficientnet"}, "mean": set()}
+SMALL_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "sum": {
+        "terms": {
+            "halves": {"weight": 0.1, "objective": {"kind": "views", "projection": []}},
+            "averaged": {"objective": {"kind": "views", "method": "byol", "projection": [8, 4]}},
+        }
+    },
+}
+"""Sections ``objective`` by kind, of those that need more than their kind."""
+
+REFUSED: dict[str, set[str]] = {
+    "wcr": {"efficientnet"},
+    "cpc": {"wcr", "efficientnet", "toy"},
+    "views": set(),
+    "sum": set(),
+    "mean": set(),
+}
 """By objective: families that it refuses with a sentence, naming ``model.kind``."""

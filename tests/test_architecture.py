@@ -36,6 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"objectives*", "models", "signals"},
     "objectives.augmentation": {"objectives", "models", "signals"},
     "objectives.wcr": {"objectives*", "models"},
+    "objectives.cpc": {"objectives", "objectives.augmentation", "models", "signals"},
+    "objectives.views": {"objectives", "objectives.augmentation", "models", "signals"},
     "config": {"data.loading", "models*", "objectives*"},
     "config_files": {"config", "models", "objectives"},
     "bundle": {"signals*", "labels", "data*", "models*", "objectives*", "evaluation*"},

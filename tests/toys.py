@@ -71,3 +71,56 @@ class ToyObjective(ObjectiveConfig):
         error = heads(tokens.astype(jnp.float32)) - signal.mean(1, keepdims=True)
         loss = self.strength * jnp.mean(error**2)
         return loss, {"loss": loss}
+
+
+class CausalToyEncoder(Encoder):
+    """A token of the context knows of the 8 latest features."""
+
+    AXES: ClassVar[dict[str, Axes]] = {"stem": (None, None), "kernel": (None, "width", None)}
+
+    def __init__(self, config: "CausalToyConfig", key: jax.Array):
+        stem_key, context_key = jax.random.split(key)
+        n_in = config.samples_per_token * config.leads
+        self.samples = config.samples_per_token
+        self.stem = nnx.Param(jax.random.normal(stem_key, (n_in, config.width)) * n_in**-0.5)
+        shape = (8, config.width, config.width)
+        self.kernel = nnx.Param(jax.random.normal(context_key, shape) * (8 * config.width) ** -0.5)
+
+    def features(self, signal, *, valid_samples=None, gradient=1.0, key=None) -> Features:
+        rows, time, leads = signal.shape
+        n = time // self.samples
+        patches = signal[:, : n * self.samples].reshape(rows, n, self.samples * leads)
+        padding = None
+        if valid_samples is not None:
+            padding = jnp.arange(n) >= jnp.maximum(valid_samples // self.samples, 1)[:, None]
+        values = jax.nn.relu(patches @ self.stem[...].astype(signal.dtype))
+        return Features(values, jnp.zeros((), jnp.float32), padding)
+
+    def context(self, features, *, hidden=None, key=None) -> Tokens:
+        return Tokens(convolution_of_the_past(features.values, self.kernel[...]), features.padding)
+
+
+def convolution_of_the_past(values: jax.Array, kernel: jax.Array) -> jax.Array:
+    """(B, N, C), (K, C, D) -> (B, N, D)."""
+    count, n = kernel.shape[0], values.shape[1]
+    before = jnp.pad(values, [(0, 0), (count - 1, 0), (0, 0)])
+    window = jnp.concatenate([before[:, k : k + n] for k in range(count)], -1)
+    return window @ kernel.reshape(-1, kernel.shape[-1]).astype(values.dtype)
+
+
+class CausalToyConfig(EncoderConfig):
+    FEATURES_BEFORE_CONTEXT: ClassVar[bool] = True
+
+    kind: str = "causal"
+    width: int = Field(default=8, ge=1)
+
+    @property
+    def causal(self) -> bool:
+        return True
+
+    @property
+    def samples_per_token(self) -> int:
+        return 10
+
+    def build(self, key: jax.Array) -> CausalToyEncoder:
+        return CausalToyEncoder(self, key)

@@ -1,7 +1,7 @@
 """What every objective of pretraining offers, and what its loss may use."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 import jax
 from flax import nnx
@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.settings import Settings
+from deepecg_jax.signals.contract import SignalContract
 
 Array = jax.Array
 Batch = Mapping[str, Array]
@@ -26,20 +27,41 @@ class Draw(NamedTuple, Generic[T]):
         teacher: the averaged copy of the encoder that the step maintains, for objectives that
             declare one, else None: weights inside the step, a module inside an objective.
         sampling_rate: of the ECGs, Hz; static.
+        teacher_heads: the averaged copy of the heads, for objectives whose `TeacherDecay` asks for
+            it; in the weights inside the step it is a part of ``teacher``.
     """
 
     key: jax.Array
     step: jax.Array
     teacher: T | None = None
     sampling_rate: float = 250.0
+    teacher_heads: nnx.Module | None = None
 
 
 class TeacherDecay(NamedTuple):
-    """teacher <- d teacher + (1 - d) encoder after an update; d goes from start to end."""
+    """teacher <- d teacher + (1 - d) encoder after an update; d goes from start to end.
+
+    heads: the same is done with the heads.
+    """
 
     start: float
     end: float
     kind: Literal["linear", "cosine"] = "linear"
+    heads: bool = False
+
+
+class Seen(NamedTuple):
+    """What an encoder is shown of an ECG in one of its passes of a training step.
+
+    Attributes:
+        rows: pieces of the ECG.
+        samples: of a piece.
+        trained: false for a pass without a gradient, such as a teacher's.
+    """
+
+    rows: int
+    samples: int
+    trained: bool = True
 
 
 class ObjectiveConfig(Settings):
@@ -47,11 +69,6 @@ class ObjectiveConfig(Settings):
 
     An objective is a subclass with ``kind: str = "its name"``, in the table of `objectives.kinds`.
     """
-
-    # of a batch, beside signal and lead_mask: "patient", (B,) int32
-    COLUMNS: ClassVar[frozenset[str]] = frozenset()
-    # zero-padded ECGs are left out; otherwise a batch with any has "valid_samples", (B,) int32
-    WHOLE: ClassVar[bool] = False
 
     kind: str
 
@@ -61,6 +78,18 @@ class ObjectiveConfig(Settings):
         if self.kind != own:
             raise ValueError(f"kind={self.kind} is not {own}")
         return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """What a batch has beside signal and lead_mask: "patient", (B,) int32."""
+        return frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether zero-padded ECGs are left out; otherwise a batch with any has "valid_samples",
+        (B,) int32.
+        """
+        return False
 
     @property
     def teacher(self) -> TeacherDecay | None:
@@ -78,9 +107,15 @@ class ObjectiveConfig(Settings):
     def check(self, encoder: EncoderConfig) -> None:
         """UserError, one sentence, if this objective cannot train such an encoder."""
 
-    def seen(self, n_samples: int) -> tuple[int, int]:
-        """What an encoder in training sees of an ECG of ``n_samples``: rows, samples a row."""
-        return 1, n_samples
+    def check_signals(self, encoder: EncoderConfig, contract: SignalContract, where: str) -> None:
+        """UserError, one sentence, if the ECGs of ``where`` do not suit, as the objective gets them
+        (after ``augment``).
+        """
+
+    def seen(self, n_samples: int, sampling_rate: float) -> tuple[Seen, ...]:
+        """The passes of an encoder in a step over ECGs of ``n_samples`` at ``sampling_rate`` Hz."""
+        del sampling_rate
+        return (Seen(1, n_samples),)
 
     def flops(self, encoder: EncoderConfig, n_samples: int, batch: int) -> Mapping[str, float]:
         """Operations of the objective's own matrix products in one forward pass over ``batch`` ECGs
@@ -107,7 +142,7 @@ class ObjectiveConfig(Settings):
 
         encoder, heads: in training; dropout and the like use a part of ``draw.key``.
         batch: ``signal`` (B, T, L) int16 as stored or float millivolts (`to_millivolts`),
-            ``lead_mask`` (B, L) bool, and COLUMNS.
+            ``lead_mask`` (B, L) bool, and `columns`.
         dtype: of the encoder's activations.
         """
         raise NotImplementedError

@@ -185,7 +185,7 @@ def _plan_of(
 ) -> Plan:
     chip, n_devices = topology.chip, len(compilation.devices)
     too_big = compilation.too_big
-    by_part = step_flops(config, SignalContract().n_samples)
+    by_part = step_flops(config, SignalContract())
     flops = None if by_part is None else sum(by_part.values()) / n_devices
     read: Estimate | None = None
     if compilation.program is not None:

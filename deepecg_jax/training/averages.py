@@ -26,14 +26,14 @@ class Teacher:
         start, end: decay at the first update and after the last; equal for a constant one.
         steps: updates of the whole training.
         kind: the way from ``start`` to ``end``.
-        part: attribute of the trained module that is averaged.
+        part: attribute of the trained module that is averaged; None: all of it.
     """
 
     start: float
     end: float
     steps: int
     kind: Literal["linear", "cosine"] = "linear"
-    part: str = "encoder"
+    part: str | None = "encoder"
 
     def __post_init__(self) -> None:
         if not (0 <= self.start <= 1 and 0 <= self.end <= 1 and self.steps >= 1):
@@ -49,6 +49,8 @@ class Teacher:
 
     def of(self, weights: Nested[L]) -> Nested[L]:
         """The part of ``weights`` that is averaged; ValueError if there is none of that name."""
+        if self.part is None:
+            return weights
         part = weights.get(self.part)
         if not isinstance(part, dict):
             raise ValueError(

@@ -35,9 +35,11 @@ def pretrain(config: PretrainConfig, console: Console) -> Path:
     # ---- data -------------------------------------------------------------------------------
     data, batch, objective = config.data, config.train.global_batch, config.objective
     sources, shares, contract, padded = pretraining_sources(
-        data, config.seed, objective.COLUMNS, objective.WHOLE
+        data, config.seed, objective.columns, objective.whole
     )
-    check_views(config.augment, contract, config.model, f"{data.dir}/{data.dataset}")
+    source = f"{data.dir}/{data.dataset}"
+    check_views(config.augment, contract, config.model, source)
+    objective.check_signals(config.model, config.augment.shown(contract), source)
     require_agreement(
         "the data",
         {f"source {i}": fingerprint(source) for i, source in enumerate(sources)},

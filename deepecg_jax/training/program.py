@@ -11,6 +11,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from deepecg_jax.config import PretrainConfig
+from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.augmentation.apply import changes_of
 from deepecg_jax.objectives.objective import Draw
@@ -40,23 +41,40 @@ def make_loss(config: PretrainConfig, sampling_rate: float) -> Loss:
     graphdef = split_model(shapes_of(lambda key: build(config, key)))[0]
     dtype = as_dtype(config.train.compute_dtype)
     changes = changes_of(config.augment, sampling_rate)
+    follow = config.objective.teacher
+    with_heads = follow is not None and follow.heads
 
     def loss(
         weights: Weights, batch: Batch, draw: Draw[Weights], frozen: Weights
     ) -> tuple[Array, Metrics]:
         model = nnx.merge(graphdef, weights)
-        teacher = None if draw.teacher is None else with_weights(model.encoder, draw.teacher)
-        own = Draw(draw.key, draw.step, teacher, sampling_rate)
+        encoder, heads = averaged(model, draw.teacher, with_heads)
+        own = Draw(draw.key, draw.step, encoder, sampling_rate, heads)
         value, metrics = pretraining_loss(model, config.objective, batch, own, changes, dtype)
         return value, {**metrics, **new_statistics(model)}
 
     return loss
 
 
+def averaged(
+    model: Pretrainer, teacher: Weights | None, with_heads: bool
+) -> tuple[Encoder | None, nnx.Module | None]:
+    """The teacher's weights as modules: the encoder, and the heads if they are averaged too."""
+    if teacher is None:
+        return None, None
+    if not with_heads:
+        return with_weights(model.encoder, teacher), None
+    encoder, heads = (cast(Weights, teacher[name]) for name in ("encoder", "heads"))
+    return with_weights(model.encoder, encoder), with_weights(model.heads, heads)
+
+
 def teacher_of(config: PretrainConfig) -> Teacher | None:
     """The averaged copy that the objective wants, if it wants one."""
     follow = config.objective.teacher
-    return follow and Teacher(follow.start, follow.end, config.train.steps, follow.kind)
+    if follow is None:
+        return None
+    part = None if follow.heads else "encoder"
+    return Teacher(follow.start, follow.end, config.train.steps, follow.kind, part)
 
 
 @dataclass(frozen=True)
@@ -94,7 +112,7 @@ def batch_shapes(config: PretrainConfig, mesh: Mesh, contract: SignalContract) -
     shapes = {
         "signal": ((count, contract.n_samples, leads), jnp.int16),
         "lead_mask": ((count, leads), jnp.bool_),
-        **{name: ((count,), jnp.int32) for name in config.objective.COLUMNS},
+        **{name: ((count,), jnp.int32) for name in config.objective.columns},
     }
     sharding = batch_sharding(mesh)
     batch = {

@@ -63,8 +63,8 @@ class State(TypedDict):
 
     ``step``: updates finished. ``params``: what is trained. ``statistics``: running statistics,
     which the forward pass updates and no optimizer touches. ``ema``: moving average of the weights.
-    ``teacher``: averaged copy of a part of them that a loss may use. The weights in the last three
-    and in ``best`` include statistics.
+    ``teacher``: averaged copy of a part of them, or of all, that a loss may use. The weights in the
+    last three and in ``best`` include statistics.
     """
 
     step: Array

@@ -25,10 +25,10 @@ from deepecg_jax.interop import torch_names
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.transformer import transformer_layer
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.config import CompatConfig
 from deepecg_jax.objectives.masks import take_tokens
 from deepecg_jax.objectives.pretrainer import Pretrainer
-from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.objectives.wcr.contrastive import count_negatives, masked_token_infonce
 from deepecg_jax.objectives.wcr.quantizer import gumbel_temperature

@@ -7,16 +7,13 @@ import pytest
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.wcr.config import WCRConfig
+from deepecg_jax.objectives.augmentation.amplitude import random_gain
 from deepecg_jax.objectives.augmentation.apply import changes_of, viewed, viewed_batch
-from deepecg_jax.objectives.augmentation.changes import (
-    drop_leads,
-    mixup,
-    random_crop,
-    random_gain,
-    random_lead_mask,
-    white_noise,
-)
 from deepecg_jax.objectives.augmentation.config import LabelledViewConfig, ViewConfig, check_views
+from deepecg_jax.objectives.augmentation.leads import drop_leads, random_lead_mask
+from deepecg_jax.objectives.augmentation.mixing import mixup
+from deepecg_jax.objectives.augmentation.noise import white_noise
+from deepecg_jax.objectives.augmentation.pieces import random_crop
 from deepecg_jax.objectives.augmentation.view import View, change_key, named_key
 from deepecg_jax.objectives.segments import segments_of, split_segments, to_millivolts
 from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss

@@ -9,7 +9,7 @@ import pytest
 from beartype import beartype
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, jaxtyped
-from small_encoders import REFUSED, SMALL
+from small_encoders import REFUSED, SMALL, SMALL_OBJECTIVES
 from toys import ToyConfig, ToyObjective
 
 from deepecg_jax.config import PretrainConfig
@@ -43,8 +43,12 @@ def loss_of(
     augment: ViewConfig,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     batch = {"signal": signal, "lead_mask": lead_mask}
-    batch |= {"patient": patient} if "patient" in objective.COLUMNS else {}
+    batch |= {"patient": patient} if "patient" in objective.columns else {}
     draw: Draw[Encoder] = Draw(jax.random.key(1), jnp.int32(3))
+    if objective.teacher is not None:
+        copy = nnx.clone(model)
+        heads = copy.heads if objective.teacher.heads else None
+        draw = draw._replace(teacher=copy.encoder, teacher_heads=heads)
     changes = changes_of(augment, 250.0)
     return pretraining_loss(model, objective, batch, draw, changes, jnp.float32)
 
@@ -54,7 +58,8 @@ def loss_of(
 @pytest.mark.parametrize(("objective", "model"), PAIRS)
 def test_every_pair_trains_or_is_refused_with_a_sentence(objective, model, augment) -> None:
     encoder = encoder_config({"kind": model, **SMALL[model]})
-    settings = objective_config({"kind": objective}, encoder)
+    section = {"kind": objective, **SMALL_OBJECTIVES.get(objective, {})}
+    settings = objective_config(section, encoder)
     try:
         settings.check(encoder)
     except UserError as refusal:
@@ -133,6 +138,6 @@ class Bare(ObjectiveConfig):
 def test_an_objective_without_heads() -> None:
     module = Pretrainer(ToyConfig(), Bare(), jax.random.key(0))
     assert nnx.to_pure_dict(nnx.state(module)).keys() == {"encoder"}
-    assert Bare().teacher is None and frozenset() == Bare.COLUMNS
+    assert Bare().teacher is None and not Bare().columns and not Bare().whole
     accepted: EncoderConfig = ToyConfig()
     Bare().check(accepted)

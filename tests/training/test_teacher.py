@@ -1,5 +1,7 @@
 """The teacher: an averaged copy of a part of the weights, kept by the step, seen by the loss."""
 
+import dataclasses
+import json
 from typing import ClassVar
 
 import jax
@@ -9,11 +11,17 @@ import optax
 import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec as P
+from toys import ToyConfig
 
+from deepecg_jax.config import PretrainConfig
+from deepecg_jax.config_files import load_config
 from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.layers import Linear
+from deepecg_jax.objectives.kinds import objective_config
+from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.optimizer import Update
+from deepecg_jax.training.program import averaged, teacher_of
 from deepecg_jax.training.state import make_state, overlay, shapes_of, split_model
 from deepecg_jax.training.step import make_step
 
@@ -181,3 +189,42 @@ def test_without_one_the_state_is_as_before(mesh_of):
     with jax.set_mesh(mesh):
         state, shardings = make_state(Student, update, mesh, jax.random.key(0))
     assert set(state) == set(shardings) == {"step", "params", "opt_state", "statistics"}
+
+
+def test_the_heads_are_averaged_where_an_objective_asks_for_it(mesh_of):
+    update = Update(optax.sgd(0.1), optax.constant_schedule(0.1), teacher=Teacher(0.75, 1.0, 4))
+    whole = dataclasses.replace(update, teacher=Teacher(0.75, 1.0, 4, part=None))
+    mesh = mesh_of(1)
+    with jax.set_mesh(mesh):
+        state, shardings = make_state(Student, whole, mesh, jax.random.key(0))
+        before = jax.device_get(overlay(state["params"], state["statistics"]))
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(state["teacher"]), before)
+    assert jax.tree.structure(shardings["teacher"]) == jax.tree.structure(before)
+    moved = jax.tree.map(lambda x: x + 1, before)
+    followed = whole.teacher.follow(before, moved, jnp.int32(0))
+    for part in ("encoder", "projection"):
+        kernel = "up_kernel" if part == "encoder" else "kernel"
+        np.testing.assert_allclose(
+            followed[part][kernel], before[part][kernel] + 0.25, rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_loss_gets_averaged_heads_only_where_they_are_averaged():
+    section = {"kind": "views", "projection": [4, 3]}
+    found = {}
+    for method in ("byol", "cmsc"):
+        typed = [f"objective={json.dumps({**section, 'method': method})}"]
+        config = load_config(PretrainConfig, "configs/pretrain/wcr_tiny.yaml", typed)
+        found[method] = teacher_of(config)
+    assert found["cmsc"] is None and found["byol"].part is None
+    assert found["byol"].steps == 300 and found["byol"].kind == "cosine"
+    objective = objective_config({**section, "method": "byol"})
+    student, teacher = (Pretrainer(ToyConfig(), objective, jax.random.key(i)) for i in (0, 1))
+    weights = split_model(teacher)[1]
+    encoder, heads = averaged(student, weights, with_heads=True)
+    jax.tree.map(
+        np.testing.assert_array_equal, split_model(heads)[1], split_model(teacher.heads)[1]
+    )
+    alone, none = averaged(student, weights["encoder"], with_heads=False)
+    np.testing.assert_array_equal(alone.kernel[...], encoder.kernel[...])
+    assert none is None and averaged(student, None, with_heads=True) == (None, None)

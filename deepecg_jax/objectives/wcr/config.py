@@ -8,12 +8,13 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.objectives.masks import masked_token_count
-from deepecg_jax.objectives.objective import Batch, Draw, Metrics
+from deepecg_jax.objectives.objective import Batch, Draw, Metrics, Seen
 from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.loss import wcr_loss
 from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 Array = jax.Array
+SEGMENTS = 2  # of an ECG
 
 
 class WCRObjectiveConfig(WCRSettings):
@@ -38,9 +39,10 @@ class WCRObjectiveConfig(WCRSettings):
                 "or another objective."
             )
 
-    def seen(self, n_samples: int) -> tuple[int, int]:
+    def seen(self, n_samples: int, sampling_rate: float) -> tuple[Seen, ...]:
         """Two segments of each ECG."""
-        return 2, n_samples // 2
+        del sampling_rate
+        return (Seen(SEGMENTS, n_samples // SEGMENTS),)
 
     def flops(self, encoder: EncoderConfig, n_samples: int, batch: int) -> dict[str, float]:
         """Products of quantizer, projections, InfoNCE, CMSC and lead decoder.
@@ -48,8 +50,7 @@ class WCRObjectiveConfig(WCRSettings):
         The codewords are looked up, which is no product; that their gradient is computed as one is
         left out.
         """
-        segments, samples = self.seen(n_samples)
-        rows, n_tokens = segments * batch, encoder.n_tokens(samples)
+        rows, n_tokens = SEGMENTS * batch, encoder.n_tokens(n_samples // SEGMENTS)
         masked = rows * masked_token_count(n_tokens, self.mask_share)
         words, code, final = self.codebook_groups * self.codewords, self.code_dim, self.final_dim
         parts = {

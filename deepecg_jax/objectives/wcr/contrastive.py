@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from deepecg_jax.objectives.unit_vectors import unit
+
 Array = jax.Array
 
 
@@ -46,8 +48,7 @@ def masked_token_infonce(
     A negative with the same codewords is the same vector: it does not count (logit -inf there).
     One (M, M) similarity a row serves all K negatives.
     """
-    context = _unit(context.astype(jnp.float32))
-    target = _unit(target.astype(jnp.float32))
+    context, target = unit(context), unit(target)
     # in float32 also where the platform would round the operands: 0.1 divides the cosine
     similarity = jnp.einsum("bmd,bnd->bmn", context, target, precision="highest") / temperature
     same = jnp.all(codes[:, :, None] == codes[:, None, :], -1)
@@ -59,9 +60,3 @@ def masked_token_infonce(
     negatives = jnp.sum(weights * jnp.exp(exponent), -1)
     loss = peak - own + jnp.log(jnp.exp(own - peak) + negatives)
     return InfoNCE(loss.mean(), jnp.mean(own > masked.max(-1)))
-
-
-def _unit(x: Array) -> Array:
-    """x / max(|x|, 1e-8) with a finite gradient at zero."""
-    square = jnp.sum(x * x, -1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-16))

@@ -8,7 +8,8 @@ from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.sharding import rows_split
-from deepecg_jax.objectives.augmentation.changes import random_lead_mask
+from deepecg_jax.objectives.augmentation.leads import random_lead_mask
+from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.masks import (
     as_boolean,
     masked_token_count,
@@ -22,7 +23,6 @@ from deepecg_jax.objectives.segments import (
     split_segments,
     to_millivolts,
 )
-from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
 from deepecg_jax.objectives.wcr.contrastive import draw_negative_counts, masked_token_infonce
 from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.quantizer import gumbel_noise, gumbel_temperature

@@ -1,7 +1,7 @@
 """Settings of WCR: weights, masks, temperatures, and the sizes of its heads."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -18,9 +18,6 @@ SIZES: dict[str, dict[str, int]] = {
 
 class WCRSettings(ObjectiveConfig):
     """WCR: wav2vec 2.0 contrastive loss + CMSC + random lead masking (+ lead reconstruction)."""
-
-    COLUMNS: ClassVar[frozenset[str]] = frozenset({"patient"})  # CMSC's positives
-    WHOLE: ClassVar[bool] = True  # two whole segments of each ECG
 
     kind: str = "wcr"
     mask_share: float = Field(
@@ -95,6 +92,16 @@ class WCRSettings(ObjectiveConfig):
         if self.reconstruction_weight and not self.lead_decoder:
             raise ValueError("reconstruction_weight needs objective.lead_decoder=true")
         return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """CMSC's positives are patients."""
+        return frozenset({"patient"})
+
+    @property
+    def whole(self) -> bool:
+        """Two whole segments of each ECG."""
+        return True
 
     @property
     def code_dim(self) -> int:

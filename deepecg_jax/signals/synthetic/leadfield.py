@@ -1,27 +1,16 @@
 """From the heart dipole to electrode potentials to twelve leads.
 
-The dipole has the Frank axes: x to the patient's left, y to the feet, z to the back. The lead field
-is Dower's matrix (G. Dower, H. Machado, J. Osborne, "On deriving the electrocardiogram from
-vectorcardiographic leads", Clin. Cardiol. 1980), rewritten as the potentials of nine electrodes
-against Wilson's central terminal.
+The dipole and the lead field (Dower's matrix) are those of `signals.vectorcardiogram`, rewritten as
+the potentials of nine electrodes against Wilson's central terminal.
 """
 
 import numpy as np
 
+from deepecg_jax.signals.vectorcardiogram import DOWER
+
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
-_LEAD_I = np.array([0.632, -0.235, 0.059])
-_LEAD_II = np.array([0.235, 1.066, -0.132])
-_CHEST = np.array(
-    [
-        [-0.515, 0.157, -0.917],
-        [0.044, 0.164, -1.387],
-        [0.882, 0.098, -1.277],
-        [1.213, 0.127, -0.601],
-        [1.125, 0.127, -0.086],
-        [0.831, 0.076, 0.230],
-    ]
-)
+_LEAD_I, _LEAD_II, _CHEST = DOWER[0], DOWER[1], DOWER[2:]
 # With RA + LA + LL = 0, leads I = LA - RA and II = LL - RA fix the three limb potentials.
 _RA = -(_LEAD_I + _LEAD_II) / 3.0
 FIELD = np.vstack([_RA, _RA + _LEAD_I, _RA + _LEAD_II, _CHEST])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepecg_jax.objectives.wcr.cmsc import cmsc_loss
+from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.wcr.contrastive import (
     count_negatives,
     draw_negative_counts,

@@ -1,0 +1,1 @@
+"""CPC: later tokens of an ECG are told apart from others, from what came before."""

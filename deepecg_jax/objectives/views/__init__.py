@@ -1,0 +1,1 @@
+"""Two views of an ECG agree: contrast, BYOL, SimDINO."""
