@@ -14,5 +14,10 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Sections ``model`` by kind."""
 
-REFUSED: dict[str, set[str]] = {"wcr": {"efficientnet"}, "mean": set()}
+REFUSED: dict[str, set[str]] = {
+    "wcr": {"efficientnet"},
+    "jepa": {"efficientnet"},
+    "masked": set(),  # every encoder can do without leads
+    "mean": set(),
+}
 """By objective: families that it refuses with a sentence, naming ``model.kind``."""

@@ -9,10 +9,16 @@ from typing import Annotated
 from pydantic import BeforeValidator, SerializeAsAny
 
 from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.objectives.jepa.config import JEPAObjectiveConfig
+from deepecg_jax.objectives.masked.config import MaskedObjectiveConfig
 from deepecg_jax.objectives.objective import ObjectiveConfig
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 
-OBJECTIVES: dict[str, type[ObjectiveConfig]] = {"wcr": WCRObjectiveConfig}
+OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
+    "wcr": WCRObjectiveConfig,
+    "jepa": JEPAObjectiveConfig,
+    "masked": MaskedObjectiveConfig,
+}
 DEFAULT = "wcr"  # where a section names no kind, as the first files did
 
 

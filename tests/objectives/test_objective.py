@@ -44,7 +44,8 @@ def loss_of(
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     batch = {"signal": signal, "lead_mask": lead_mask}
     batch |= {"patient": patient} if "patient" in objective.COLUMNS else {}
-    draw: Draw[Encoder] = Draw(jax.random.key(1), jnp.int32(3))
+    teacher = model.encoder if objective.teacher else None
+    draw: Draw[Encoder] = Draw(jax.random.key(1), jnp.int32(3), teacher)
     changes = changes_of(augment, 250.0)
     return pretraining_loss(model, objective, batch, draw, changes, jnp.float32)
 
