@@ -32,6 +32,8 @@ REFUSED: dict[str, set[str]] = {
     "cpc": {"wcr", "efficientnet", "toy"},
     "views": set(),
     "sum": set(),
+    "jepa": {"efficientnet"},
+    "masked": set(),  # every encoder can do without leads
     "mean": set(),
 }
 """By objective: families that it refuses with a sentence, naming ``model.kind``."""

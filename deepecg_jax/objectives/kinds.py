@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.objectives.cpc.config import CPCObjectiveConfig
+from deepecg_jax.objectives.jepa.config import JEPAObjectiveConfig
+from deepecg_jax.objectives.masked.config import MaskedObjectiveConfig
 from deepecg_jax.objectives.objective import ObjectiveConfig
 from deepecg_jax.objectives.sum import Name, SumSettings, Term
 from deepecg_jax.objectives.views.config import ViewsObjectiveConfig
@@ -19,6 +21,8 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "wcr": WCRObjectiveConfig,
     "cpc": CPCObjectiveConfig,
     "views": ViewsObjectiveConfig,
+    "jepa": JEPAObjectiveConfig,
+    "masked": MaskedObjectiveConfig,
 }
 DEFAULT = "wcr"  # where a section names no kind, as the first files did
 

@@ -27,7 +27,7 @@ from deepecg_jax.models.transformer import transformer_layer
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.config import CompatConfig
-from deepecg_jax.objectives.masks import take_tokens
+from deepecg_jax.objectives.masking.selection import take_tokens
 from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
 from deepecg_jax.objectives.wcr.contrastive import count_negatives, masked_token_infonce

@@ -19,7 +19,7 @@ from deepecg_jax.models import execution
 from deepecg_jax.models.encoder import Features
 from deepecg_jax.models.vit.config import ViTConfig
 from deepecg_jax.models.vit.encoder import ViTEncoder
-from deepecg_jax.models.vit.positions import crossing, time_waves
+from deepecg_jax.models.vit.positions import crossing
 
 SHAPE: dict[str, Any] = {"width": 8, "layers": 2, "heads": 2, "ffn_width": 12, "patch_samples": 5}
 ALL_LEADS = ViTConfig(**SHAPE)
@@ -158,13 +158,6 @@ def test_patches_of_one_lead_come_lead_by_lead() -> None:
             patch = signal[:, 5 * time : 5 * time + 5, lead]
             expected = patch @ weights["stem.kernel"][:, 0] + weights["stem.bias"]
             np.testing.assert_allclose(found[:, TIMES * lead + time], expected, atol=1e-5)
-
-
-def test_positions_by_hand() -> None:
-    one, two = np.sin([1.0, 0.01]), np.cos([2.0, 0.02])
-    np.testing.assert_allclose(time_waves(3, 4)[0], [0, 0, 1, 1])
-    np.testing.assert_allclose(time_waves(3, 4)[1, :2], one, rtol=1e-6)
-    np.testing.assert_allclose(time_waves(3, 4)[2, 2:], two, rtol=1e-6)
 
 
 def test_crossing_by_hand() -> None:

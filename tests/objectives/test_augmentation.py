@@ -16,7 +16,6 @@ from deepecg_jax.objectives.augmentation.noise import white_noise
 from deepecg_jax.objectives.augmentation.pieces import random_crop
 from deepecg_jax.objectives.augmentation.view import View, change_key, named_key
 from deepecg_jax.objectives.segments import segments_of, split_segments, to_millivolts
-from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 from deepecg_jax.signals.contract import SignalContract
 
 
@@ -82,25 +81,6 @@ def test_mixup_keeps_unknown_labels_unknown():
     assert 0.5 <= share <= 1.0
     np.testing.assert_allclose(mixed[0], 1.0 - share, rtol=1e-5)
     assert (np.asarray(targets)[:, 1] == -1).all()
-
-
-def test_reconstruction_counts_only_what_was_hidden():
-    key = jax.random.key(0)
-    clean = jax.random.normal(key, (1, 32, 2))
-    recorded = jnp.array([[True, True]])
-    survivors = jnp.array([[True, False]])
-    masked = jnp.array([[True, False]])
-    centred = clean - clean.mean(1, keepdims=True)
-    target = (centred / centred.std(1, keepdims=True)).reshape(1, 2, 16, 2)
-    perfect = target.reshape(1, 2, 32)
-    loss = lambda p: float(lead_reconstruction_loss(p, clean, recorded, survivors, masked))  # noqa: E731
-    assert loss(perfect) == pytest.approx(0.0, abs=1e-10)
-    # token 1 of lead 0 was visible: errors there are free
-    visible = target.at[:, 1, :, 0].add(3.0).reshape(1, 2, 32)
-    assert loss(visible) == pytest.approx(0.0, abs=1e-10)
-    # three token-leads were hidden; an error of 3 in one of them is 9 / 3
-    hidden = target.at[:, 1, :, 1].add(3.0).reshape(1, 2, 32)
-    assert loss(hidden) == pytest.approx(3.0, rel=1e-5)
 
 
 def view_of(rows: int = 6, time: int = 100) -> View:

@@ -1,7 +1,7 @@
 """The span masks of fairseq-signals, draw for draw, for comparison with its runs.
 
-Training uses `deepecg_jax.objectives.masks.span_mask`, whose shape is static and whose share
-of masked tokens does not depend on the batch. This one runs on the host with numpy's legacy
+Training uses `deepecg_jax.objectives.masking.spans.span_mask`, whose shape is static and whose
+share of masked tokens does not depend on the batch. This one runs on the host with numpy's legacy
 generator, because that is what the original draws from; its number of masked tokens varies.
 """
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from patch_toy import PatchConfig
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.config_files import load_config
+from deepecg_jax.models.families import FAMILIES
 from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.plan.collectives import KINDS
 from deepecg_jax.plan.hlo import Program, read_program, size_of
@@ -166,3 +168,29 @@ def test_loss_and_gradients_are_those_of_one_device(mesh):
         # of the largest entry: sums over rows are formed in another order
         atol = 2e-5 * np.abs(gradient).max()
         np.testing.assert_allclose(spread[name], gradient, rtol=0, atol=atol, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "objective",
+    [{"kind": "jepa", "predictor_layers": 1}, {"kind": "masked", "decoder_layers": 1}],
+    ids=lambda objective: objective["kind"],
+)
+def test_leaving_tokens_out_sends_no_tokens(objective, monkeypatch):
+    """Rows pick their own: what is sent are gradients, and in JEPA means over ECGs of a place."""
+    monkeypatch.setitem(FAMILIES, "patches", PatchConfig)
+    model = {"kind": "patches", "width": WIDTH, "by_lead": True}
+    rest = ["train.global_batch=32", "schedule.warmup_steps=0"]
+    config = load_config(
+        PretrainConfig,
+        "configs/pretrain/wcr_tiny.yaml",
+        [f"model={model}", f"objective={objective}", *rest],
+    )
+    own = run_mesh(config, jax.devices()[:8])
+    program = pretraining_program(config, own)
+    parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(program.state["params"]))
+    one_ecg = 4 * config.model.n_tokens(2500) * WIDTH
+    total = sum(sent(read_program(program.lowered(own).compile().as_text() or "")).values())
+    assert (
+        0.9 * parameters < total < 1.1 * parameters + 2.2 * one_ecg * ("jepa" in objective["kind"])
+    )

@@ -10,10 +10,11 @@ from flax import nnx
 from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
 from deepecg_jax.models.layers import with_hidden
+from deepecg_jax.models.positions import sine_cosine
 from deepecg_jax.models.products import shifted
 from deepecg_jax.models.sharding import rows_split
 from deepecg_jax.models.transformer import Transformer
-from deepecg_jax.models.vit.positions import crossing, time_waves
+from deepecg_jax.models.vit.positions import crossing
 from deepecg_jax.models.vit.shape import NORM_EPSILON, ViTShape
 from deepecg_jax.models.vit.stem import PatchStem
 
@@ -115,7 +116,7 @@ class ViTEncoder(Encoder):
         rows, n, width = x.shape
         groups = self.config.token_groups
         by_lead = x.reshape(rows, groups, n // groups, width)
-        by_lead = by_lead + jnp.asarray(time_waves(n // groups, width), x.dtype)
+        by_lead = by_lead + jnp.asarray(sine_cosine(n // groups, width), x.dtype)
         if self.lead_embedding is not None:
             by_lead = shifted(by_lead, self.lead_embedding[...][:, None])
         return rows_split(by_lead.reshape(rows, n, width))

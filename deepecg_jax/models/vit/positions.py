@@ -1,25 +1,9 @@
-"""Where a token stands: the time and the lead of its patch."""
-
-import functools
+"""Which tokens of leads and times see each other."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Array = jax.Array
-_LONGEST = 10000.0  # of the wavelengths, over 2 pi (Vaswani et al. 2017)
-
-
-@functools.cache
-def time_waves(n: int, width: int) -> np.ndarray:
-    """Fixed sine-cosine positions of ``n`` patches in time, (N, D) float32, D even.
-
-    Position t is sin(t / w_k) for each of D / 2 wavelengths w_k = 10000^(2k / D), then their
-    cosines: the vectors of Vaswani et al. (2017) with the sines in the first half.
-    """
-    half = width // 2
-    angle = np.arange(n)[:, None] * _LONGEST ** (-np.arange(half) / half)
-    return np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)
 
 
 def crossing(places: Array, n_times: int) -> Array:

@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.families import FAMILIES
-from deepecg_jax.objectives.masks import masked_token_count
+from deepecg_jax.objectives.masking.spans import masked_token_count
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics, Seen
 from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.loss import wcr_loss

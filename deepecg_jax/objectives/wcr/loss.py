@@ -10,13 +10,10 @@ from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.sharding import rows_split
 from deepecg_jax.objectives.augmentation.leads import random_lead_mask
 from deepecg_jax.objectives.cmsc import cmsc_loss
-from deepecg_jax.objectives.masks import (
-    as_boolean,
-    masked_token_count,
-    span_mask,
-    take_tokens,
-)
+from deepecg_jax.objectives.masking.selection import as_boolean, take_tokens
+from deepecg_jax.objectives.masking.spans import masked_token_count, span_mask
 from deepecg_jax.objectives.objective import Batch, Draw, Metrics
+from deepecg_jax.objectives.reconstruction import lead_reconstruction_loss
 from deepecg_jax.objectives.segments import (
     apply_lead_mask,
     segments_of,
@@ -26,7 +23,6 @@ from deepecg_jax.objectives.segments import (
 from deepecg_jax.objectives.wcr.contrastive import draw_negative_counts, masked_token_infonce
 from deepecg_jax.objectives.wcr.heads import WCRHeads
 from deepecg_jax.objectives.wcr.quantizer import gumbel_noise, gumbel_temperature
-from deepecg_jax.objectives.wcr.reconstruction import lead_reconstruction_loss
 from deepecg_jax.objectives.wcr.settings import WCRSettings
 
 Array = jax.Array

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from deepecg_jax.objectives.masks import as_boolean, masked_token_count, span_mask
+from deepecg_jax.objectives.masking.selection import as_boolean
+from deepecg_jax.objectives.masking.spans import masked_token_count, span_mask
 
 
 @pytest.mark.parametrize("n, span, count", [(78, 10, 39), (156, 10, 78), (12, 3, 7), (9, 10, 4)])

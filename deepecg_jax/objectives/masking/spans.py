@@ -1,4 +1,4 @@
-"""Which tokens are hidden: spans, always the same number in every row."""
+"""Spans of hidden tokens, always the same number in every row."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def span_mask(key: Array, rows: int, n_tokens: int, span: int, count: int) -> Ar
     every row to the smallest row of the batch, so the share depends on the batch size (50 % for
     one row, 26 % at 684). Here starts are taken in a random order until ``count`` tokens are
     hidden, so the shape is static, a row never depends on its neighbours, and at most the last
-    span is incomplete.
+    span is incomplete. A span of 1 hides ``count`` random tokens.
 
     A token becomes hidden when the first span that covers it is drawn, so its turn is the least
     rank over the starts that cover it; the ``count`` tokens with the earliest turns are hidden.
@@ -33,13 +33,3 @@ def span_mask(key: Array, rows: int, n_tokens: int, span: int, count: int) -> Ar
     # ties within one span are cut from its end
     first = jnp.argsort(turn, axis=-1, stable=True)[:, :count]
     return jnp.sort(first, -1)
-
-
-def as_boolean(indices: Array, n_tokens: int) -> Array:
-    """(B, M) indices -> (B, N) bool."""
-    return jnp.any(indices[..., None] == jnp.arange(n_tokens), axis=1)
-
-
-def take_tokens(x: Array, indices: Array) -> Array:
-    """Rows ``indices`` (B, M) of ``x`` (B, N, D) -> (B, M, D)."""
-    return jnp.take_along_axis(x, indices[..., None], axis=1)

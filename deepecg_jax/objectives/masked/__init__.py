@@ -1,0 +1,1 @@
+"""Masked autoencoding: the signal of hidden times, leads or patches is reconstructed."""
