@@ -122,6 +122,7 @@ def test_refused_configurations(fields: dict[str, Any], message: str) -> None:
         ViTConfig.model_validate(fields)
 
 
+@pytest.mark.slow
 def test_initial_weights_are_of_the_published_deviations() -> None:
     config = ViTConfig(size="tiny", width=128, layers=2, patches="per_lead", biases=True)
     state = nnx.to_pure_dict(
