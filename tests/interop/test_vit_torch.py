@@ -67,6 +67,7 @@ def test_outputs_agree_and_weights_return(name: str, torch_model: dict[str, Any]
     assert all(back[name].tobytes() == value.tobytes() for name, value in weights.items())
 
 
+@pytest.mark.slow
 def test_the_register_agrees(torch_model: dict[str, Any]) -> None:
     architecture = architecture_of("cross")
     weights = random_weights(architecture)
@@ -101,11 +102,12 @@ def test_layouts_of_timm() -> None:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vit") / "bundle"
-    model = ViTConfig(**SHAPE, patches="per_lead", patch_samples=125, attention_pattern="cross")
+    shape = SHAPE | {"layers": 1, "patch_samples": 125}
+    model = ViTConfig(**shape, patches="per_lead", attention_pattern="cross")
     architecture = Architecture(model, HeadConfig(kind="linear"), 2)
     params = architecture.nested(random_weights(architecture))
     labels = ["AF", "LBBB"]
-    signal = SignalContract()
+    signal = SignalContract(seconds=5.0)
     bundle.save(
         folder, model=model, head=architecture.head, params=params, labels=labels, signal=signal
     )
