@@ -20,6 +20,7 @@ from deepecg_jax.models.wcr.config import WCRConfig
         # XLA also counts norms, softmax and activations: little in a wide model
         (WCRConfig(size="base"), "linear", 1.02),
         (WCRConfig(size="base", layers=2), "attention", 1.02),
+        (WCRConfig(size="base", layers=2), "attention_pool", 1.02),
         (WCRConfig(size="tiny", layer_norm_first=True), None, 1.06),
         # kernels longer than their strides: a real convolution instead of a product
         (
@@ -60,6 +61,8 @@ def test_operations_by_hand():
     assert parts["attention"] == 2 * (2 * tokens * 8 * 32 + 4 * tokens * tokens * 8)
     assert parts["feed_forward"] == 2 * (4 * tokens * 8 * 16)
     assert parts["head"] == 2 * 8 * 3
+    wide = analytic_flops(Architecture(config, HeadConfig(readout="mean_max_local"), 3), 100)
+    assert wide is not None and wide["head"] == 4 * parts["head"]
 
 
 def test_command_measures_a_bundle(save_bundle, tmp_path):

@@ -262,9 +262,9 @@ class Classifier(nn.Module):
     def __init__(self, config, head, labels):
         super().__init__()
         self.encoder = Encoder(config)
-        self.readout = head.get("readout", "mean") if head["kind"] == "linear" else None
+        self.readout = head.get("readout", "mean") if head["kind"] == "linear" else ""
         width = config["width"]
-        if self.readout is not None:
+        if self.readout:
             local = config["conv_layers"][-1][0] if "local" in self.readout else 0
             self.proj = nn.Linear((width + local) * (1 + ("max" in self.readout)), labels)
         else:
@@ -283,7 +283,7 @@ class Classifier(nn.Module):
     def forward(self, signals: Tensor) -> Tensor:
         features = self.encoder.local(signals)
         tokens = self.encoder.context(features)
-        return self.proj(tokens if self.readout is None else self.read_out(features, tokens))
+        return self.proj(self.read_out(features, tokens) if self.readout else tokens)
 
 
 DTYPES = {"F32": torch.float32, "I64": torch.int64}

@@ -1,5 +1,7 @@
 """The PTB-XL builder on a small source in PTB-XL's own layout."""
 
+import ast
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +14,7 @@ from ecg_sources import write_ptb_xl
 from deepecg_jax.data.building.build import build
 from deepecg_jax.data.shards.split import open_split
 from deepecg_jax.errors import UserError
+from deepecg_jax.labels import scp
 from deepecg_jax.signals.standard.millivolt import to_microvolts
 
 
@@ -168,6 +171,62 @@ def test_repairs_are_counted(signals, tmp_path) -> None:
     ecgs = by_id(open_split(tmp_path / "d", "ptb_xl", "train"))
     assert ecgs["1"]["age"] == 90 and np.isnan(ecgs["2"]["age"]) and np.isnan(ecgs["3"]["age"])
     assert ecgs["1"]["sex"] == "unknown" and ecgs["2"]["sex"] == "male"
+
+
+def test_rows_with_rebuilt_statements_say_only_what_their_classes_say(signals, tmp_path) -> None:
+    source = write_ptb_xl(
+        tmp_path / "s",
+        signals,
+        list(range(1, 11)),
+        scp_codes={0: "{'1AVB': 100.0, 'NDT': 0.0, 'SR': 0.0}", 1: "{'1AVB': 80.0, 'SR': 0.0}"},
+    )
+    path = source / "ptbxl_database.csv"
+    head, *rows = path.read_text().splitlines()
+    origin = ["rebuilt", *["ptbxl_database"] * (len(rows) - 1)]
+    lines = [f"{head},scp_source", *(f"{row},{o}" for row, o in zip(rows, origin, strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    built = build("ptb_xl", tmp_path / "d", source)
+    assert built.summary["counts"]["statements_from_classes"] == 1
+    split = open_split(tmp_path / "d", "ptb_xl", "train")
+    rebuilt, own = (
+        dict(zip(split.label_names, by_id(split)[name]["labels"].tolist(), strict=True))
+        for name in ("1", "2")
+    )
+    for name, as_rebuilt, as_own in (
+        ("subclass:_AVB", 1, 1),
+        ("scp:1AVB", -1, 1),
+        ("diagnostic:2AVB", -1, 0),
+        ("1st degree AV block", -1, 1),
+        ("form:NDT", 1, 0),
+        ("rhythm:SR", 1, 1),
+        ("Sinusal", 1, 1),
+        ("scp:CLBBB", 0, 0),
+    ):
+        assert (rebuilt[name], own[name]) == (as_rebuilt, as_own), name
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_rows_with_rebuilt_statements(shared) -> None:
+    """What follows from the classes of PTB-XL's own rows is what their statements say."""
+    with (shared / "data/ptbxl_raw/ptbxl_database.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    own = [ast.literal_eval(r["scp_codes"]) for r in rows if r["scp_source"] == "ptbxl_database"]
+    assert len(own) > 700
+    for codes in own:
+        exact, open_ = scp.labels_of(codes), scp.labels_of(codes, from_classes=True)
+        known = open_ >= 0
+        np.testing.assert_array_equal(open_[known], exact[known])
+    names = scp.label_names()
+    for row in rows:
+        if row["scp_source"] == "ptbxl_database":
+            continue
+        labels = dict(
+            zip(names, scp.labels_of(ast.literal_eval(row["scp_codes"]), True), strict=True)
+        )
+        for kind in ("form", "rhythm"):
+            present = {n.partition(":")[2] for n in names if n[: len(kind)] == kind and labels[n]}
+            assert present == set(filter(None, row[kind].split(";")))
 
 
 def test_a_patient_in_two_splits(signals, tmp_path) -> None:

@@ -46,6 +46,22 @@ def test_every_record_has_its_measures(split) -> None:
     assert set(measures["powerline"]) <= {0.0, 50.0, 60.0}
 
 
+def test_a_label_of_a_task_that_is_present(split) -> None:
+    """PACE alone, every third ECG of the source, is a rhythm and has no superclass."""
+    columns = [i for i, name in enumerate(split.label_names) if name.startswith("superclass:")]
+    labelled = np.flatnonzero((split.labels[:, columns] == 1).any(1))
+    assert 0 < len(labelled) < len(split)
+    np.testing.assert_array_equal(positions_where(split, ["any superclass:*"]), labelled)
+    np.testing.assert_array_equal(positions_where(split, ["any rhythm:*"]), np.arange(len(split)))
+    afib = positions_where(split, ["any scp:AFIB"])
+    both = positions_where(split, [" any  scp:AFIB ", "sex == female"])
+    assert set(both) < set(afib) < set(labelled)
+    with pytest.raises(UserError, match="has no label 'superclas:\\*'; did you mean"):
+        positions_where(split, ["any superclas:*"])
+    with pytest.raises(UserError, match="No ECG of .* fulfils any form:\\* and age > 3"):
+        positions_where(split, ["any form:*", "age > 3"])
+
+
 @pytest.mark.parametrize("sign", ["<", "<=", ">", ">=", "==", "!=", "="])
 def test_each_operator(split, sign) -> None:
     noise = quality(split)["noise"]
