@@ -10,6 +10,7 @@ from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.models.axes import logical_axes
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.heads import HeadConfig, build_head
+from deepecg_jax.models.net1d.config import Net1DConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
@@ -21,6 +22,7 @@ BUILDS = {
         WCRConfig(size="tiny"), WCRObjectiveConfig(lead_decoder=True), key
     ),
     "efficientnet": lambda key: EfficientNetConfig().build(key),
+    "net1d": lambda key: Net1DConfig(size="ecgfounder").build(key),
     "linear head": lambda key: build_head(HeadConfig(kind="linear"), 16, 3, key),
     "attention head": lambda key: build_head(HeadConfig(kind="attention", heads=2), 16, 3, key),
     "bert": lambda key: BertClassifier(BertConfig.of_size("tiny", 99, ("a",)), key),
