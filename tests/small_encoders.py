@@ -13,6 +13,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "stages": [("fused", 4, 1, 3, 2), ("mbconv", 6, 1, 5, 4, 2)],
     },
     "vit": {"size": "tiny", "width": 16, "heads": 2, "layers": 2, "patch_samples": 10},
+    "net1d": {
+        "size": "custom",
+        "stem_width": 4,
+        "stem_kernel": 3,
+        "stages": [("basic", 6, 1, 3, 2), ("bottleneck", 8, 1, 4, 2, 4)],
+        "width": 8,
+    },
     "toy": {},
 }
 """Sections ``model`` by kind."""
@@ -28,11 +35,11 @@ SMALL_OBJECTIVES: dict[str, dict[str, Any]] = {
 """Sections ``objective`` by kind, of those that need more than their kind."""
 
 REFUSED: dict[str, set[str]] = {
-    "wcr": {"efficientnet"},
-    "cpc": {"wcr", "efficientnet", "toy"},
+    "wcr": {"efficientnet", "net1d"},
+    "cpc": {"wcr", "efficientnet", "vit", "net1d", "toy"},
     "views": set(),
     "sum": set(),
-    "jepa": {"efficientnet"},
+    "jepa": {"efficientnet", "net1d"},
     "masked": set(),  # every encoder can do without leads
     "mean": set(),
 }

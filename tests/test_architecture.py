@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "models.wcr": {"models"},
     "models.efficientnet": {"models"},
     "models.vit": {"models"},
+    "models.net1d": {"models"},
     "objectives": {"objectives*", "models", "signals"},
     "objectives.augmentation": {"objectives", "models", "signals"},
     "objectives.masking": {"models"},

@@ -24,6 +24,7 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
+from deepecg_jax.interop.net1d_names import net1d_links
 from deepecg_jax.interop.vit_names import vit_links
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
@@ -108,6 +109,7 @@ PORTS: dict[str, Port] = {
         ("mean", "mean_max", "attention", "attention_pool"),
     ),
     "vit": Port("timm", _TEMPLATES / "torch_vit.py", vit_links),
+    "net1d": Port("net1d", _TEMPLATES / "torch_net1d.py", net1d_links),
 }
 """The families that have one, by kind."""
 
@@ -116,7 +118,7 @@ def port_of(model: EncoderConfig) -> Port:
     """The form of an encoder's family in PyTorch; UserError if it has none."""
     if model.kind not in PORTS:
         raise UserError(
-            f"encoders of kind {model.kind} have no form in PyTorch, only {' and '.join(PORTS)} "
+            f"encoders of kind {model.kind} have no form in PyTorch, only {', '.join(PORTS)} "
             "have; export to StableHLO instead."
         )
     return PORTS[model.kind]

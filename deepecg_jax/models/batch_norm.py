@@ -1,13 +1,40 @@
 """Batch normalisation whose running statistics are state, not parameters."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from pydantic import Field
 
 Array = jax.Array
 Normed = tuple[Array, Array, Array]  # normalised, mean, variance
 Kept = tuple[Array, Array, Array, Array]  # input, mean, 1 / deviation, scale
 EPSILON = 1e-5  # PyTorch's default, which the published weights were trained with
+
+# of the config of a family that has these norms
+NormMomentum = Annotated[
+    float,
+    Field(gt=0, le=1, description="share of the newest batch in the running mean and variance"),
+]
+NormGroups = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="equal parts of the batch that are normalised on their own; 1: statistics of "
+        "the global batch, on all devices together; a multiple of mesh.data x mesh.fsdp: each "
+        "device by itself",
+    ),
+]
+
+
+def check_groups(groups: int, size: int) -> None:
+    """ValueError if the groups of the norms do not divide a batch of ``size``."""
+    if size % groups:
+        raise ValueError(
+            f"model.norm_groups={groups} must divide train.global_batch / "
+            f"train.accumulation = {size}"
+        )
 
 
 class BatchNorm(nnx.Module):

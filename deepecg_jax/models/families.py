@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.net1d.config import Net1DConfig
 from deepecg_jax.models.vit.config import ViTConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 
@@ -17,6 +18,7 @@ FAMILIES: dict[str, type[EncoderConfig]] = {
     "wcr": WCRConfig,
     "efficientnet": EfficientNetConfig,
     "vit": ViTConfig,
+    "net1d": Net1DConfig,
 }
 DEFAULT = "wcr"  # where a section names no kind, as the first files did
 

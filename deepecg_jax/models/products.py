@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from deepecg_jax.models.execution import execution
+from deepecg_jax.models.grouped_kernel import grouped_kernel_slope
 from deepecg_jax.models.sharding import Axes, constrained
 
 Array = jax.Array
+Padding = int | tuple[int, int]
 
 
 def product(equation: str, axes: Axes, x: Array, kernel: Array) -> Array:
@@ -96,41 +98,54 @@ def affine(x: Array, kernel: Array, bias: Array | None, axes: Axes = (None, None
     return shifted(linear(x, kernel, axes), bias)
 
 
-def convolution(x: Array, kernel: Array, stride: int, padding: int = 0) -> Array:
-    """Dense convolution over time, (B, T, I) with (K, I, O) -> (B, T', O), in the dtype of ``x``.
+def convolution(x: Array, kernel: Array, stride: int, padding: Padding = 0) -> Array:
+    """Convolution over time, (B, T, I) with (K, I / G, O) -> (B, T', O), in the dtype of ``x``.
 
-    padding: zeros on both sides. The gradient of the kernel is summed in float32, as of `product`.
+    A kernel of fewer channels than ``x`` makes G groups: each G-th of the outputs sees its G-th of
+    the inputs.
+
+    padding: zeros on both sides, or on the left and on the right. The gradient of the kernel is
+        summed in float32, as of `product`.
     """
-    return _convolution(stride, padding, x, kernel)
+    edges = (padding, padding) if isinstance(padding, int) else padding
+    return _convolution(stride, edges, x, kernel)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _convolution(stride: int, padding: int, x: Array, kernel: Array) -> Array:
-    return _convolved(stride, padding, x, kernel.astype(x.dtype))
+def _convolution(stride: int, edges: tuple[int, int], x: Array, kernel: Array) -> Array:
+    return _convolved(stride, edges, x, kernel.astype(x.dtype))
 
 
 def _convolution_forward(
-    stride: int, padding: int, x: Array, kernel: Array
+    stride: int, edges: tuple[int, int], x: Array, kernel: Array
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _convolution(stride, padding, x, kernel), (x, kernel)
+    return _convolution(stride, edges, x, kernel), (x, kernel)
 
 
 def _convolution_backward(
-    stride: int, padding: int, kept: tuple[Array, Array], slope: Array
+    stride: int, edges: tuple[int, int], kept: tuple[Array, Array], slope: Array
 ) -> tuple[Array, Array]:
     x, kernel = kept
-    convolved = partial(_convolved, stride, padding)
+    convolved = partial(_convolved, stride, edges)
     (to_x,) = jax.linear_transpose(lambda y: convolved(y, kernel.astype(x.dtype)), x)(slope)
-    wide = jax.ShapeDtypeStruct(kernel.shape, jnp.float32)
-    transposed = jax.linear_transpose(lambda k: convolved(x.astype(jnp.float32), k), wide)
-    (to_kernel,) = transposed(slope.astype(jnp.float32))
+    if kernel.shape[1] == x.shape[2]:
+        wide = jax.ShapeDtypeStruct(kernel.shape, jnp.float32)
+        transposed = jax.linear_transpose(lambda k: convolved(x.astype(jnp.float32), k), wide)
+        (to_kernel,) = transposed(slope.astype(jnp.float32))
+    else:
+        to_kernel = grouped_kernel_slope(x, slope, kernel.shape, stride, edges[0])
     return to_x, constrained(to_kernel, (None,) * kernel.ndim).astype(kernel.dtype)
 
 
 _convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
-def _convolved(stride: int, padding: int, x: Array, kernel: Array) -> Array:
+def _convolved(stride: int, edges: tuple[int, int], x: Array, kernel: Array) -> Array:
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride,), [(padding, padding)], dimension_numbers=("NWC", "WIO", "NWC")
+        x,
+        kernel,
+        (stride,),
+        [edges],
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=x.shape[2] // kernel.shape[1],
     )

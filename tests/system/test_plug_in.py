@@ -150,6 +150,12 @@ def test_every_objective_with_every_encoder(
             "model.stages=[[mbconv, 4, 1, 3, 4, 2]]",
         ],
         "vit": ["model.size=tiny", "model.layers=1", "model.width=32", "model.heads=2"],
+        "net1d": [
+            "model.size=custom",
+            "model.stem_width=4",
+            "model.width=8",
+            "model.stages=[[bottleneck, 8, 1, 4, 4, 4]]",
+        ],
         "toy": ["model.width=16"],
     }
     overrides = [

@@ -10,6 +10,7 @@ from deepecg_jax.labelling.bert.model import BertClassifier
 from deepecg_jax.models.axes import logical_axes
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.heads import HeadConfig, build_head
+from deepecg_jax.models.net1d.config import Net1DConfig
 from deepecg_jax.models.vit.config import ViTConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.pretrainer import Pretrainer
@@ -25,6 +26,7 @@ BUILDS = {
     "linear head": lambda key: build_head(HeadConfig(readout="mean_max_local"), TINY, 3, key),
     "attention head": lambda key: build_head(HeadConfig(kind="attention"), TINY, 3, key),
     "attention pool": lambda key: build_head(HeadConfig(kind="attention_pool"), TINY, 3, key),
+    "net1d": lambda key: Net1DConfig(size="ecgfounder").build(key),
     "bert": lambda key: BertClassifier(BertConfig.of_size("tiny", 99, ("a",)), key),
 }
 SPREAD = {

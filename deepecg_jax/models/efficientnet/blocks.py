@@ -10,7 +10,8 @@ from deepecg_jax.models.axes import Axes
 from deepecg_jax.models.batch_norm import BatchNorm
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
-from deepecg_jax.models.layers import Linear, uniform_fan_in
+from deepecg_jax.models.gate import Gate
+from deepecg_jax.models.layers import uniform_fan_in
 from deepecg_jax.models.products import shifted
 
 Array = jax.Array
@@ -70,28 +71,13 @@ class NormedDepthwiseConv(nnx.Module):
         return self.norm(convolve_depthwise(x, self.kernel[...], self.stride), training)
 
 
-class Gate(nnx.Module):
-    """Squeeze-and-excitation (Hu et al. 2018): each channel times a factor 0..1 of the record."""
-
-    def __init__(self, width: int, reduction: int, key: Array):
-        down, up = jax.random.split(key)
-        self.down = Linear.torch_default(width, max(width // reduction, 1), down)
-        self.up = Linear.torch_default(max(width // reduction, 1), width, up)
-
-    def __call__(self, x: Array) -> Array:
-        """(B, T, C) -> (B, T, C)."""
-        mean = x.astype(jnp.float32).mean(1)
-        factor = jax.nn.sigmoid(self.up(leaky_relu(self.down(mean))))
-        return x * factor.astype(x.dtype)[:, None]
-
-
 class FusedBlock(nnx.Module):
     """Convolution, norm, LeakyReLU, gate; residual where the shape stays."""
 
     def __init__(self, config: EfficientNetShape, stage: Stage, n_in: int, stride: int, key: Array):
         keys = jax.random.split(key)
         self.conv = NormedConv(config, n_in, stage.width, stage.kernel, keys[0], stride)
-        self.gate = Gate(stage.width, stage.reduction, keys[1])
+        self.gate = Gate(stage.width, stage.reduction, leaky_relu, keys[1])
         self.residual = stride == 1 and n_in == stage.width
         self.stochastic_depth = config.stochastic_depth
 
@@ -114,7 +100,7 @@ class InvertedBlock(nnx.Module):
         widens = stage.expansion > 1
         self.expand = NormedConv(config, n_in, inner, 1, keys[0]) if widens else None
         self.depthwise = NormedDepthwiseConv(config, inner, stage.kernel, keys[1], stride)
-        self.gate = Gate(inner, stage.reduction, keys[2])
+        self.gate = Gate(inner, stage.reduction, leaky_relu, keys[2])
         self.project = NormedConv(config, inner, stage.width, 1, keys[3])
         self.residual = stride == 1 and n_in == stage.width
         self.stochastic_depth = config.stochastic_depth

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import jax
 
+from deepecg_jax.models.batch_norm import check_groups
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape
 
@@ -38,8 +39,4 @@ class EfficientNetConfig(EfficientNetShape):
 
     def check_batch(self, size: int) -> None:
         """ValueError if the groups of the norms do not divide a batch."""
-        if size % self.norm_groups:
-            raise ValueError(
-                f"model.norm_groups={self.norm_groups} must divide train.global_batch / "
-                f"train.accumulation = {size}"
-            )
+        check_groups(self.norm_groups, size)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from deepecg_jax.models.batch_norm import NormGroups, NormMomentum
 from deepecg_jax.models.encoder import EncoderConfig, Samples
 
 Block = Literal["fused", "mbconv"]
@@ -101,19 +102,8 @@ class EfficientNetShape(EncoderConfig):
         lt=1,
         description="probability that an ECG skips a residual block in training",
     )
-    norm_momentum: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="share of the newest batch in the running mean and variance",
-    )
-    norm_groups: int = Field(
-        default=1,
-        ge=1,
-        description="equal parts of the batch that are normalised on their own; 1: statistics of "
-        "the global batch, on all devices together; a multiple of mesh.data x mesh.fsdp: each "
-        "device by itself",
-    )
+    norm_momentum: NormMomentum = 0.1
+    norm_groups: NormGroups = 1
 
     @model_validator(mode="before")
     @classmethod

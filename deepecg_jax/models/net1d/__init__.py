@@ -1,0 +1,1 @@
+"""The net1d family: plain convolutional networks over time."""
