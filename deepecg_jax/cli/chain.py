@@ -10,13 +10,16 @@ from pathlib import Path
 
 
 def run_commands(commands: Sequence[Sequence[str]]) -> int:
-    """Run ``deepecg`` with each of the lists of arguments until one fails; its exit code, or 0."""
+    """Run ``deepecg`` with each of the lists of arguments until one fails; its exit code, or 0.
+
+    Errors are printed with their traceback, because this is for a log.
+    """
     from deepecg_jax.cli.main import main
 
     before = sys.argv
     try:
         for arguments in commands:
-            sys.argv = ["deepecg", *arguments]
+            sys.argv = ["deepecg", *arguments, "--debug"]
             try:
                 main()
             except SystemExit as end:

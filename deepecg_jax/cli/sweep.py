@@ -80,7 +80,7 @@ def command(
 
     A pretraining that several runs share is done once. Stopped or killed, the same command goes on;
     a run that fails stands in the table with its reason, and is tried again. Ends with
-    WORKDIR/index.html, table.parquet (a row a run) and summary.parquet (over seeds).
+    WORKDIR/index.html, table.parquet (a row a run) and summary.parquet (a row over seeds).
     """
     import jax
 
@@ -89,23 +89,24 @@ def command(
     from deepecg_jax.sweep.planning.plan import make_plan
     from deepecg_jax.sweep.run import run_sweep, write_commands
 
-    # scoring is light, and an accelerator belongs to the jobs
-    jax.config.update("jax_platforms", "cpu")
     left_out = [] if baselines else ["baselines=false"]
     plan = make_plan(read_sweep(sweep, [*(overrides or []), *left_out]), workdir, sweep)
     if dry_run:
         _show(plan, at_once or 1)
         return
+    # scoring is light, and an accelerator belongs to the jobs
+    jax.config.update("jax_platforms", "cpu")
     if launch is Launch.print:
         for line in write_commands(plan):
             typer.echo(line)
         again = ["deepecg", "sweep", sweep, "--workdir", str(workdir), *(overrides or [])]
+        again += [] if baselines else ["--no-baselines"]
         typer.echo(f"# then, for the table:  {shlex.join(again)}", err=True)
         return
     launcher, several = _launcher(launch, plan, at_once)
     result = run_sweep(plan, launcher, console, several)
     failed = sum(row.status == "failed" for row in result.outcomes)
-    note = f"; {failed} of {len(result.outcomes)} runs failed (reasons in the table)"
+    note = f"; {failed} of {len(result.outcomes)} failed, the table says why"
     console.print(
         f"done: {plan.folder / 'index.html'}{note if failed else ''}",
         markup=False,
@@ -131,11 +132,13 @@ def _show(plan: "Plan", at_once: int) -> None:
     from rich.table import Table
 
     from deepecg_jax.cli.console import console
-    from deepecg_jax.sweep.run import described
+    from deepecg_jax.sweep.run import counted, described
 
     *jobs, (_, _, words) = described(plan, at_once)
-    table = Table("job", "stage", "state", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("job", "stage", "state"):
+        table.add_column(title, overflow="fold")
     for name, stage, state in jobs:
         table.add_row(escape(name), stage, escape(state))
     console.print(table)
-    console.print(f"{len(plan.rows)} runs from {len(jobs)} jobs; {words}", highlight=False)
+    console.print(f"{counted(plan)}; {words}", highlight=False)

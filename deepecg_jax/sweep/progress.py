@@ -48,11 +48,9 @@ class Progress:
         write_sweep(self.gatherer.plan, self.gatherer.gather(self.running))
 
     def _time_left(self) -> str:
-        if not self.left:
-            return ""
         plan = self.gatherer.plan
-        folders = [JobFolder.of(plan, name) for name in self.left]
-        return f"; {time_left(plan, folders, self.at_once)}"
+        words = time_left(plan, [JobFolder.of(plan, name) for name in self.left], self.at_once)
+        return f"; {words}" if words else ""
 
     def _print(self, line: str, style: str | None = None) -> None:
         self.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

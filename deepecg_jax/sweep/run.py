@@ -15,6 +15,7 @@ from deepecg_jax.sweep.results.write import write_sweep
 from deepecg_jax.sweep.work.age_sex import age_sex_predictions
 from deepecg_jax.sweep.work.attempts import attempt
 from deepecg_jax.sweep.work.estimate import time_left
+from deepecg_jax.sweep.work.guess import guess_here
 from deepecg_jax.sweep.work.job_folder import JobFolder
 from deepecg_jax.sweep.work.launchers import Launcher
 from deepecg_jax.sweep.work.lock import alone
@@ -32,10 +33,10 @@ def run_sweep(plan: Plan, launcher: Launcher, console: Console, at_once: int = 1
         StoppedBySignal: after the jobs here have saved; the same call goes on.
     """
     with alone(plan.folder, "a sweep"):
-        left = [folder.job.name for folder in unfinished(plan)]
+        left = [folder.job.name for folder in unfinished(plan, check=True)]
         gatherer = Gatherer(plan)
         progress = Progress(gatherer, console, at_once, left)
-        said = f"{len(plan.rows)} runs from {len(plan.jobs)} jobs"
+        said = counted(plan)
         done = len(plan.jobs) - len(left)
         console.print(f"{said}, {done} of them finished" if done else said, highlight=False)
         write_sweep(plan, gatherer.gather())
@@ -49,9 +50,21 @@ def run_sweep(plan: Plan, launcher: Launcher, console: Console, at_once: int = 1
         return result
 
 
-def unfinished(plan: Plan) -> list[JobFolder]:
-    """The folders of the jobs that are not finished, in their order."""
-    folders = (JobFolder.of(plan, name) for name in plan.jobs)
+def counted(plan: Plan) -> str:
+    """Such as ``12 runs from 14 jobs``."""
+    rows, jobs = len(plan.rows), len(plan.jobs)
+    return f"{rows} run{'s' * (rows > 1)} from {jobs} job{'s' * (jobs > 1)}"
+
+
+def unfinished(plan: Plan, check: bool = False) -> list[JobFolder]:
+    """The folders of the jobs that are not finished, in their order.
+
+    check: UserError if the folder of any job holds a run of another config.
+    """
+    folders = [JobFolder.of(plan, name) for name in plan.jobs]
+    if check:
+        for folder in folders:
+            folder.check()
     return [folder for folder in folders if not folder.finished()]
 
 
@@ -65,7 +78,7 @@ def write_commands(plan: Plan) -> list[str]:
     """
     with alone(plan.folder, "a sweep"):
         lines: list[str] = []
-        for folder in unfinished(plan):
+        for folder in unfinished(plan, check=True):
             folder.prepare()
             lines += folder.lines()
             if not folder.commands():
@@ -80,9 +93,9 @@ def write_commands(plan: Plan) -> list[str]:
 def described(plan: Plan, at_once: int) -> Iterator[tuple[str, str, str]]:
     """(job, stage, state) of every job, and how long the rest takes in a last (``"", "", words``).
 
-    Nothing is written.
+    Nothing is written. Where nothing has finished yet, a matrix product is timed for a guess.
     """
-    left: Sequence[JobFolder] = unfinished(plan)
+    left: Sequence[JobFolder] = unfinished(plan, check=True)
     names = {folder.job.name for folder in left}
     for name, job in plan.jobs.items():
         folder = JobFolder.of(plan, name)
@@ -91,7 +104,7 @@ def described(plan: Plan, at_once: int) -> Iterator[tuple[str, str, str]]:
         state = "goes on" if begun else "new"
         state = f"tried again; it failed: {failed}" if failed else state
         yield name, job.kind, state if name in names else "finished"
-    yield "", "", time_left(plan, left, at_once) or "nothing to do"
+    yield "", "", time_left(plan, left, at_once, guess_here) or "nothing to do"
 
 
 def _inline(folder: JobFolder) -> None:

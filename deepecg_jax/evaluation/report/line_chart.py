@@ -19,7 +19,7 @@ from deepecg_jax.evaluation.report.comparison_charts import signed_ticks
 from deepecg_jax.evaluation.report.estimates import shown_of
 from deepecg_jax.evaluation.resampling.intervals import Estimate
 
-_LEFT, _TOP, _WIDE, _TALL, _BELOW, _PITCH = 56, 14, 480, 260, 40, 17
+_LEFT, _TOP, _WIDE, _TALL, _BELOW, _PITCH = 56, 26, 480, 260, 40, 17
 _DASHED = ' stroke-dasharray="5 3"'  # of series whose colour another has too
 
 
@@ -53,7 +53,7 @@ def line_chart(
     Args:
         series: name -> (x, estimate) from left to right; what is undefined is left out.
         axis: of the x.
-        title: what is drawn on the y axis.
+        title: what is drawn on the y axis, and the name of the figure.
         joined: by lines, or points alone.
     """
     drawn = {
@@ -73,8 +73,9 @@ def line_chart(
         return _TOP + (high - value) / (high - low) * _TALL
 
     parts = [
+        text(_LEFT, 14, title, colour=INK),
         f'<rect x="{_LEFT}" y="{_TOP}" width="{_WIDE}" height="{_TALL}" fill="none" '
-        f'stroke="{GRID}"/>'
+        f'stroke="{GRID}"/>',
     ]
     for tick in signed_ticks(low, high):
         parts.append(line(_LEFT, up(tick), _LEFT + _WIDE, up(tick), GRID))
@@ -104,7 +105,7 @@ def line_chart(
         label = _LEFT + _WIDE + 14
         parts.append(text(label, _TOP + 12 + _PITCH * i, shorten(name), colour=colour, size=12))
     height = max(_TOP + _TALL + _BELOW, _TOP + 12 + _PITCH * len(names))
-    return svg(_LEFT + _WIDE + 20 + name_width(names), height, title, parts)
+    return svg(_LEFT + _WIDE + 20 + name_width(names), height, f"{title}, {axis.title}", parts)
 
 
 def _widened(low: float, high: float, share: float) -> tuple[float, float]:

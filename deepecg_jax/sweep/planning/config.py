@@ -57,6 +57,16 @@ class EvaluateConfig(Settings):
         return Resampling(self.resamples, self.seed, cluster)
 
 
+class ReferenceConfig(Settings):
+    """The run that others are compared with."""
+
+    run: str = Field(description="its name")
+    at: Overrides = Field(
+        default_factory=dict,
+        description="compare with it at these values of the grid, instead of at the same point",
+    )
+
+
 class SweepConfig(Settings):
     """``deepecg sweep``."""
 
@@ -84,8 +94,10 @@ class SweepConfig(Settings):
         "pretraining is shared by them",
     )
     evaluate: EvaluateConfig = EvaluateConfig()
-    reference: str | None = Field(
-        default=None, description="the run that the others are compared with, paired"
+    reference: ReferenceConfig | None = Field(
+        default=None,
+        description="the run that the others are compared with, paired: a name, or {run: NAME, at: "
+        "{KEY: VALUE}} to compare the values of a key of the grid with one of them",
     )
     baselines: bool = Field(
         default=True,
@@ -105,6 +117,11 @@ class SweepConfig(Settings):
             return runs
         return {name: {} if own is None else own for name, own in runs.items()}
 
+    @field_validator("reference", mode="before")
+    @classmethod
+    def _name_alone(cls, reference: object) -> object:
+        return {"run": reference} if isinstance(reference, str) else reference
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         for name in self.runs:
@@ -120,6 +137,9 @@ class SweepConfig(Settings):
             strange = [key for key in point if key not in self.grid]
             if strange or not point:
                 raise ValueError(f"exclude: {strange[0] if strange else '{}'} is no key of grid")
+        for key, value in ({} if self.reference is None else self.reference.at).items():
+            if value not in self.grid.get(key, []):
+                raise ValueError(f"reference.at: the grid has no {key} of {value}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be 0 or more and differ, got {list(self.seeds)}")
         return self

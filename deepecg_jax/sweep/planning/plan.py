@@ -39,9 +39,9 @@ def make_plan(sweep: SweepConfig, folder: Path, name: str = "the sweep") -> Plan
     if sweep.baselines:
         baselines.plan(planner, at, sweep.seeds)
     names = list(dict.fromkeys(row.run for row in planner.rows))
-    if sweep.reference is not None and sweep.reference not in names:
+    if sweep.reference is not None and sweep.reference.run not in names:
         raise UserError(
-            f"{name}: reference is {sweep.reference!r}, which is no run; there are "
+            f"{name}: reference is {sweep.reference.run!r}, which is no run; there are "
             f"{', '.join(names)}."
         )
     return Plan(folder, sweep, planner.jobs, planner.rows)

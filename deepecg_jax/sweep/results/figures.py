@@ -54,7 +54,9 @@ def effect_figures(
         is_share = key.removeprefix("finetune.") == SHARE
         title = f"Label efficiency: {key}" if is_share else f"Main effect of {key}"
         rows = [_row(effect, key, values) for effect in effects]
-        drawn.append((title, Figure(f"effect_{key}", line_chart(series, axis, title), rows)))
+        drawn.append(
+            (title, Figure(f"effect_{key}", line_chart(series, axis, "macro AUROC"), rows))
+        )
     return drawn
 
 
@@ -69,8 +71,8 @@ def cost_figure(result: SweepResult) -> Figure | None:
     if not series:
         return None
     seconds = [x for own in series.values() for x, _ in own]
-    axis = Axis("seconds", {x: f"{x:g}" for x in _round_numbers(min(seconds), max(seconds))}, True)
-    drawing = line_chart(series, axis, "Macro AUROC against seconds", joined=False)
+    axis = Axis("seconds", {x: f"{x:,g}" for x in _round_numbers(min(seconds), max(seconds))}, True)
+    drawing = line_chart(series, axis, "macro AUROC", joined=False)
     return Figure("cost", drawing, rows)
 
 
@@ -101,9 +103,11 @@ def _axis(key: str, values: Sequence[JsonValue]) -> tuple[list[float], Axis]:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten from just below ``low`` to just above ``high``."""
+    """1, 2 and 5 times powers of ten from just below ``low`` to just above ``high``; over more than
+    three powers only these."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    all_numbers = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
+    times = (1, 2, 5) if last - first <= 3 else (1,)
+    all_numbers = [m * 10.0**e for e in range(first, last + 1) for m in times]
     inside = [number for number in all_numbers if low <= number <= high]
     below = [number for number in all_numbers if number < low][-1:]
     above = [number for number in all_numbers if number > high][:1]

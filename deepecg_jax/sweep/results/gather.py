@@ -12,6 +12,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.evaluation.resampling.intervals import interval
 from deepecg_jax.evaluation.table.columns import SCORE
 from deepecg_jax.sweep.planning.jobs import Plan, Row
+from deepecg_jax.sweep.planning.names import point_text
 from deepecg_jax.sweep.results.outcomes import UNKNOWN, Outcome, Status, SweepResult
 from deepecg_jax.sweep.results.scores import Scores, scores_of
 from deepecg_jax.sweep.results.summarise import effects_of, summaries_of
@@ -57,7 +58,7 @@ class Gatherer:
         first = next((found for found in scores if found is not None), None)
         return SweepResult(
             keys=tuple(self.plan.sweep.grid),
-            reference=self.plan.sweep.reference,
+            reference=self._reference(),
             outcomes=outcomes,
             summaries=tuple(summaries),
             effects=effects_of(self.plan.sweep.grid, outcomes, scores),
@@ -65,6 +66,13 @@ class Gatherer:
             n_records=first and first.n_records,
             n_patients=first and first.n_patients,
         )
+
+    def _reference(self) -> str | None:
+        reference = self.plan.sweep.reference
+        if reference is None:
+            return None
+        at = f" ({point_text(reference.at)})" if reference.at else ""
+        return f"{reference.run}{at}"
 
     def _outcome(self, row: Row, running: Collection[str]) -> Outcome:
         job = self.plan.jobs[row.job]

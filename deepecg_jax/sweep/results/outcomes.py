@@ -54,11 +54,11 @@ class Summary:
         mean: macro AUROC, the mean over the seeds that are done.
         sd: its standard deviation over seeds (n - 1), None for a single one.
         over_patients: the mean over seeds, with its interval over resamples of patients.
-        difference: ``mean`` less that of the reference at the same point, over the seeds that both
-            have, with its interval over the same resamples of patients.
+        difference: ``mean`` less that of the reference, over the seeds that both have, with its
+            interval over the same resamples of patients.
         difference_seeds: how many these are.
-        p: two-sided, of no difference, from the resamples; ``p_holm``: adjusted for all runs that
-            are compared with the reference at this point.
+        p: two-sided, of no difference, from the resamples; ``p_holm``: adjusted for all that are
+            compared with the same run at the same point.
         parameters, seconds: means over seeds.
     """
 
@@ -79,23 +79,6 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class SweepResult:
-    """Both tables, and sentences on what could not be compared.
-
-    ``keys``: of the grid, in their order.
-    """
-
-    keys: tuple[str, ...]
-    reference: str | None
-    outcomes: tuple[Outcome, ...]
-    summaries: tuple[Summary, ...]
-    effects: "dict[str, list[Effect]]"
-    notes: tuple[str, ...]
-    n_records: int | None
-    n_patients: int | None
-
-
-@dataclass(frozen=True)
 class Effect:
     """A run at one value of a key of the grid, averaged over the rest of the grid.
 
@@ -111,3 +94,26 @@ class Effect:
     value: int
     macro_auroc: Estimate
     n_points: int
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Everything that the tables and the page show.
+
+    Attributes:
+        keys: of the grid, in their order.
+        reference: what the differences are to, in words, or None.
+        outcomes, summaries: both tables.
+        effects: key of the grid -> every run at each of its values.
+        notes: sentences on what could not be compared.
+        n_records, n_patients: that were predicted, None before any were.
+    """
+
+    keys: tuple[str, ...]
+    reference: str | None
+    outcomes: tuple[Outcome, ...]
+    summaries: tuple[Summary, ...]
+    effects: dict[str, list[Effect]]
+    notes: tuple[str, ...]
+    n_records: int | None
+    n_patients: int | None

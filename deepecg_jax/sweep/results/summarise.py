@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from deepecg_jax.evaluation.comparison.compare import bootstrap_p
 from deepecg_jax.evaluation.comparison.multiplicity import adjust
 from deepecg_jax.evaluation.resampling.intervals import interval
+from deepecg_jax.sweep.planning.config import ReferenceConfig
 from deepecg_jax.sweep.planning.jobs import Point
 from deepecg_jax.sweep.planning.names import point_text
 from deepecg_jax.sweep.results.outcomes import UNKNOWN, Effect, Outcome, Summary
@@ -27,13 +28,15 @@ def cell_of(run: str, point: Point) -> Cell:
 
 
 def summaries_of(
-    outcomes: Sequence[Outcome], scores: Sequence[Scores | None], reference: str | None
+    outcomes: Sequence[Outcome],
+    scores: Sequence[Scores | None],
+    reference: ReferenceConfig | None,
 ) -> tuple[list[Summary], list[str]]:
     """A row a run and point, in the order of the table, and what could not be compared.
 
     The difference of a run to the reference is that of their mean macro AUROC over the seeds that
     both have, computed within each resample of patients; its p-value is `bootstrap_p`, adjusted
-    (Holm) for all runs that are compared at the same point of the grid.
+    (Holm) for all that are compared with the same cell.
 
     Args:
         outcomes: all rows of the table.
@@ -43,46 +46,65 @@ def summaries_of(
     cells = _cells(outcomes, list(zip(outcomes, scores, strict=True)))
     notes: list[str] = []
     found: dict[Cell, Summary] = {}
+    families: dict[Cell, dict[Cell, tuple[str, ...]]] = {}  # reference -> cell -> its jobs
     for cell, rows in cells.items():
         first = rows[0][0]
         of_seeds = _by_seed(rows)
         paired, n = None, 0
-        if reference is not None and first.run != reference:
-            others = _by_seed(cells.get(cell_of(reference, first.point), []))
-            paired, n, note = _paired(of_seeds, others)
-            if note:
-                at = f" at {point_text(first.point)}" if first.point else ""
-                notes.append(f"{first.run} is not compared with {reference}{at}: {note}.")
-        values = [float(one.macro[0]) for one in of_seeds.values()]
-        mean = _mean(of_seeds.values())
-        done = [outcome for outcome, _ in rows if outcome.status == "done"]
-        found[cell] = Summary(
-            run=first.run,
-            point=first.point,
-            baseline=first.baseline,
-            seeds=len(done),
-            failed=sum(outcome.status == "failed" for outcome, _ in rows),
-            mean=float(np.mean(values)) if values else None,
-            sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            over_patients=UNKNOWN if mean is None else interval(mean),
-            difference=UNKNOWN if paired is None else interval(paired),
-            difference_seeds=n,
-            p=None if paired is None else bootstrap_p(paired),
-            p_holm=None,
-            parameters=_average([outcome.parameters for outcome in done]),
-            seconds=_average([outcome.seconds for outcome in done]),
-        )
-    return list(_adjusted(found).values()), notes
+        if reference is not None:
+            other = cell_of(reference.run, {**first.point, **reference.at})
+            there = cells.get(other, [])
+            if _jobs(there) != _jobs(rows):
+                paired, n, why = _paired(of_seeds, _by_seed(there))
+                families.setdefault(other, {})[cell] = _jobs(rows)
+                if why:
+                    at = f" at {point_text(first.point)}" if first.point else ""
+                    notes.append(f"{first.run}{at} is not compared with {reference.run}: {why}.")
+        found[cell] = _summary(rows, of_seeds, paired, n)
+    for family in families.values():
+        _adjust(found, family)
+    return list(found.values()), notes
 
 
-def _adjusted(found: Mapping[Cell, Summary]) -> dict[Cell, Summary]:
-    result = dict(found)
-    for at in dict.fromkeys(point for _, point in found):
-        family = {run: row.p for (run, point), row in found.items() if point == at}
-        if any(p is not None for p in family.values()):
-            for run, (holm, _) in adjust(family).items():
-                result[run, at] = replace(found[run, at], p_holm=holm)
-    return result
+def _summary(
+    rows: Sequence[tuple[Outcome, Scores | None]],
+    of_seeds: Mapping[int, Scores],
+    paired: np.ndarray | None,
+    n_paired: int,
+) -> Summary:
+    first = rows[0][0]
+    values = [float(one.macro[0]) for one in of_seeds.values()]
+    mean = _mean(of_seeds.values())
+    done = [outcome for outcome, _ in rows if outcome.status == "done"]
+    return Summary(
+        run=first.run,
+        point=first.point,
+        baseline=first.baseline,
+        seeds=len(done),
+        failed=sum(outcome.status == "failed" for outcome, _ in rows),
+        mean=float(np.mean(values)) if values else None,
+        sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        over_patients=UNKNOWN if mean is None else interval(mean),
+        difference=UNKNOWN if paired is None else interval(paired),
+        difference_seeds=n_paired,
+        p=None if paired is None else bootstrap_p(paired),
+        p_holm=None,
+        parameters=_average([outcome.parameters for outcome in done]),
+        seconds=_average([outcome.seconds for outcome in done]),
+    )
+
+
+def _adjust(found: dict[Cell, Summary], family: Mapping[Cell, tuple[str, ...]]) -> None:
+    """Set ``p_holm``; cells whose numbers come from the same jobs are one comparison.
+
+    A baseline that no key of the grid changes is the same at every point.
+    """
+    p_values = {str(jobs): found[cell].p for cell, jobs in family.items()}
+    if all(p is None for p in p_values.values()):
+        return
+    adjusted = adjust(p_values)
+    for cell, jobs in family.items():
+        found[cell] = replace(found[cell], p_holm=adjusted[str(jobs)][0])
 
 
 def _paired(
@@ -141,6 +163,11 @@ def _cells(outcomes: Sequence[Outcome], rows: Sequence[T]) -> dict[Cell, list[T]
     for outcome, row in zip(outcomes, rows, strict=True):
         cells.setdefault(cell_of(outcome.run, outcome.point), []).append(row)
     return cells
+
+
+def _jobs(rows: Sequence[tuple[Outcome, Scores | None]]) -> tuple[str, ...]:
+    """What the numbers of a cell come from."""
+    return tuple(outcome.folder for outcome, _ in rows)
 
 
 def _by_seed(rows: Sequence[tuple[Outcome, Scores | None]]) -> dict[int, Scores]:

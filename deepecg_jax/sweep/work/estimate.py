@@ -8,6 +8,7 @@ from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.speed import duration
 from deepecg_jax.sweep.planning.jobs import Job, Plan
 from deepecg_jax.sweep.work.attempts import seconds_of
+from deepecg_jax.sweep.work.guess import SOURCE, Guess
 from deepecg_jax.sweep.work.job_folder import JobFolder
 from deepecg_jax.training.metrics_log import read_metrics
 
@@ -15,26 +16,44 @@ Likeness = tuple[str, ...]
 """What jobs that take equally long an ECG have in common."""
 
 
-def time_left(plan: Plan, unfinished: Sequence[JobFolder], at_once: int) -> str:
-    """Such as ``about 12 min left``, or that it is not known yet.
+def time_left(
+    plan: Plan, unfinished: Sequence[JobFolder], at_once: int, guess: Guess | None = None
+) -> str:
+    """Such as ``about 12 min left``, and for how many jobs that is not known; empty without jobs.
 
     A job takes as long an ECG as the finished jobs of the same kind and encoder did (start and
-    compilation included). Where there are none like it, nothing is said about it.
+    compilation included).
+
+    Args:
+        plan: of the sweep.
+        unfinished: its jobs that are left.
+        at_once: how many of them run at a time.
+        guess: for a job that none like it has finished.
     """
     speeds = _speeds(plan)
-    known, unknown = [], 0
+    measured, guessed, unknown = 0.0, 0.0, 0
     for folder in unfinished:
         if folder.job.kind == "age_sex":
             continue
+        left = 1.0 - _share_done(folder)
         an_ecg = speeds.get(_likeness(plan, folder.job))
-        if an_ecg is None:
-            unknown += 1
+        seconds = None if guess is None or an_ecg is not None else guess(folder.job)
+        if an_ecg is not None:
+            measured += left * an_ecg * _ecgs(folder.job)
+        elif seconds is not None:
+            guessed += left * seconds
         else:
-            known.append(an_ecg * (_ecgs(folder.job) - _ecgs_done(folder)))
-    if not known:
-        return "" if not unknown else f"time left unknown until one of {unknown} jobs has finished"
-    text = f"about {duration(sum(known) / at_once)} left"
-    return text if not unknown else f"{text}, without {unknown} jobs of kinds that none finished of"
+            unknown += 1
+    words = []
+    if measured or guessed:
+        words.append(f"about {duration((measured + guessed) / at_once)} left")
+    if guessed:
+        part = f"{duration(guessed / at_once)} of it " if measured else ""
+        words.append(f"{part}{SOURCE}")
+    if unknown:
+        jobs = "one job" if unknown == 1 else f"{unknown} jobs"
+        words.append(f"how long {jobs} will take is known when one like it has finished")
+    return "; ".join(words)
 
 
 def _speeds(plan: Plan) -> dict[Likeness, float]:
@@ -64,8 +83,8 @@ def _ecgs(job: Job) -> int:
     return job.config.train.steps * job.config.train.global_batch
 
 
-def _ecgs_done(folder: JobFolder) -> int:
-    """Those of a job that was interrupted."""
+def _share_done(folder: JobFolder) -> float:
+    """Of a job that was interrupted."""
     file = folder.workdir / "metrics.jsonl"
     rows = read_metrics(file) if file.is_file() else []
-    return int(rows[-1]["step"]) * folder.job.config.train.global_batch if rows else 0
+    return min(1.0, rows[-1]["step"] / folder.job.config.train.steps) if rows else 0.0

@@ -53,19 +53,18 @@ class JobFolder:
         """What the commands printed."""
         return self.path / LOG
 
-    def finished(self) -> bool:
-        """Whether there is nothing left to do.
+    def check(self) -> None:
+        """UserError if the run folder holds a run of another config."""
+        if self.job.kind != "age_sex":
+            check_workdir(self.job.config)
 
-        Raises:
-            UserError: the run folder holds a run of another config.
-        """
-        if self.job.kind == "age_sex":
-            return self.predictions.is_file() and self._place() == self._wanted()
-        check_workdir(self.job.config)
-        if not (self.workdir / "bundle" / "config.json").is_file():
-            return False
-        if self.job.kind == "pretrain":
-            return True
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        if self.job.kind != "age_sex":
+            if not (self.workdir / "bundle" / "config.json").is_file():
+                return False
+            if self.job.kind == "pretrain":
+                return True
         return self.predictions.is_file() and self._place() == self._wanted()
 
     def prepare(self) -> None:
