@@ -3,7 +3,7 @@
 The same shape from scratch, the same shape random and frozen, and age and sex alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.files import read_json
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.families import encoder_config
-from deepecg_jax.sweep.planning.jobs import Job, Planner, Point, Row
+from deepecg_jax.sweep.planning.jobs import Planner, Point, Row
 from deepecg_jax.sweep.planning.layers import Base
-from deepecg_jax.sweep.planning.names import point_text, readable
+from deepecg_jax.sweep.planning.names import identity, point_text, readable
 from deepecg_jax.sweep.planning.run_layers import RunLayers
 
 SCRATCH, RANDOM, AGE_SEX = "scratch", "random", "age_sex"
@@ -64,30 +64,28 @@ class Baselines:
         """
         if not self.found or "finetune" not in self.layers.stages:
             return
-        taken = {(row.job, row.seed) for row in planner.rows}
+        taken = {planner.jobs[row.job].digest for row in planner.rows}
         rows: dict[str, list[Row]] = {}
         for point in points:
-            at = self.found.get(point_text(point), {})
+            own = self.layers.part(point, "finetune")
             for seed in seeds:
-                for run, job in self._jobs(planner, point, seed, list(at.values())):
-                    if (job.name, seed) not in taken:
+                config = None
+                for run, config in self._configs(point, seed):
+                    if identity(config) not in taken:
+                        job = planner.finetuning(run, own, seed, config, None)
                         rows.setdefault(run, []).append(Row(run, point, seed, job.name, True))
-        for own in rows.values():
-            planner.rows += own
+                if config is not None:
+                    job = planner.age_sex(AGE_SEX, own, seed, config)
+                    rows.setdefault(AGE_SEX, []).append(Row(AGE_SEX, point, seed, job.name, True))
+        for name in sorted(rows, key=lambda name: name == AGE_SEX):
+            planner.rows += rows[name]
 
-    def _jobs(
-        self, planner: Planner, point: Point, seed: int, pretrained: Sequence[Pretrained]
-    ) -> list[tuple[str, Job]]:
-        jobs: list[tuple[str, Job]] = []
-        config, own = None, self.layers.part(point, "finetune")
+    def _configs(self, point: Point, seed: int) -> Iterator[tuple[str, FinetuneConfig]]:
+        """(name, config) of each shape at a point, from scratch and random."""
         for kind in (SCRATCH, RANDOM):
-            for encoder, run in pretrained:
+            for encoder, run in self.found.get(point_text(point), {}).values():
                 name = f"{kind}:{self._label(encoder, run)}"
-                config = self._config(kind, encoder, point, seed, self.layers.who(name))
-                jobs.append((name, planner.finetuning(name, own, seed, config, None)))
-        if config is not None:
-            jobs.append((AGE_SEX, planner.age_sex(AGE_SEX, own, seed, config)))
-        return jobs
+                yield name, self._config(kind, encoder, point, seed, self.layers.who(name))
 
     def _config(
         self, kind: str, encoder: EncoderConfig, point: Point, seed: int, who: str

@@ -25,12 +25,14 @@ class Job:
         kind: a pretraining; a fine-tuning with its predictions; or age and sex alone, which learn
             from the records that ``config`` names.
         config: resolved, with its ``workdir``.
+        digest: the same for two jobs whose numbers are the same (see `names.identity`).
         needs: name of the pretraining that it starts from, or None.
     """
 
     name: str
     kind: Kind
     config: PretrainConfig | FinetuneConfig
+    digest: str
     needs: str | None = None
 
 
@@ -77,12 +79,11 @@ class Plan:
 
 @dataclass
 class Planner:
-    """Collects jobs and rows; the same config twice is one job."""
+    """Collects jobs and rows; a run that is asked for twice with the same config is one job."""
 
     folder: Path
     jobs: dict[str, Job] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    _by_digest: dict[tuple[Kind, str], Job] = field(default_factory=dict)
 
     def pretraining(self, config: PretrainConfig) -> Job:
         """The job of a pretraining; its name does not depend on the runs that share it."""
@@ -93,7 +94,10 @@ class Planner:
     def finetuning(
         self, run: str, point: Point, seed: int, config: FinetuneConfig, start: Job | None
     ) -> Job:
-        """The job of a fine-tuning that starts from the pretraining ``start``."""
+        """The job of a fine-tuning that starts from the pretraining ``start``.
+
+        ``point``: the part of it that the config depends on.
+        """
         digest = identity(config, start and start.name)
         name = folder_name(run, point, seed, digest)
         if start is not None:
@@ -115,11 +119,9 @@ class Planner:
         config: PretrainConfig | FinetuneConfig,
         start: Job | None = None,
     ) -> Job:
-        same = self._by_digest.get((kind, digest))
-        if same is not None:
-            return same
+        if name in self.jobs:
+            return self.jobs[name]
         workdir = str(self.folder / "runs" / name / kind)
         config = config.model_copy(update={"workdir": workdir})
-        job = Job(name, kind, config, start and start.name)
-        self._by_digest[kind, digest] = self.jobs[name] = job
-        return job
+        self.jobs[name] = Job(name, kind, config, digest, start and start.name)
+        return self.jobs[name]

@@ -67,4 +67,5 @@ def _job_of(
     finetuning = base.finetuning(keys["finetune"], who, encoder)
     if encoder is None and finetuning.init_from is not None and layers.baselines:
         encoder = encoder_of(finetuning.init_from, who)
-    return planner.finetuning(run, point, seed, finetuning, start), encoder
+    own = layers.part(point, "finetune") if start is None else point
+    return planner.finetuning(run, own, seed, finetuning, start), encoder
