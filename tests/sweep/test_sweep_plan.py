@@ -190,44 +190,47 @@ def test_points_of_the_grid_may_be_left_out():
         plan_of(grid={"finetune.mode": ["full"]}, exclude=[{"finetune.mode": "full"}])
 
 
-@pytest.mark.parametrize(
-    "values, message",
-    [
-        (
-            {"runs": {"a": {}, "b": {"finetune.train.stepz": 1}}},
-            "^run 'b' of s.yaml, stage finetune .*unknown key 'train.stepz' .did you mean 'train.st",
-        ),
-        ({"runs": {"b": {"train.stepz": 1}}}, "run 'b' of s.yaml: no stage has the key 'train.stepz' "
-         ".did you mean 'train.steps'"),
-        ({"set": {"finetun.mode": "full"}}, "set of s.yaml: no stage has the key 'finetun.mode'"),
-        ({"grid": {"modes": ["full"]}}, "grid of s.yaml: no stage has the key 'modes' .did you mean 'mode"),
-        ({"runs": {"b": {"train.steps": 0}}}, "run 'b' of s.yaml, stage .*train.steps: .* than or equal"),
-        (
-            {"grid": {"finetune.mode": ["linear", "fulll"]}},
-            "run 'run' of s.yaml at mode=fulll, stage finetune .*mode: Input should be",
-        ),
-        ({"set": {"workdir": "x"}}, "workdir cannot be set, because the sweep gives every run"),
-        ({"set": {"seed": 3}}, "the seed of stage finetune is given by seeds"),
-        ({"grid": {"finetune.seed": [3]}}, "grid of s.yaml: the seed of stage finetune is given by"),
-        ({"runs": {"b": {"init_from": "x"}}}, "run 'b' of s.yaml: finetune.init_from is its pretrain"),
-        ({"runs": {"b": {"pretrain": None, "pretrain.seed": 1}}}, "because there is no pretrain here"),
-        ({"runs": {"b": {"pretrain": "x"}}}, "run 'b' of s.yaml: pretrain can only be null"),
-        (
-            {"runs": {"b": {"data.label_share": 1.0}}, "grid": SHARES},
-            "run 'b' of s.yaml gives finetune.data.label_share, and so does the grid",
-        ),
-        ({"reference": "c"}, "reference is 'c', which is no run; there are run, scratch:wcr, random"),
-        ({"stages": {"finetune": "nowhere.yaml"}}, "there is no config file nowhere.yaml"),
-        (
-            {"stages": {"finetune": STAGES["pretrain"]}},
-            "is a pretrain config, but stands at stages.finetune",
-        ),
-        (
-            {"stages": {"finetune": STAGES["finetune"]}, "set": {"init_from": "/nowhere"}},
-            "run 'run' of s.yaml: init_from: /nowhere does not exist",
-        ),
-    ],
-)  # fmt: skip
+FINETUNE = {"finetune": STAGES["finetune"]}
+REFUSED = [
+    (
+        {"runs": {"a": {}, "b": {"finetune.train.stepz": 1}}},
+        "^run 'b' of s.yaml, stage finetune .*unknown key 'train.stepz' .did you mean 'train.st",
+    ),
+    (
+        {"runs": {"b": {"train.stepz": 1}}},
+        "run 'b' of s.yaml: no stage has the key 'train.stepz' .did you mean 'train.steps'",
+    ),
+    ({"set": {"finetun.mode": "full"}}, "set of s.yaml: no stage has the key 'finetun.mode'"),
+    ({"grid": {"modes": ["full"]}}, "grid of s.yaml: no stage has the key 'modes' .did you mean"),
+    ({"runs": {"b": {"train.steps": 0}}}, "run 'b' of s.yaml, stage .*train.steps: .* or equal"),
+    (
+        {"grid": {"finetune.mode": ["linear", "fulll"]}},
+        "run 'run' of s.yaml at mode=fulll, stage finetune .*mode: Input should be",
+    ),
+    ({"set": {"workdir": "x"}}, "workdir cannot be set, because the sweep gives every run"),
+    ({"set": {"seed": 3}}, "the seed of stage finetune is given by seeds"),
+    ({"grid": {"finetune.seed": [3]}}, "grid of s.yaml: the seed of stage finetune is given by"),
+    ({"runs": {"b": {"init_from": "x"}}}, "run 'b' of s.yaml: finetune.init_from is its pretrain"),
+    ({"runs": {"b": {"pretrain": None, "pretrain.seed": 1}}}, "because there is no pretrain here"),
+    ({"runs": {"b": {"pretrain": "x"}}}, "run 'b' of s.yaml: pretrain can only be null"),
+    (
+        {"runs": {"b": {"data.label_share": 1.0}}, "grid": SHARES},
+        "run 'b' of s.yaml gives finetune.data.label_share, and so does the grid",
+    ),
+    ({"reference": "c"}, "reference is 'c', which is no run; there are run, scratch:wcr, random"),
+    ({"stages": {"finetune": "nowhere.yaml"}}, "there is no config file nowhere.yaml"),
+    (
+        {"stages": {"finetune": STAGES["pretrain"]}},
+        "is a pretrain config, but stands at stages.finetune",
+    ),
+    (
+        {"stages": FINETUNE, "set": {"init_from": "/nowhere"}},
+        "run 'run' of s.yaml: init_from: /nowhere does not exist",
+    ),
+]
+
+
+@pytest.mark.parametrize("values, message", REFUSED)
 def test_what_does_not_fit_is_refused_before_anything_runs(values, message):
     with pytest.raises(UserError, match=message) as refused:
         plan_of(**values)
