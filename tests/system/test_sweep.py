@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ SAME += ["macro_auroc", "macro_auroc_low", "macro_auroc_high"]
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     build("synthetic", folder / "data", options={"n": "240"})
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP, sort_keys=False))
     return folder
 
 
@@ -81,8 +82,15 @@ def rows_of(folder: Path, workdir: str) -> list[dict[str, object]]:
     return [{name: row[name] for name in SAME} for row in table]
 
 
-def begun(path: Path) -> int:
-    return len(list(path.glob("runs/*/*/metrics.jsonl")))
+def wait_for_a_job(process: subprocess.Popen[str]) -> None:
+    """Return when the sweep says that it has started one."""
+    assert process.stdout is not None
+    read = []
+    for line in process.stdout:
+        read.append(line)
+        if re.match(r"\d/7 ", line):
+            return
+    raise AssertionError("".join(read))
 
 
 @pytest.mark.slow
@@ -96,13 +104,11 @@ def test_killed_three_times_it_ends_in_the_same_table(folder):
     draws = random.Random(0)
     for n in (1, 2, 3):
         process = start(folder, "killed")
-        end = time.monotonic() + 120
-        while begun(folder / "killed") < n and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.02)
+        wait_for_a_job(process)
         if n == 1:  # while it lives, it is alone
             refused = finish(start(folder, "killed"), 2)
             assert f"is running already (process {process.pid} on" in refused
-        time.sleep(draws.uniform(0, 0.5))
+        time.sleep(draws.uniform(0, 3))
         assert process.poll() is None
         process.send_signal(signal.SIGTERM if n == 2 else signal.SIGKILL)
         if n == 2:
