@@ -1,5 +1,6 @@
 """In which order jobs start, and that one that fails stops no other."""
 
+import io
 import os
 import signal
 import threading
@@ -7,11 +8,14 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from rich.console import Console
 from sweeps import plan_of
 
 from deepecg_jax.errors import StoppedBySignal, UserError
+from deepecg_jax.sweep.run import run_sweep, write_commands
 from deepecg_jax.sweep.work.job_folder import JobFolder
 from deepecg_jax.sweep.work.launchers import _shared
+from deepecg_jax.sweep.work.lock import alone
 from deepecg_jax.sweep.work.schedule import Schedule
 
 RUNS = {"a": {}, "b": {"pretrain.seed": 1}, "c": {"pretrain": None}}
@@ -141,6 +145,19 @@ def test_a_signal_stops_the_jobs_that_are_here(tmp_path, here):
     assert signal.getsignal(signal.SIGTERM) == before
     folder = JobFolder.of(plan, next(iter(plan.jobs)))
     assert folder.failed() is None and not folder.finished()
+
+
+def test_a_second_sweep_is_refused_while_the_first_lives(tmp_path):
+    plan, fake = plan_of(tmp_path, runs=RUNS, baselines=False), Fake()
+    quiet = Console(file=io.StringIO())
+    with (
+        alone(tmp_path, "a sweep"),
+        pytest.raises(UserError, match=f"a sweep of .* is running already .process {os.getpid()} "),
+    ):
+        run_sweep(plan, fake, quiet)
+    with alone(tmp_path, "a sweep"), pytest.raises(UserError, match="is running already"):
+        write_commands(plan)
+    assert fake.events == [] and not (tmp_path / "runs").exists()
 
 
 def test_gpus_are_shared_out():

@@ -40,7 +40,7 @@ SWEEP = {
     },
     "runs": {
         "wcr": {},
-        "scratch": {"pretrain": None, "finetune.model.layers": 1},
+        "probe": {"finetune.mode": "linear"},
         "broken": {"pretrain": None, "finetune.labels": ["Afibb"]},
     },
     "seeds": [0, 1],
@@ -82,13 +82,14 @@ def rows_of(folder: Path, workdir: str) -> list[dict[str, object]]:
     return [{name: row[name] for name in SAME} for row in table]
 
 
-def wait_for_a_job(process: subprocess.Popen[str]) -> None:
-    """Return when the sweep says that it has started one."""
+def wait_for_job(number: int, process: subprocess.Popen[str]) -> None:
+    """Return when the sweep says that it has started its job of that number, or a later one."""
     assert process.stdout is not None
     read = []
     for line in process.stdout:
         read.append(line)
-        if re.match(r"\d/7 ", line):
+        found = re.match(r"(\d)/7 ", line)
+        if found and int(found[1]) >= number:
             return
     raise AssertionError("".join(read))
 
@@ -102,20 +103,17 @@ def test_killed_three_times_it_ends_in_the_same_table(folder):
     assert "has no label 'Afibb'; did you mean 'Afib'" in str(rows[4]["reason"])
 
     draws = random.Random(0)
-    for n in (1, 2, 3):
+    for n, number in ((1, signal.SIGKILL), (2, signal.SIGTERM), (3, signal.SIGKILL)):
         process = start(folder, "killed")
-        wait_for_a_job(process)
-        if n == 1:  # while it lives, it is alone
-            refused = finish(start(folder, "killed"), 2)
-            assert f"is running already (process {process.pid} on" in refused
-        time.sleep(draws.uniform(0, 3))
+        wait_for_job(n, process)
+        time.sleep(draws.uniform(0, 2))
         assert process.poll() is None
-        process.send_signal(signal.SIGTERM if n == 2 else signal.SIGKILL)
-        if n == 2:
-            assert "and the same command goes on" in finish(process, 3)
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            finish(process, -number)
         else:
-            finish(process, -signal.SIGKILL)
-    again = finish(start(folder, "killed"))
+            assert "and the same command goes on" in finish(process, 3)
+    again = finish(start(folder, "killed", "--at-once", "2"))
     assert "of them finished" in again
     assert rows_of(folder, "killed") == rows
     assert len(list((folder / "killed" / "runs").iterdir())) == 7  # one pretraining, six runs
