@@ -73,7 +73,7 @@ def make_config(
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: {_describe(schema, error)}.") from error
+        raise UserError(f"{where}: {problems_of(schema, error)}.") from error
 
 
 def save_config(config: BaseModel, path: Path) -> None:
@@ -125,13 +125,13 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _describe(schema: type[BaseModel], error: ValidationError) -> str:
+def problems_of(schema: type[BaseModel], error: ValidationError) -> str:
     """All problems of a config in one sentence."""
     problems = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, _keys(schema, name), n=1, cutoff=0.4)
+            near = difflib.get_close_matches(name, keys_of(schema, name), n=1, cutoff=0.4)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"unknown key {name!r}{hint}")
         elif problem["type"] == "missing":
@@ -144,7 +144,7 @@ def _describe(schema: type[BaseModel], error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _keys(schema: type[BaseModel], wrong: str, prefix: str = "") -> list[str]:
+def keys_of(schema: type[BaseModel], wrong: str = "", prefix: str = "") -> list[str]:
     """Every dotted key of a schema; of sections by name (terms of a sum) those of the name in the
     key ``wrong``.
     """
@@ -158,7 +158,7 @@ def _keys(schema: type[BaseModel], wrong: str, prefix: str = "") -> list[str]:
                 continue
             inside += wrong.removeprefix(inside).partition(".")[0] + "."
         for section in _sections(field.annotation):
-            names += _keys(section, wrong, inside)
+            names += keys_of(section, wrong, inside)
     return names
 
 

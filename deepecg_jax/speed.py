@@ -1,4 +1,4 @@
-"""How many ECGs or files a second, in words."""
+"""How many ECGs or files a second, and how long, in words."""
 
 
 def per_second(rate: float, items: str) -> str:
@@ -8,3 +8,11 @@ def per_second(rate: float, items: str) -> str:
     '0.41 ECG/s'
     """
     return f"{rate:,.0f} {items}/s" if rate >= 9.95 else f"{rate:.2g} {items}/s"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``40 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

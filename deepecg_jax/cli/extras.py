@@ -29,6 +29,7 @@ EXTRAS: tuple[Extra, ...] = (
         "deepecg export --format onnx",
     ),
     Extra("stablehlo", ("flatbuffers",), "deepecg export --format stablehlo"),
+    Extra("slurm", ("submitit",), "deepecg sweep --launch slurm"),
     Extra("tpu", ("libtpu",), "JAX on Cloud TPUs, and deepecg plan without any"),
     Extra("cuda", ("jax-cuda13-plugin",), "JAX on NVIDIA GPUs"),
 )

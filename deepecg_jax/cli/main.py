@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "plan": "deepecg_jax.cli.plan",
     "pretrain": "deepecg_jax.cli.pretrain",
     "finetune": "deepecg_jax.cli.finetune",
+    "sweep": "deepecg_jax.cli.sweep",
     "predict": "deepecg_jax.cli.predict",
     "embed": "deepecg_jax.cli.embed",
     "evaluate": "deepecg_jax.cli.evaluate",

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from deepecg_jax.cli.console import err
-from deepecg_jax.speed import per_second
+from deepecg_jax.speed import duration, per_second
 
 if TYPE_CHECKING:
     from deepecg_jax.data.staging.run import Progress
@@ -37,14 +37,6 @@ class Rate:
         if new and seconds > _STEADY_SECONDS:
             parts.append(f"{duration((now.total - now.done) * seconds / new)} left")
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Such as ``40 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @contextmanager

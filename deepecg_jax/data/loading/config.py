@@ -23,6 +23,11 @@ class DataConfig(Settings):
         default=1.0,
         description="share of the training patients used, chosen by `seed` (label efficiency)",
     )
+    nested_shares: bool = Field(
+        default=False,
+        description="the patients of a smaller label_share are among those of a larger one with "
+        "the same `seed`, as a learning curve needs; false: each share is drawn anew",
+    )
     where: tuple[str, ...] = Field(
         default=(),
         description="conditions on quality measures or metadata that every ECG read must fulfil, "

@@ -54,7 +54,7 @@ def pretraining_sources(
         if contract is None:
             contract = split.contract
         require_same(contract, split.contract, names[0], name)
-        keep = chosen_records(split, config.label_share, seed, config.where)
+        keep = chosen_records(split, config.label_share, seed, config.where, config.nested_shares)
         is_whole = split.valid_samples[keep] == split.contract.n_samples
         padded += int((~is_whole).sum())
         if whole:
@@ -91,7 +91,7 @@ def labelled_split(
     """
     split = open_split(config.dir, config.dataset, split_name)
     names, columns = select_labels(labels, split.label_names, f"{config.dir}/{config.dataset}")
-    keep = chosen_records(split, share, seed, config.where)
+    keep = chosen_records(split, share, seed, config.where, config.nested_shares)
     chosen = split.labels[keep][:, columns]
     columns_of = {"labels": chosen}
     valid = split.valid_samples[keep]
@@ -104,10 +104,11 @@ def labelled_split(
 
 
 def chosen_records(
-    split: Split, share: float, seed: int, where: tuple[str, ...] = ()
+    split: Split, share: float, seed: int, where: tuple[str, ...] = (), nested: bool = False
 ) -> np.ndarray:
     """Positions of the records of a random ``share`` of the patients that fulfil ``where``."""
-    keep = np.intersect1d(patients_subset(split, share, seed), positions_where(split, where))
+    of_patients = patients_subset(split, share, seed, nested)
+    keep = np.intersect1d(of_patients, positions_where(split, where))
     if not len(keep):
         raise UserError(
             f"No ECG of the chosen {share:.3g} of the patients of {split.folder}, split "
@@ -116,13 +117,20 @@ def chosen_records(
     return keep
 
 
-def patients_subset(split: Split, share: float, seed: int) -> np.ndarray:
-    """Positions of the records of a random ``share`` of the patients (all for 1)."""
+def patients_subset(split: Split, share: float, seed: int, nested: bool = False) -> np.ndarray:
+    """Positions of the records of a random ``share`` of the patients (all for 1).
+
+    nested: the patients of a smaller share are among those of a larger one with the same seed.
+    """
     if share == 1.0:
         return np.arange(len(split))
     numbers, patients = patient_numbers(split)
     count = max(1, round(share * patients))
-    chosen = np.random.default_rng(seed).choice(patients, count, replace=False)
+    draws = np.random.default_rng(seed)
+    if nested:
+        chosen = draws.permutation(patients)[:count]
+    else:
+        chosen = draws.choice(patients, count, replace=False)
     return np.flatnonzero(np.isin(numbers, chosen))
 
 

@@ -30,12 +30,17 @@ def signed_ticks(low: float, high: float) -> list[float]:
     return [round(i * step, 6) for i in range(first, last + 1)]
 
 
-def difference_forest(rows: Sequence[tuple[str, Estimate, bool]], title: str) -> str:
+def difference_forest(
+    rows: Sequence[tuple[str, Estimate, bool]],
+    title: str,
+    sides: tuple[str, str] = ("B better", "A better"),
+) -> str:
     """Differences with intervals around zero, one a row.
 
     Args:
         rows: (name, difference with value, low and high, whether it is an average).
         title: what is drawn on the x axis.
+        sides: what is to the left and to the right of zero.
     """
     drawn = drawn_rows(rows)
     left, plot, right, pitch, top = name_width([row[0] for row in drawn]), 480, 170, 19, 44
@@ -48,8 +53,8 @@ def difference_forest(rows: Sequence[tuple[str, Estimate, bool]], title: str) ->
 
     height = top + pitch * len(drawn) + 12
     parts = [
-        text(x(0) - 8, 12, "← B better", "end", size=11),
-        text(x(0) + 8, 12, "A better →", "start", size=11),
+        text(x(0) - 8, 12, f"← {sides[0]}", "end", size=11),
+        text(x(0) + 8, 12, f"{sides[1]} →", "start", size=11),
     ]
     for tick in signed_ticks(low, high):
         parts.append(line(x(tick), top - 6, x(tick), height - 8, GRID))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from deepecg_jax.evaluation.fairness.gaps import EQUALIZED_ODDS, gap_columns
 from deepecg_jax.evaluation.fairness.results import DetectableGap, GroupComparison
@@ -138,10 +138,11 @@ def build_report(
     return page, figures
 
 
-def page_environment() -> Environment:
-    """The templates of the reports, with their filters."""
+def page_environment(*packages: str) -> Environment:
+    """The templates of the reports, and before them those of other packages, with the filters."""
+    loaders = [PackageLoader(name) for name in (*packages, "deepecg_jax.evaluation.report")]
     environment = Environment(
-        loader=PackageLoader("deepecg_jax.evaluation.report"),
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -84,8 +84,11 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
     """
     table = to_table(predictions, f"Cannot write {path}")
     from_table(table, str(path))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")  # a process that is killed leaves no half of a file
+    pq.write_table(table, part)
+    part.replace(path)
 
 
 def to_table(predictions: Predictions, where: str = "the predictions") -> pa.Table:

@@ -1,5 +1,6 @@
 """Batches read straight from the bytes of shards hold what records read one by one hold."""
 
+import itertools
 from collections.abc import Iterator
 
 import grain
@@ -109,3 +110,16 @@ def test_a_share_of_the_patients_is_chosen_as_by_their_ids(split: Split) -> None
     chosen = np.random.default_rng(9).choice(unique, round(0.4 * len(unique)), replace=False)
     expected = np.flatnonzero(np.isin(ids, chosen))
     assert patients_subset(split, 0.4, 9).tolist() == expected.tolist()
+
+
+def test_nested_shares_hold_the_patients_of_smaller_ones(split: Split) -> None:
+    ids = np.asarray(split.index["patient_id"].to_pylist())
+    shares = [0.01, 0.03, 0.1, 0.3, 0.6, 1.0]
+    chosen = [set(ids[patients_subset(split, share, 4, nested=True)]) for share in shares]
+    for smaller, larger in itertools.pairwise(chosen):
+        assert smaller <= larger
+    assert [len(c) for c in chosen] == [max(1, round(s * len(set(ids)))) for s in shares]
+    # whole patients, and others for another seed
+    kept = patients_subset(split, 0.3, 4, nested=True)
+    assert np.isin(ids, ids[kept]).sum() == len(kept)
+    assert set(ids[patients_subset(split, 0.3, 5, nested=True)]) != set(ids[kept])

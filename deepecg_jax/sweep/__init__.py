@@ -1,0 +1,1 @@
+"""Many runs as one experiment: what runs, in which order, and what came out."""

@@ -1,0 +1,1 @@
+"""What is to be done? Runs, grids and seeds become jobs with stable names."""

@@ -1,0 +1,1 @@
+"""What came out? Scores, spread over seeds, paired differences, tables and a page."""
