@@ -10,6 +10,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "width": 6,
         "stages": [("fused", 4, 1, 3, 2), ("mbconv", 6, 1, 5, 4, 2)],
     },
+    "s4": {"size": "tiny", "width": 8, "state": 4, "direction": "bidirectional"},
     "toy": {},
 }
 """Sections ``model`` by kind."""

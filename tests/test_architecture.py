@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"models*"},
     "models.wcr": {"models"},
     "models.efficientnet": {"models"},
+    "models.s4": {"models"},
     "objectives": {"objectives*", "models", "signals"},
     "objectives.augmentation": {"objectives", "models", "signals"},
     "objectives.wcr": {"objectives*", "models"},

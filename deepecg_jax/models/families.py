@@ -10,11 +10,13 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.s4.config import S4Config
 from deepecg_jax.models.wcr.config import WCRConfig
 
 FAMILIES: dict[str, type[EncoderConfig]] = {
     "wcr": WCRConfig,
     "efficientnet": EfficientNetConfig,
+    "s4": S4Config,
 }
 DEFAULT = "wcr"  # where a section names no kind, as the first files did
 
