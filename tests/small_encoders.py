@@ -20,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "stages": [("basic", 6, 1, 3, 2), ("bottleneck", 8, 1, 4, 2, 4)],
         "width": 8,
     },
+    "s4": {"size": "tiny", "width": 8, "state": 4, "direction": "causal"},
     "toy": {},
 }
 """Sections ``model`` by kind."""

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "models.efficientnet": {"models"},
     "models.vit": {"models"},
     "models.net1d": {"models"},
+    "models.s4": {"models"},
     "objectives": {"objectives*", "models", "signals"},
     "objectives.augmentation": {"objectives", "models", "signals"},
     "objectives.masking": {"models"},

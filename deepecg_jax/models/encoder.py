@@ -37,7 +37,8 @@ class Encoder(nnx.Module):
     Both halves are given the same key, and each draws from its own part of it.
 
     Variables other than `nnx.Param` are running statistics (`nnx.BatchStat`): a call with a key
-    updates them in place, and no optimizer touches them.
+    updates them in place, and no optimizer touches them. Those of `constants.Constant` stay as they
+    are.
     """
 
     def features(

@@ -12,6 +12,7 @@ from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.net1d.config import Net1DConfig
 from deepecg_jax.models.vit.config import ViTConfig
+from deepecg_jax.models.s4.config import S4Config
 from deepecg_jax.models.wcr.config import WCRConfig
 
 FAMILIES: dict[str, type[EncoderConfig]] = {
@@ -19,6 +20,7 @@ FAMILIES: dict[str, type[EncoderConfig]] = {
     "efficientnet": EfficientNetConfig,
     "vit": ViTConfig,
     "net1d": Net1DConfig,
+    "s4": S4Config,
 }
 DEFAULT = "wcr"  # where a section names no kind, as the first files did
 

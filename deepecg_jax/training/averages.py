@@ -83,7 +83,8 @@ def ema_share(decay: float, step: Array) -> Array:
 def _moved(now: Array, mean: Array, share: Array) -> Array:
     if not jnp.issubdtype(now.dtype, jnp.floating):
         return now
-    return share * now + (1.0 - share) * mean
+    # equal numbers stay equal, to the bit: constants of a model must not drift by rounding
+    return jnp.where(now == mean, mean, share * now + (1.0 - share) * mean)
 
 
 def _widened(leaf: Array) -> Array:
