@@ -9,8 +9,8 @@ from pydantic import Field
 
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.axes import Axes
+from deepecg_jax.models.blocks.layers import Linear
 from deepecg_jax.models.encoder import Encoder, EncoderConfig, Features, Tokens
-from deepecg_jax.models.layers import Linear
 from deepecg_jax.objectives.objective import ObjectiveConfig, head_keys
 from deepecg_jax.objectives.segments import to_millivolts
 

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, SerializeAsAny
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.net1d.config import Net1DConfig
-from deepecg_jax.models.vit.config import ViTConfig
 from deepecg_jax.models.s4.config import S4Config
+from deepecg_jax.models.vit.config import ViTConfig
 from deepecg_jax.models.wcr.config import WCRConfig
 
 FAMILIES: dict[str, type[EncoderConfig]] = {

@@ -9,9 +9,9 @@ from flax import nnx
 from pydantic import Field, model_validator
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import Linear, Norm, gelu, uniform_fan_in
 from deepecg_jax.models.encoder import Encoder, EncoderConfig, Features, Tokens
-from deepecg_jax.models.layers import Linear, Norm, gelu, uniform_fan_in
 from deepecg_jax.models.products import linear
 from deepecg_jax.models.readouts import MEAN, READOUTS, read_out, readout_width
 from deepecg_jax.models.sharding import rows_split

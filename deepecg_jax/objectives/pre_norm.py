@@ -5,7 +5,7 @@ from typing import Literal
 
 import jax
 
-from deepecg_jax.models.transformer import Transformer
+from deepecg_jax.models.blocks.transformer import Transformer
 
 FEED_FORWARD = 4
 """Width of a feed-forward block over that of its layer."""

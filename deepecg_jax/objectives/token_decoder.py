@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import Linear
-from deepecg_jax.models.positions import sine_cosine
+from deepecg_jax.models.blocks.layers import Linear
+from deepecg_jax.models.blocks.positions import sine_cosine
 from deepecg_jax.models.products import linear, shifted
 from deepecg_jax.models.sharding import rows_split
 from deepecg_jax.objectives.hiding import in_place

@@ -18,8 +18,8 @@ class Frames:
     table: Mapping[int, tuple[str, int, int]]
 
     def source(self, frame: int | None) -> str:
-        """``deepecg_jax/models/attention.py:64``: the innermost line of this package on the stack,
-        or the innermost of all; empty where none is known. Of a tool that everything uses (a
+        """``deepecg_jax/models/products.py:64``: the innermost line of this package on the stack, or
+        the innermost of all; empty where none is known. Of a tool that everything uses (a
         product, a normalisation) it is the caller's line.
         """
         stack = self._stack(frame)

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from deepecg_jax.config import RunConfig
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.models.encoder import EncoderConfig
-from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.config import CompatConfig
 from deepecg_jax.training.averages import Teacher
 from deepecg_jax.training.loop import Run, train

@@ -11,8 +11,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from deepecg_jax.config import PretrainConfig
+from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.models.encoder import Encoder
-from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.objectives.augmentation.apply import changes_of
 from deepecg_jax.objectives.objective import Draw
 from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss

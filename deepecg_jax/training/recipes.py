@@ -14,9 +14,9 @@ from deepecg_jax.config import FinetuneConfig
 from deepecg_jax.data.loading.batches import evaluation_batches
 from deepecg_jax.data.loading.protocol import pieces_of
 from deepecg_jax.data.loading.records import ArrayRecords, Records
+from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.models.encoder import Encoder, EncoderConfig
 from deepecg_jax.models.heads import Classifier, Head, HeadConfig, LinearHead, build_head
-from deepecg_jax.models.layers import as_dtype
 from deepecg_jax.models.readouts import read_out, readout_width
 from deepecg_jax.objectives.augmentation.apply import changes_of, viewed
 from deepecg_jax.objectives.augmentation.view import View

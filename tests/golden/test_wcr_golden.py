@@ -22,8 +22,8 @@ from deepecg_jax.bundle.architecture import Architecture, HeadConfig
 from deepecg_jax.bundle.weights import flatten, nest
 from deepecg_jax.config import OptimizerConfig
 from deepecg_jax.interop import torch_names
+from deepecg_jax.models.blocks.transformer import transformer_layer
 from deepecg_jax.models.pooling import mean_pool
-from deepecg_jax.models.transformer import transformer_layer
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.cmsc import cmsc_loss
 from deepecg_jax.objectives.config import CompatConfig

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepecg_jax.models import attention_cores, execution
-from deepecg_jax.models.attention_cores import CORES, chosen_core
-from deepecg_jax.models.dropout import position_bits
+from deepecg_jax.models.blocks import attention_cores, execution
+from deepecg_jax.models.blocks.attention_cores import CORES, chosen_core
+from deepecg_jax.models.blocks.dropout import position_bits
 from deepecg_jax.models.execution import Execution
 from deepecg_jax.models.wcr.config import WCRConfig
 

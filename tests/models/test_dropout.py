@@ -8,7 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from scipy import stats
 
-from deepecg_jax.models.dropout import dropout, position_bits
+from deepecg_jax.models.blocks.dropout import dropout, position_bits
 
 
 def masks(count: int, shape: tuple[int, ...], rate: float) -> np.ndarray:

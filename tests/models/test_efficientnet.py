@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from pydantic import ValidationError
 
-from deepecg_jax.models.batch_norm import EPSILON, BatchNorm, normalise
+from deepecg_jax.models.blocks.batch_norm import EPSILON, BatchNorm, normalise
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder

@@ -7,8 +7,8 @@ import pytest
 from patch_toy import OnlyDrops, OnlyHides, PatchConfig
 
 from deepecg_jax.errors import UserError
+from deepecg_jax.models.blocks.positions import sine_cosine
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
-from deepecg_jax.models.positions import sine_cosine
 from deepecg_jax.objectives.hiding import (
     can_hide,
     in_place,

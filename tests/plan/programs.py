@@ -2,7 +2,7 @@
 
 TABLES = """FileNames
 1 "/home/someone/run.py"
-2 "/opt/site-packages/deepecg_jax/models/attention.py"
+2 "/opt/site-packages/deepecg_jax/models/blocks/attention.py"
 3 "/opt/site-packages/numpy/core.py"
 
 FunctionNames

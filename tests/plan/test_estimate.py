@@ -56,7 +56,7 @@ def test_the_line_of_a_fusion_is_that_of_its_product() -> None:
     entry = f"  %a = f32[8] fusion(%p), kind=kOutput, calls=%f, {from_line}, {cycles(9)}\n"
     (operation,) = read(program(entry, fused)).operations
     assert operation.op == "dot_general, backward"
-    assert operation.source == "deepecg_jax/models/attention.py:64"
+    assert operation.source == "deepecg_jax/models/blocks/attention.py:64"
 
 
 def kernel(stated: str) -> str:

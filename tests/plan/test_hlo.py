@@ -66,8 +66,8 @@ def test_a_loop_that_waits_for_something_else_has_no_length() -> None:
 
 def test_lines_are_those_of_the_package() -> None:
     frames = read_program(NESTED).frames
-    assert frames.source(3) == "deepecg_jax/models/attention.py:64", "the caller of numpy"
-    assert frames.source(2) == "deepecg_jax/models/attention.py:64"
+    assert frames.source(3) == "deepecg_jax/models/blocks/attention.py:64", "the caller of numpy"
+    assert frames.source(2) == "deepecg_jax/models/blocks/attention.py:64"
     assert frames.source(1) == "someone/run.py:7", "no line of the package is on the stack"
     assert frames.source(None) == frames.source(99) == ""
 
@@ -77,7 +77,7 @@ def test_callers_may_be_numbered_without_the_shift() -> None:
     tables = tables.replace("parent_frame_id=2}", "parent_frame_id=1}")
     tables = tables.replace("parent_frame_id=3}", "parent_frame_id=2}")
     frames = read_program(program("  %p = f32[8] parameter(0)\n", tables=tables)).frames
-    assert frames.source(3) == "deepecg_jax/models/attention.py:64"
+    assert frames.source(3) == "deepecg_jax/models/blocks/attention.py:64"
 
 
 def test_other_texts_are_refused() -> None:

@@ -123,7 +123,7 @@ def test_a_program_that_fits(fake: FakeDevices) -> None:
     assert found["usd_per_million_ecgs"] == pytest.approx(4 * 1.2 / 3600 / 40_000 * 1e6)
     (operation,) = found["top_ops"]
     assert (operation["cycles"], operation["share"]) == (1_500_000, 1.0)
-    assert operation["source"] == "deepecg_jax/models/attention.py:64"
+    assert operation["source"] == "deepecg_jax/models/blocks/attention.py:64"
     (collective,) = found["collectives"]
     assert (collective["kind"], collective["count"], collective["bytes"]) == (
         "all-reduce",

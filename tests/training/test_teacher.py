@@ -15,8 +15,8 @@ from toys import ToyConfig
 
 from deepecg_jax.config import PretrainConfig
 from deepecg_jax.config_files import load_config
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.layers import Linear
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import Linear
 from deepecg_jax.objectives.kinds import objective_config
 from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.training.averages import Teacher

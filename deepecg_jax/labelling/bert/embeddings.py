@@ -8,8 +8,8 @@ from flax import nnx
 
 from deepecg_jax.labelling.bert.config import BertConfig
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.layers import layer_norm
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import layer_norm
 
 Array = jax.Array
 

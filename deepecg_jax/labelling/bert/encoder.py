@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from deepecg_jax.labelling.bert.config import BertConfig
-from deepecg_jax.models.attention import self_attention
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.layer_stack import LayerStack
-from deepecg_jax.models.layers import gelu, layer_norm
+from deepecg_jax.models.blocks.attention import self_attention
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layer_stack import LayerStack
+from deepecg_jax.models.blocks.layers import gelu, layer_norm
 from deepecg_jax.models.products import affine
 
 Array = jax.Array

@@ -7,8 +7,8 @@ from flax import nnx
 from deepecg_jax.labelling.bert.config import BertConfig
 from deepecg_jax.labelling.bert.embeddings import Embeddings
 from deepecg_jax.labelling.bert.encoder import BertEncoder
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.layers import Linear
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import Linear
 
 Array = jax.Array
 

@@ -25,7 +25,7 @@ from deepecg_jax.labelling.bert.tokenizer import ReportTokenizer, train_tokenize
 from deepecg_jax.labelling.training.batches import ReportBatches
 from deepecg_jax.labelling.training.data import LabelledReports
 from deepecg_jax.labelling.training.measure import measure, measure_test
-from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.objectives.classification import classification_loss
 from deepecg_jax.objectives.config import LossConfig
 from deepecg_jax.objectives.objective import Draw

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.gate import Gate
+from deepecg_jax.models.blocks.layers import uniform_fan_in
 from deepecg_jax.models.efficientnet.convolution import convolve, convolve_depthwise
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape, Stage
-from deepecg_jax.models.gate import Gate
-from deepecg_jax.models.layers import uniform_fan_in
 from deepecg_jax.models.products import shifted
 
 Array = jax.Array

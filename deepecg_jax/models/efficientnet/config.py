@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 
-from deepecg_jax.models.batch_norm import check_groups
+from deepecg_jax.models.blocks.batch_norm import check_groups
 from deepecg_jax.models.efficientnet.encoder import EfficientNetEncoder
 from deepecg_jax.models.efficientnet.shape import EfficientNetShape
 

@@ -3,7 +3,7 @@
 import jax
 from flax import nnx
 
-from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.blocks.dropout import dropout
 from deepecg_jax.models.net1d.convolution import Convolution
 from deepecg_jax.models.net1d.parts import ACTIVATIONS, norm_of, normed
 from deepecg_jax.models.net1d.shape import Net1DShape, Stage

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.batch_norm import BatchNorm
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.gate import Gate
+from deepecg_jax.models.blocks.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.gate import Gate
 from deepecg_jax.models.net1d.convolution import Convolution, max_pool
 from deepecg_jax.models.net1d.parts import ACTIVATIONS, norm_of, normed
 from deepecg_jax.models.net1d.shape import Net1DShape, Stage

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax
 
-from deepecg_jax.models.batch_norm import check_groups
+from deepecg_jax.models.blocks.batch_norm import check_groups
 from deepecg_jax.models.net1d.encoder import Net1DEncoder
 from deepecg_jax.models.net1d.flops import forward_flops
 from deepecg_jax.models.net1d.shape import Net1DShape

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import uniform_fan_in
+from deepecg_jax.models.blocks.layers import uniform_fan_in
 from deepecg_jax.models.products import convolution, linear, shifted
 
 Array = jax.Array

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.batch_norm import BatchNorm
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
 from deepecg_jax.models.net1d.basic import BasicBlock
 from deepecg_jax.models.net1d.bottleneck import BottleneckBlock

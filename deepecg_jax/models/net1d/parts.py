@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from deepecg_jax.models.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.batch_norm import BatchNorm
 from deepecg_jax.models.net1d.shape import Net1DShape
 
 Array = jax.Array

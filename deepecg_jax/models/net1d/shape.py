@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from deepecg_jax.models.batch_norm import NormGroups, NormMomentum
+from deepecg_jax.models.blocks.batch_norm import NormGroups, NormMomentum
 from deepecg_jax.models.encoder import EncoderConfig, Samples
 
 Block = Literal["basic", "bottleneck"]

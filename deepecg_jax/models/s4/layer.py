@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.dropout import dropout
-from deepecg_jax.models.layers import Norm, gelu, uniform_fan_in
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import Norm, gelu, uniform_fan_in
 from deepecg_jax.models.products import affine
 from deepecg_jax.models.s4.shape import S4Shape
 from deepecg_jax.models.s4.state_space import StateSpace

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.constants import Constant
+from deepecg_jax.models.blocks.constants import Constant
 from deepecg_jax.models.execution import execution
 from deepecg_jax.models.s4.convolution import WAYS
 from deepecg_jax.models.s4.discrete import Continuous, Discrete, bilinear

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.batch_norm import BatchNorm
-from deepecg_jax.models.layers import uniform_fan_in
+from deepecg_jax.models.blocks.batch_norm import BatchNorm
+from deepecg_jax.models.blocks.layers import uniform_fan_in
 from deepecg_jax.models.products import convolution, linear
 from deepecg_jax.models.s4.shape import ConvLayer, S4Shape
 from deepecg_jax.models.sharding import rows_split

@@ -5,8 +5,8 @@ from typing import ClassVar
 import jax
 from jax.typing import DTypeLike
 
-from deepecg_jax.models.transformer import attention_ways, transformer_flops
-from deepecg_jax.models.transformer_options import SPEED_FIELDS
+from deepecg_jax.models.blocks.transformer import attention_ways, transformer_flops
+from deepecg_jax.models.blocks.transformer_options import SPEED_FIELDS
 from deepecg_jax.models.vit.encoder import ViTEncoder
 from deepecg_jax.models.vit.shape import ViTShape
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
+from deepecg_jax.models.blocks.layers import with_hidden
+from deepecg_jax.models.blocks.positions import sine_cosine
+from deepecg_jax.models.blocks.transformer import Transformer
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
-from deepecg_jax.models.layers import with_hidden
-from deepecg_jax.models.positions import sine_cosine
 from deepecg_jax.models.products import shifted
 from deepecg_jax.models.sharding import rows_split
-from deepecg_jax.models.transformer import Transformer
 from deepecg_jax.models.vit.positions import crossing
 from deepecg_jax.models.vit.shape import NORM_EPSILON, ViTShape
 from deepecg_jax.models.vit.stem import PatchStem

@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from deepecg_jax.models.encoder import EncoderConfig, Samples
-from deepecg_jax.models.transformer_options import (
+from deepecg_jax.models.blocks.transformer_options import (
     AttentionOption,
     Probability,
     RematOption,
     UnrollOption,
 )
+from deepecg_jax.models.encoder import EncoderConfig, Samples
 
 # parameters with the default patches; the last three are those of Weimann and Conrad (2024)
 SIZES: dict[str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ from typing import ClassVar
 import jax
 from jax.typing import DTypeLike
 
-from deepecg_jax.models.transformer import attention_ways
-from deepecg_jax.models.transformer_options import SPEED_FIELDS
+from deepecg_jax.models.blocks.transformer import attention_ways
+from deepecg_jax.models.blocks.transformer_options import SPEED_FIELDS
 from deepecg_jax.models.wcr.encoder import WCREncoder
 from deepecg_jax.models.wcr.flops import forward_flops
 from deepecg_jax.models.wcr.shape import WCRShape

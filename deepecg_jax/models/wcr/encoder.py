@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layers import Linear, Norm, with_hidden
+from deepecg_jax.models.blocks.transformer import Transformer
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
-from deepecg_jax.models.layers import Linear, Norm, with_hidden
-from deepecg_jax.models.transformer import Transformer
 from deepecg_jax.models.wcr.positional import PositionalConv
 from deepecg_jax.models.wcr.shape import WCRShape
 from deepecg_jax.models.wcr.stem import ConvStem

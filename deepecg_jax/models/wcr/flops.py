@@ -1,6 +1,6 @@
 """Floating-point operations of one forward pass, counted from the architecture."""
 
-from deepecg_jax.models.transformer import transformer_flops
+from deepecg_jax.models.blocks.transformer import transformer_flops
 from deepecg_jax.models.wcr.positional import fourier_bases
 from deepecg_jax.models.wcr.shape import WCRShape
 

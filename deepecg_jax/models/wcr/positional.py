@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import gelu
+from deepecg_jax.models.blocks.layers import gelu
 from deepecg_jax.models.products import product, shifted
 
 Array = jax.Array

@@ -5,13 +5,13 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from deepecg_jax.models.encoder import EncoderConfig, Samples
-from deepecg_jax.models.transformer_options import (
+from deepecg_jax.models.blocks.transformer_options import (
     AttentionOption,
     Probability,
     RematOption,
     UnrollOption,
 )
+from deepecg_jax.models.encoder import EncoderConfig, Samples
 
 
 class ConvLayer(NamedTuple):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import LAYER_NORM_EPSILON, gelu
+from deepecg_jax.models.blocks.layers import LAYER_NORM_EPSILON, gelu
 from deepecg_jax.models.products import convolution, linear, shifted
 from deepecg_jax.models.wcr.shape import WCRShape
 

@@ -6,7 +6,7 @@ import jax
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import uniform_fan_in
+from deepecg_jax.models.blocks.layers import uniform_fan_in
 from deepecg_jax.models.products import linear
 from deepecg_jax.models.sharding import rows_split
 

@@ -7,7 +7,7 @@ healthy encoder have about 0.5 to 1; below 0.3 they are collapsing, at 0 they ha
 import jax
 import jax.numpy as jnp
 
-from deepecg_jax.models.layers import LAYER_NORM_EPSILON
+from deepecg_jax.models.blocks.layers import LAYER_NORM_EPSILON
 
 Array = jax.Array
 

@@ -3,8 +3,8 @@
 import jax
 from flax import nnx
 
+from deepecg_jax.models.blocks.layers import Linear
 from deepecg_jax.models.encoder import EncoderConfig
-from deepecg_jax.models.layers import Linear
 from deepecg_jax.objectives.masked.settings import MaskedSettings
 from deepecg_jax.objectives.objective import head_keys
 from deepecg_jax.objectives.token_decoder import TokenDecoder

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from deepecg_jax.models.batch_norm import normalise
-from deepecg_jax.models.layers import Linear
+from deepecg_jax.models.blocks.batch_norm import normalise
+from deepecg_jax.models.blocks.layers import Linear
 
 Array = jax.Array
 

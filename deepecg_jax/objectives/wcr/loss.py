@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.blocks.dropout import dropout
 from deepecg_jax.models.encoder import Encoder
 from deepecg_jax.models.pooling import mean_pool
 from deepecg_jax.models.sharding import rows_split

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepecg_jax.models.axes import Axes
-from deepecg_jax.models.layers import Linear
+from deepecg_jax.models.blocks.layers import Linear
 
 Array = jax.Array
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from deepecg_jax.config import FinetuneConfig, PretrainConfig
-from deepecg_jax.models.layers import as_dtype
+from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.plan.flops import FORWARD_AND_BACKWARD, step_flops
 from deepecg_jax.sweep.planning.jobs import Job
 

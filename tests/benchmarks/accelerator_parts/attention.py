@@ -11,8 +11,8 @@ from accelerator_parts.programs import compile_all, layout, ready
 from accelerator_parts.rows import Row, Rows, tried
 from accelerator_parts.sizes import Size
 from accelerator_parts.timing import pace
-from deepecg_jax.models.attention import self_attention
-from deepecg_jax.models.attention_cores import CORES as OWN
+from deepecg_jax.models.blocks.attention import self_attention
+from deepecg_jax.models.blocks.attention_cores import CORES as OWN
 
 Array = jax.Array
 Core = Callable[[Array, Array, Array], Array]  # each (B, N, heads, d)

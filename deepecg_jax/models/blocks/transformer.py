@@ -5,15 +5,15 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from deepecg_jax.errors import UserError
-from deepecg_jax.models.attention import self_attention
-from deepecg_jax.models.attention_cores import CORES, chosen_core
-from deepecg_jax.models.dropout import dropout
+from deepecg_jax.models.blocks.attention import self_attention
+from deepecg_jax.models.blocks.attention_cores import CORES, chosen_core
+from deepecg_jax.models.blocks.dropout import dropout
+from deepecg_jax.models.blocks.layer_stack import LayerStack
+from deepecg_jax.models.blocks.layers import LAYER_NORM_EPSILON, Norm, gelu, layer_norm
+from deepecg_jax.models.blocks.transformer_options import TransformerConfig
 from deepecg_jax.models.execution import execution
-from deepecg_jax.models.layer_stack import LayerStack
-from deepecg_jax.models.layers import LAYER_NORM_EPSILON, Norm, gelu, layer_norm
 from deepecg_jax.models.products import affine
 from deepecg_jax.models.sharding import platform
-from deepecg_jax.models.transformer_options import TransformerConfig
 
 Array = jax.Array
 _DEVIATION = 0.02  # of the initial kernels (BERT, wav2vec 2.0, ViT)

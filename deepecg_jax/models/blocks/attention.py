@@ -2,7 +2,7 @@
 
 import jax
 
-from deepecg_jax.models.attention_cores import CORES, Core
+from deepecg_jax.models.blocks.attention_cores import CORES, Core
 from deepecg_jax.models.execution import execution
 from deepecg_jax.models.products import affine, product, shifted
 from deepecg_jax.models.sharding import Axes, constrained

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
 
-from deepecg_jax.models.dropout import position_bits
+from deepecg_jax.models.blocks.dropout import position_bits
 from deepecg_jax.models.sharding import spec_of
 
 Array = jax.Array

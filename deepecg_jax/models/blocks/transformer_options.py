@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from deepecg_jax.models.attention_cores import AttentionName
+from deepecg_jax.models.blocks.attention_cores import AttentionName
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 RematName = Literal["auto", "none", "dots", "full"]

@@ -1,0 +1,1 @@
+"""Blocks that several families of encoders, heads and objectives are made of."""
