@@ -7,7 +7,12 @@ from pathlib import PurePosixPath
 
 PACKAGE = "deepecg_jax"
 # what these do is better named by who calls them
-_TOOLS = ("models/products.py", "models/sharding.py", "models/layers.py", "models/dropout.py")
+_TOOLS = (
+    "models/products.py",
+    "models/sharding.py",
+    "models/blocks/layers.py",
+    "models/blocks/dropout.py",
+)
 _SECTIONS = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
 
 
@@ -18,7 +23,7 @@ class Frames:
     table: Mapping[int, tuple[str, int, int]]
 
     def source(self, frame: int | None) -> str:
-        """``deepecg_jax/models/products.py:64``: the innermost line of this package on the stack, or
+        """``deepecg_jax/models/heads.py:64``: the innermost line of this package on the stack, or
         the innermost of all; empty where none is known. Of a tool that everything uses (a
         product, a normalisation) it is the caller's line.
         """

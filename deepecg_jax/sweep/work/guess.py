@@ -31,7 +31,7 @@ def guess_here(job: Job) -> float | None:
     config = job.config
     steps = config.train.steps
     if isinstance(config, PretrainConfig):
-        counted = step_flops(config, _SAMPLES)
+        counted = step_flops(config, SignalContract())
         flops = None if counted is None else sum(counted.values())
     else:
         flops = _finetuning_flops(config)
