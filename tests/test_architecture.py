@@ -114,6 +114,7 @@ ALLOWED: dict[str, set[str]] = {
     "sweep": {"config", "evaluation*", "sweep*"},
     "sweep.planning": {"config", "config_files", "models", "bundle", "evaluation*"},
     "sweep.work": {
+        "signals",
         "config",
         "config_files",
         "data*",

@@ -140,8 +140,9 @@ def test_a_signal_stops_the_jobs_that_are_here(tmp_path, here):
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(StoppedBySignal, match="stopped by SIGTERM; 5 of 5 jobs are not finished"):
+    with pytest.raises(StoppedBySignal, match="by SIGTERM; 5 of 5 jobs are not finished") as stop:
         Schedule(plan, fake, nothing, fake).run()
+    assert ("1 stay in the queue or at work" in str(stop.value)) != here
     assert signal.getsignal(signal.SIGTERM) == before
     folder = JobFolder.of(plan, next(iter(plan.jobs)))
     assert folder.failed() is None and not folder.finished()

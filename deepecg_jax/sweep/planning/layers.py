@@ -14,6 +14,7 @@ from deepecg_jax.config import FinetuneConfig, PretrainConfig
 from deepecg_jax.config_files import find_config, keys_of, make_config
 from deepecg_jax.errors import UserError
 from deepecg_jax.models.encoder import EncoderConfig
+from deepecg_jax.models.families import DEFAULT
 from deepecg_jax.sweep.planning.config import STAGES, Stage
 
 Staged = dict[Stage, dict[str, JsonValue]]
@@ -130,8 +131,9 @@ class Base:
         values = copy.deepcopy(self._values["finetune"]) | {"workdir": ""}
         if pretrained is not None:
             values["init_from"] = PRETRAINING
-            section: dict[str, Any] = values.get("model") or {}
-            if "model.kind" not in keys and section.get("kind", pretrained.kind) != pretrained.kind:
+            section = values.get("model")
+            kind = section.get("kind", DEFAULT) if isinstance(section, dict) else pretrained.kind
+            if "model.kind" not in keys and kind != pretrained.kind:
                 values["model"] = pretrained.model_dump(mode="json")
         if encoder is not None:
             values["model"] = encoder.model_dump(mode="json")

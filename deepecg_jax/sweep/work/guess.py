@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from deepecg_jax.config import FinetuneConfig, PretrainConfig
 from deepecg_jax.models.blocks.layers import as_dtype
 from deepecg_jax.plan.flops import FORWARD_AND_BACKWARD, step_flops
+from deepecg_jax.signals.contract import SignalContract
 from deepecg_jax.sweep.planning.jobs import Job
 
 Guess = Callable[[Job], float | None]
@@ -18,7 +19,6 @@ SOURCE = (
     "a guess from the number of operations and the speed of a matrix product here; encoders made "
     "of convolutions may take several times as long"
 )
-_SAMPLES = 2500  # of an ECG on disk
 # of the speed of a large product: WCR reaches 0.25 to 0.35 on two CPU cores, 0.29 on an H100
 _UTILISATION = 0.3
 
@@ -46,7 +46,7 @@ def _finetuning_flops(config: FinetuneConfig) -> float | None:
         return 0.0
     if config.model is None:
         return None
-    counted = config.model.flops(_SAMPLES, config.train.global_batch)
+    counted = config.model.flops(SignalContract().n_samples, config.train.global_batch)
     if counted is None:
         return None
     return (FORWARD_AND_BACKWARD if config.mode == "full" else 1.0) * sum(counted.values())

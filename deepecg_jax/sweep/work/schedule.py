@@ -77,9 +77,11 @@ class Schedule:
                 raise
             if received:
                 self._stop(received)
+                elsewhere = 0 if self.launcher.ends_with_sweep else len(self._running)
                 raise StoppedBySignal(
                     f"stopped by {received[0]}; {len(unfinished)} of {len(self.plan.jobs)} jobs "
-                    "are not finished, and the same command goes on."
+                    "are not finished, and the same command goes on"
+                    + (f" ({elsewhere} stay in the queue or at work)." if elsewhere else ".")
                 )
 
     def _start(self, waiting: list[str], unfinished: set[str]) -> None:
