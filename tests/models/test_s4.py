@@ -56,7 +56,7 @@ def sizes_of(module: Any) -> tuple[int, int]:
 
 
 def test_published_counts() -> None:
-    """Objectives.md, sections 1 and 10; the embedding of hidden tokens is not in the published."""
+    """Those of ECG-CPC; the embedding of hidden tokens is not in the published."""
     config = S4Config()
     assert sizes_of(lambda key: S4Layer(config, key))[0] == 530_944
     stem = shapes_of(config.build).stem
