@@ -353,8 +353,8 @@ def test_an_objective_and_its_heads_are_kept(pretrained: Path) -> None:
     assert loaded.config["objective"]["codewords"] == 6 and loaded.pretraining is not None
     names = load_file(pretrained / "pretraining.safetensors").keys()
     assert names == loaded.pretraining.keys() and "quantizer.codebook" in names
-    _edit(pretrained / "config.json", objective={"kind": "jepa"})
-    with pytest.raises(UserError, match="objective: kind=jepa is no objective; there are wcr"):
+    _edit(pretrained / "config.json", objective={"kind": "simsiam"})
+    with pytest.raises(UserError, match="objective: kind=simsiam is no objective; there are wcr"):
         bundle.load(pretrained)
     _edit(pretrained / "config.json", objective={"kind": "wcr", "codewords": 1})
     with pytest.raises(UserError, match="objective.codewords: "):
