@@ -165,7 +165,9 @@ def _looked(query: Array, keys: Array, values: Array, padding: Array | None) -> 
     if padding is not None:
         logits = jnp.where(padding[:, None, :], -1e30, logits)
     weights = jax.nn.softmax(logits, -1)
-    return jnp.einsum("bhn,bnhd->bhd", weights, values).reshape(len(values), -1)
+    seen = jnp.einsum("bhn,bnhd->bhd", weights, values)
+    # not len(): an export leaves the number of ECGs open
+    return seen.reshape(seen.shape[0], seen.shape[1] * seen.shape[2])
 
 
 class Classifier(nnx.Module):
