@@ -45,3 +45,9 @@ REFUSED: dict[str, set[str]] = {
     "mean": set(),
 }
 """By objective: families that it refuses with a sentence, naming ``model.kind``."""
+
+QUICKEST: dict[str, str] = {
+    objective: next(kind for kind in ("toy", *SMALL) if kind not in refused)
+    for objective, refused in REFUSED.items()
+}
+"""By objective: the encoder that is tried with it where one has to do for all."""

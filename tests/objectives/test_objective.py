@@ -9,7 +9,7 @@ import pytest
 from beartype import beartype
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, jaxtyped
-from small_encoders import REFUSED, SMALL, SMALL_OBJECTIVES
+from small_encoders import QUICKEST, REFUSED, SMALL, SMALL_OBJECTIVES
 from toys import ToyConfig, ToyObjective
 
 from deepecg_jax.config import PretrainConfig
@@ -24,7 +24,9 @@ from deepecg_jax.objectives.objective import Draw, ObjectiveConfig, head_keys
 from deepecg_jax.objectives.pretrainer import Pretrainer, pretraining_loss
 
 FILE = "configs/pretrain/wcr_tiny.yaml"
-PAIRS = [(o, e) for o in (*OBJECTIVES, "mean") for e in (*FAMILIES, "toy")]
+CHANGES = {"crop_seconds": 0.8, "lead_masking": 0.2}
+CASES = [(o, e, {}) for o in (*OBJECTIVES, "mean") for e in (*FAMILIES, "toy")]
+CASES += [(o, e, CHANGES) for o, e in QUICKEST.items()]
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,7 @@ def loss_of(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("augment", [{}, {"crop_seconds": 0.8, "lead_masking": 0.2}], ids=str)
-@pytest.mark.parametrize(("objective", "model"), PAIRS)
+@pytest.mark.parametrize(("objective", "model", "augment"), CASES, ids=str)
 def test_every_pair_trains_or_is_refused_with_a_sentence(objective, model, augment) -> None:
     encoder = encoder_config({"kind": model, **SMALL[model]})
     section = {"kind": objective, **SMALL_OBJECTIVES.get(objective, {})}
