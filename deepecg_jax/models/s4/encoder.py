@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from deepecg_jax.models.blocks.layers import with_hidden
 from deepecg_jax.models.encoder import Encoder, Features, Tokens, scale_gradient
-from deepecg_jax.models.products import linear
 from deepecg_jax.models.s4.layer import S4Layer
 from deepecg_jax.models.s4.shape import S4Shape
 from deepecg_jax.models.s4.stem import ConvStem
@@ -55,12 +55,7 @@ class S4Encoder(Encoder):
         hidden: (B, N) bool, tokens to be replaced by the mask embedding, or None.
         key: randomness for dropout; None evaluates.
         """
-        x = features.values
-        if hidden is not None:
-            # as a product, so that its gradient is summed as those of other parameters are
-            chosen = hidden[..., None].astype(x.dtype)
-            embedded = linear(chosen, self.mask_embedding[...][None])
-            x = jnp.where(hidden[..., None], embedded, x)
+        x = with_hidden(features.values, hidden, self.mask_embedding[...])
         for i, layer in enumerate(self.layers):
             own = None if key is None else jax.random.fold_in(key, i)
             x = rows_split(layer(rows_split(x), features.padding, own))
