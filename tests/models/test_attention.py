@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepecg_jax.models.blocks import attention_cores, execution
+from deepecg_jax.models import execution
+from deepecg_jax.models.blocks import attention_cores
 from deepecg_jax.models.blocks.attention_cores import CORES, chosen_core
 from deepecg_jax.models.blocks.dropout import position_bits
 from deepecg_jax.models.execution import Execution

@@ -86,11 +86,11 @@ def test_other_texts_are_refused() -> None:
 
 
 def test_a_tool_is_named_by_who_calls_it() -> None:
-    tools = TABLES.replace("models/attention.py", "models/products.py").replace(
+    tools = TABLES.replace("models/blocks/attention.py", "models/products.py").replace(
         "/home/someone/run.py", "/opt/deepecg_jax/models/wcr/transformer.py"
     )
     frames = read_program(program("", tables=tools)).frames
     assert frames.source(2) == "deepecg_jax/models/wcr/transformer.py:7"
-    alone = TABLES.replace("models/attention.py", "models/products.py")
+    alone = TABLES.replace("models/blocks/attention.py", "models/products.py")
     found = read_program(program("", tables=alone)).frames
     assert found.source(2) == "deepecg_jax/models/products.py:64", "nobody of the package called"
