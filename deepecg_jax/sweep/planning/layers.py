@@ -137,7 +137,7 @@ class Base:
                 values["model"] = pretrained.model_dump(mode="json")
         if encoder is not None:
             values["model"] = encoder.model_dump(mode="json")
-            keys = {key: value for key, value in keys.items() if not key.startswith("model.")}
+            keys = {key: v for key, v in keys.items() if key.partition(".")[0] != "model"}
         return make_config(FinetuneConfig, values, _texts(keys), self._where("finetune", who))
 
     def _where(self, stage: Stage, who: str) -> str:
