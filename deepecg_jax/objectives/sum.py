@@ -29,7 +29,7 @@ Name = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")]
 class Term(Settings):
     """An objective and its weight."""
 
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0, description="0: it is computed, and learns nothing")
     objective: SerializeAsAny[ObjectiveConfig]
 
 

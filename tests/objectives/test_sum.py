@@ -105,7 +105,7 @@ def test_there_is_one_teacher() -> None:
     [
         ({}, "at least 1 item"),
         ({"a.b": {"objective": CMSC}}, "should match pattern"),
-        ({"a": {"weight": 0, "objective": CMSC}}, "greater than 0"),
+        ({"a": {"weight": -1, "objective": CMSC}}, "greater than or equal to 0"),
         ({"a": {"weight": 1}}, "objective\n  Field required"),
         ({"a": {"objective": {"kind": "nothing"}}}, "kind=nothing is no objective; there are wcr"),
         ({"a": {"objective": {"kind": ["cpc"]}}}, r"kind=\['cpc'\] is no objective"),
