@@ -24,6 +24,7 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
+from deepecg_jax.interop.s4_names import s4_links
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
 from deepecg_jax.models.wcr.shape import WCRShape
@@ -86,6 +87,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 PORTS: dict[str, Port] = {
     "wcr": Port("fairseq", _TEMPLATES / "torch_model.py", wcr_links),
     "efficientnet": Port("deepecg-sl", _TEMPLATES / "torch_efficientnet.py", efficientnet_links),
+    "s4": Port("deepecg_jax", _TEMPLATES / "torch_s4.py", s4_links),
 }
 """The families that have one, by kind."""
 
@@ -94,7 +96,7 @@ def port_of(model: EncoderConfig) -> Port:
     """The form of an encoder's family in PyTorch; UserError if it has none."""
     if model.kind not in PORTS:
         raise UserError(
-            f"encoders of kind {model.kind} have no form in PyTorch, only {' and '.join(PORTS)} "
+            f"encoders of kind {model.kind} have no form in PyTorch, only {', '.join(PORTS)} "
             "have; export to StableHLO instead."
         )
     return PORTS[model.kind]

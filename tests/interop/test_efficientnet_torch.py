@@ -200,7 +200,8 @@ def test_what_the_templates_share_is_the_same() -> None:
         tree = ast.parse(template.read_text())
         nodes = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
         parts[kind] = {node.name: ast.unparse(node) for node in nodes}
-    shared = parts["wcr"].keys() & parts["efficientnet"].keys()
-    assert {"load", "save", "build", "read_safetensors", "AttentionHead"} <= shared
-    for name in shared - {"Encoder", "Classifier"}:
-        assert parts["wcr"][name] == parts["efficientnet"][name], name
+    for kind in parts.keys() - {"wcr"}:
+        shared = parts["wcr"].keys() & parts[kind].keys()
+        assert {"load", "save", "build", "read_safetensors", "AttentionHead"} <= shared
+        for name in shared - {"Encoder", "Classifier"}:
+            assert parts["wcr"][name] == parts[kind][name], (kind, name)

@@ -227,7 +227,7 @@ def test_a_family_without_a_form_in_torch_is_refused_by_a_sentence(
         labels=None,
         signal=SignalContract(),
     )
-    words = "encoders of kind toy have no form in PyTorch, only wcr and efficientnet have"
+    words = "encoders of kind toy have no form in PyTorch, only wcr, efficientnet, s4 have"
     with pytest.raises(UserError, match=words):
         torch_export.export_torch(tmp_path / "b", tmp_path / "torch", verify=False)
     with pytest.raises(UserError, match=words):

@@ -12,6 +12,7 @@ from deepecg_jax.errors import UserError
 from deepecg_jax.models.axes import Axes, logical_axes
 from deepecg_jax.models.efficientnet.config import EfficientNetConfig
 from deepecg_jax.models.heads import Classifier, HeadConfig, build_head
+from deepecg_jax.models.s4.config import S4Config
 from deepecg_jax.models.wcr.config import WCRConfig
 from deepecg_jax.objectives.pretrainer import Pretrainer
 from deepecg_jax.objectives.wcr.config import WCRObjectiveConfig
@@ -22,13 +23,22 @@ def build(name: str, key: jax.Array) -> nnx.Module:
     if name == "pretrainer":
         return Pretrainer(wcr, WCRObjectiveConfig(lead_decoder=True), key)
     kind, model = name.split("-")
-    config = {"wcr": wcr, "efficientnet": EfficientNetConfig(), "toy": ToyConfig()}[model]
+    families = {"wcr": wcr, "efficientnet": EfficientNetConfig(), "s4": S4Config()}
+    config = {**families, "toy": ToyConfig()}[model]
     settings = HeadConfig.model_validate({"kind": kind, "heads": config.attention_heads})
     return Classifier(config.build(key), build_head(settings, config.width, 5, key))
 
 
 @pytest.mark.parametrize(
-    "name", ["pretrainer", "linear-wcr", "attention-wcr", "linear-efficientnet", "attention-toy"]
+    "name",
+    [
+        "pretrainer",
+        "linear-wcr",
+        "attention-wcr",
+        "linear-efficientnet",
+        "linear-s4",
+        "attention-toy",
+    ],
 )
 def test_every_variable_has_axes_that_fit(name: str) -> None:
     module = nnx.eval_shape(lambda: build(name, jax.random.key(0)))
@@ -39,6 +49,8 @@ def test_every_variable_has_axes_that_fit(name: str) -> None:
     split = {path.rpartition(".")[2] for path, rule in axes.items() if set(rule) - {None, "layers"}}
     if "toy" in name:
         assert split == {"kernel"}
+    elif "s4" in name:
+        assert split == {"mix_kernel"}
     elif "efficientnet" not in name:  # its kernels are small: a copy each
         kernels = {"qkv_kernel", "out_kernel", "up_kernel", "down_kernel"}
         assert split == kernels | {"direction"}

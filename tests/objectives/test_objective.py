@@ -96,7 +96,7 @@ def test_config_validation_sees_what_is_plugged_in() -> None:
 
 
 def test_wcr_names_the_families_that_it_accepts() -> None:
-    with pytest.raises(UserError, match="choose model.kind=wcr or toy, or another objective"):
+    with pytest.raises(UserError, match="choose model.kind=wcr or s4 or toy, or another objective"):
         load_config(PretrainConfig, FILE, ["model.kind=efficientnet"])
 
 

@@ -147,6 +147,7 @@ def test_every_objective_with_every_encoder(
             "model.width=8",
             "model.stages=[[mbconv, 4, 1, 3, 4, 2]]",
         ],
+        "s4": ["model.size=tiny", "model.layers=1", "model.width=8"],
         "toy": ["model.width=16"],
     }
     overrides = [

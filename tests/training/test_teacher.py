@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from deepecg_jax.models.dropout import dropout
 from deepecg_jax.models.layers import Linear
-from deepecg_jax.training.averages import Teacher
+from deepecg_jax.training.averages import Teacher, moved
 from deepecg_jax.training.optimizer import Update
 from deepecg_jax.training.state import make_state, overlay, shapes_of, split_model
 from deepecg_jax.training.step import make_step
@@ -58,6 +58,18 @@ def loss(weights, batch, draw, frozen):
 
 def complete(state):
     return jax.device_get(overlay(state["params"], state["statistics"])["encoder"])
+
+
+def test_what_does_not_change_does_not_drift():
+    """Constants of a model, a kind of statistics, are averaged to themselves, to the bit."""
+    constants = {"log_step": jnp.log(jnp.linspace(1e-3, 1e-1, 64))}
+    followed, share = constants, jnp.float32(4e-4)
+    follow = jax.jit(moved)
+    for _ in range(50):
+        followed = follow(followed, constants, share)
+    np.testing.assert_array_equal(followed["log_step"], constants["log_step"])
+    half = moved({"x": jnp.float32(1)}, {"x": jnp.float32(3)}, jnp.float32(0.5))
+    assert float(half["x"]) == 2.0
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])

@@ -39,7 +39,7 @@ class S4Encoder(Encoder):
             included, and updates the running statistics. Nothing is random.
         The penalty is 0.
         """
-        values = scale_gradient(self.stem(signal, key is not None), gradient)
+        values = scale_gradient(self.stem(signal, key is not None, valid_samples), gradient)
         padding = None
         if valid_samples is not None:
             # at least one: a row without any token would be NaN

@@ -21,10 +21,10 @@ def forward_flops(config: S4Shape, n_samples: int, batch: int = 1) -> dict[str, 
         ``stem``, ``state_spaces`` and ``mixing``, for the whole batch.
     """
     stem, n, n_in = 0.0, n_samples, config.leads
-    for width, kernel, stride in config.conv_layers:
-        n = (n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1
-        stem += 2.0 * n * kernel * n_in * width
-        n_in = width
+    for layer in config.conv_layers:
+        n = layer.n_tokens(n)
+        stem += 2.0 * n * layer.kernel * n_in * layer.width
+        n_in = layer.width
     block, d, state = min(BLOCK, n), config.width, config.state
     blocks, directions = -(-n // block), 1 if config.causal else 2
     within = 2.0 * blocks * block * block * d

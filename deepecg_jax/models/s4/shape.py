@@ -17,6 +17,15 @@ class ConvLayer(NamedTuple):
     kernel: Positive
     stride: Positive
 
+    @property
+    def padding(self) -> int:
+        """Zeros on both sides."""
+        return (self.kernel - 1) // 2
+
+    def n_tokens(self, n_in: Samples) -> Samples:
+        """Tokens out of ``n_in``."""
+        return (n_in + 2 * self.padding - self.kernel) // self.stride + 1
+
 
 SIZES: dict[str, dict[str, Any]] = {
     # 0.04 M parameters: tests and a first look
@@ -106,6 +115,6 @@ class S4Shape(EncoderConfig):
 
     def n_tokens(self, n_samples: Samples) -> Samples:
         """Tokens for a signal of ``n_samples`` samples (2500 -> 1250 by default)."""
-        for _, kernel, stride in self.conv_layers:
-            n_samples = (n_samples + 2 * ((kernel - 1) // 2) - kernel) // stride + 1
+        for layer in self.conv_layers:
+            n_samples = layer.n_tokens(n_samples)
         return n_samples

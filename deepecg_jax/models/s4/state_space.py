@@ -41,8 +41,13 @@ class StateSpace(nnx.Module):
         def stored(values: Array | np.ndarray) -> nnx.Variable[Array]:
             return kind(jnp.asarray(values, jnp.float32))
 
-        bounds = {"minval": math.log(SHORTEST_STEP), "maxval": math.log(LONGEST_STEP)}
-        self.log_step = stored(jax.random.uniform(step_key, (config.width,), **bounds))
+        steps = jax.random.uniform(
+            step_key,
+            (config.width,),
+            minval=math.log(SHORTEST_STEP),
+            maxval=math.log(LONGEST_STEP),
+        )
+        self.log_step = stored(steps)
         self.log_decay = stored(np.log(spectrum.decay))
         self.frequency = stored(spectrum.frequency)
         self.input = stored(np.concatenate([spectrum.input, nothing]))
