@@ -25,6 +25,7 @@ from deepecg_jax.interop.links import (
     norm,
 )
 from deepecg_jax.interop.net1d_names import net1d_links
+from deepecg_jax.interop.s4_names import s4_links
 from deepecg_jax.interop.vit_names import vit_links
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
@@ -110,6 +111,7 @@ PORTS: dict[str, Port] = {
     ),
     "vit": Port("timm", _TEMPLATES / "torch_vit.py", vit_links),
     "net1d": Port("net1d", _TEMPLATES / "torch_net1d.py", net1d_links),
+    "s4": Port("deepecg_jax", _TEMPLATES / "torch_s4.py", s4_links),
 }
 """The families that have one, by kind."""
 

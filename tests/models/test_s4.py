@@ -1,6 +1,7 @@
 """The S4 encoder: its size, what may reach a token, its norms and its dropout, rows on a mesh."""
 
 import functools
+import math
 import re
 from typing import Any
 
@@ -56,7 +57,7 @@ def sizes_of(module: Any) -> tuple[int, int]:
 
 
 def test_published_counts() -> None:
-    """Those of ECG-CPC; the embedding of hidden tokens is not in the published."""
+    """Objectives.md, sections 1 and 10; the embedding of hidden tokens is not in the published."""
     config = S4Config()
     assert sizes_of(lambda key: S4Layer(config, key))[0] == 530_944
     stem = shapes_of(config.build).stem
@@ -236,9 +237,9 @@ def test_rows_stay_on_their_devices() -> None:
         )
         program = lowered.compile().as_text()
     assert "all-reduce" in program  # the gradients
-    gathered = re.findall(r"= \(?\w+\[([\d,]*)\]\S* all-(?:gather|to-all)", program)
-    rows = [shape for shape in gathered if str(TOKENS) in shape.split(",")]
-    assert not rows
+    pattern = r"= \(?\w+\[([\d,]*)\]\S* (?:all-gather|all-to-all|collective-permute)"
+    sent = [math.prod(map(int, shape.split(","))) for shape in re.findall(pattern, program)]
+    assert max(sent, default=0) < TOKENS * WIDTH, "less than one ECG"
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,7 @@ def test_bfloat16_rounds_activations_alone() -> None:
         found = jax.jit(way)(x, space)
         assert found.dtype == jnp.bfloat16
         error = jnp.abs(found.astype(jnp.float32) - exact).max() / jnp.abs(exact).max()
-        # kernel, product within a block, product with a state, and their sum: each is rounded once,
-        # by 2^-8 at most
-        assert float(error) < 4 * 2**-8
+        assert float(error) < 0.01
 
 
 def test_no_array_is_as_large_as_channels_times_time_squared() -> None:
