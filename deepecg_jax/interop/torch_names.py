@@ -14,7 +14,10 @@ import numpy as np
 from deepecg_jax.bundle.architecture import Architecture
 from deepecg_jax.bundle.weights import Weights
 from deepecg_jax.errors import UserError
-from deepecg_jax.interop.efficientnet_names import efficientnet_links
+from deepecg_jax.interop.layouts.efficientnet_names import efficientnet_links
+from deepecg_jax.interop.layouts.net1d_names import net1d_links
+from deepecg_jax.interop.layouts.s4_names import s4_links
+from deepecg_jax.interop.layouts.vit_names import vit_links
 from deepecg_jax.interop.links import (
     CONVOLUTION,
     LARGEST_COUNT,
@@ -24,9 +27,6 @@ from deepecg_jax.interop.links import (
     linear,
     norm,
 )
-from deepecg_jax.interop.net1d_names import net1d_links
-from deepecg_jax.interop.s4_names import s4_links
-from deepecg_jax.interop.vit_names import vit_links
 from deepecg_jax.models.encoder import EncoderConfig
 from deepecg_jax.models.heads import HeadConfig
 from deepecg_jax.models.wcr.shape import WCRShape

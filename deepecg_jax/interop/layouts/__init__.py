@@ -1,0 +1,1 @@
+"""Names of the weights of each family in PyTorch."""
