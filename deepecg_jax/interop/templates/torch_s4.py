@@ -28,6 +28,9 @@ BLOCK = 64  # tokens, a power of two
 class BatchNorm(nn.Module):
     """Batch normalisation over batch and time, (B, C, T) -> (B, C, T), without a count."""
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, width):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
@@ -84,6 +87,12 @@ class StateSpace(nn.Module):
 
     By matrix products: within blocks of tokens, and from block to block by way of the states.
     """
+
+    log_step: Tensor
+    log_decay: Tensor
+    frequency: Tensor
+    input: Tensor
+    low_rank: Tensor
 
     def __init__(self, config):
         super().__init__()
